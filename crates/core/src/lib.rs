@@ -1,1 +1,45 @@
-//! (core)
+//! The decisions of Tollgate, pure.
+//!
+//! What a key looks like, how it is recognised, what its policy allows, how limits and quotas are
+//! counted, which service takes a request, and why a request was refused: all of it is decided
+//! here, by functions of their arguments. [`admit::admit`] is the only place where allow or deny
+//! is decided; the gateway, the verify endpoint, forward-auth and `tollgate explain` all call it.
+//!
+//! What this crate must never know: sockets, HTTP types, SQL, files, clocks, randomness, the
+//! environment, async. Time comes in as [`time::Now`], random bytes as arrays, live counters
+//! through the [`counters::Counters`] trait.
+//!
+//! The rooms, in the order of a request:
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`path`], [`route`] | the one spelling of a path; which service takes a request |
+//! | [`address`] | who the client is behind trusted proxies; networks |
+//! | [`key`], [`keyring`], [`authenticate`] | the grammar of keys, all keys in memory, recognising one |
+//! | [`facts`], [`admit`], [`explain`] | what is known of a request; the decision; its trace in words |
+//! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
+//! | [`resource`], [`policy`], [`tables`] | resources as written; policies compiled; the small tables |
+//! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
+
+pub mod address;
+pub mod admit;
+pub mod authenticate;
+pub mod authz;
+pub mod code;
+pub mod counters;
+pub mod explain;
+pub mod facts;
+pub mod id;
+pub mod key;
+pub mod keyring;
+pub mod limits;
+pub mod path;
+pub mod pattern;
+pub mod period;
+pub mod policy;
+pub mod resource;
+pub mod route;
+pub mod secret;
+pub mod tables;
+pub mod time;
+pub mod url_pattern;

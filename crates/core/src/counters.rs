@@ -1,0 +1,113 @@
+//! The port to live counters: what the decision asks of them, and nothing of how they count.
+
+use smallvec::SmallVec;
+
+use crate::{
+    limits::Gcra,
+    period::Period,
+    period::Window,
+    resource::{Per, Unit},
+    time::Now,
+};
+
+/// Names a limit, quota or concurrency bound for ever: the first eight bytes of SHA-256 over the
+/// policy's id, the rule's kind and its name. Changing the amount keeps the count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RuleId(pub u64);
+
+/// One limit, quota or concurrency bound of a policy.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name for ever.
+    pub id: RuleId,
+    /// Its name in the policy.
+    pub name: Box<str>,
+    /// What it counts.
+    pub unit: Unit,
+    /// Whose requests it counts together.
+    pub per: Per,
+    /// The amount that was written.
+    pub amount: u64,
+    /// How it counts.
+    pub measure: Measure,
+}
+
+/// How a rule counts.
+#[derive(Clone, Debug)]
+pub enum Measure {
+    /// Units in flight.
+    Concurrency,
+    /// Units over a short window.
+    Rate {
+        /// The arithmetic.
+        gcra: Gcra,
+        /// The window as written, for headers and words.
+        window: crate::time::Span,
+    },
+    /// Units in a calendar period, durable.
+    Quota(Period),
+}
+
+/// One rule asked for an amount on behalf of a subject.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// Whose count: a key, consumer, project or address (see [`subject_of_address`]).
+    pub subject: u64,
+    /// How much; 0 asks whether one more would pass and takes nothing.
+    pub amount: u32,
+}
+
+/// Where a rule stands for a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Units left now.
+    pub remaining: u64,
+    /// Nanoseconds until it is full again (rate) or the period ends (quota); 0 for concurrency.
+    pub reset_after_ns: u64,
+    /// The period that was charged, for quotas.
+    pub window: Option<Window>,
+}
+
+/// The standings of all charges of a request, in their order.
+pub type Standings = SmallVec<[Standing; 4]>;
+
+/// Why charges were refused; none of them was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The charge with this index does not pass.
+    Exhausted {
+        /// Its index.
+        index: usize,
+        /// Nanoseconds until it could; `None` when waiting does not help.
+        retry_after_ns: Option<u64>,
+    },
+    /// There is no room to count a new subject (a bound of the counters).
+    Full,
+}
+
+/// Live counters. All-or-nothing: a refused request moves no counter.
+pub trait Counters {
+    /// Takes every charge or none. On success `standings` holds one entry a charge; on refusal it
+    /// holds those of the charges up to and including the refused one.
+    ///
+    /// # Errors
+    /// [`Refusal`] names the first charge that does not pass.
+    fn take(&self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal>;
+
+    /// Gives one unit in flight back; called once for each concurrency charge that was taken.
+    fn release(&self, rule: RuleId, subject: u64);
+
+    /// Where a rule stands, without taking anything.
+    fn peek(&self, rule: &Rule, subject: u64, now: Now) -> Standing;
+}
+
+/// The subject that stands for an address: an IPv4 address itself, the /64 of an IPv6 address.
+#[must_use]
+pub fn subject_of_address(address: std::net::IpAddr) -> u64 {
+    match address.to_canonical() {
+        std::net::IpAddr::V4(v4) => u64::from(u32::from(v4)),
+        std::net::IpAddr::V6(v6) => (u128::from(v6) >> 64) as u64,
+    }
+}

@@ -1,0 +1,139 @@
+//! A decision as a list of steps in words: which checks were asked, what each compared, which one
+//! decided.
+
+use serde::Serialize;
+
+use crate::admit::{Case, Check, Decision, ORDER, Outcome, ask, limit_detail};
+
+/// What a step of the trace came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// It was asked and passed.
+    Passed,
+    /// It was asked and failed: this step decided.
+    Failed,
+    /// Nothing restricts it.
+    Open,
+    /// An earlier step had decided already.
+    NotReached,
+}
+
+/// One step of the trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The check's name.
+    pub check: &'static str,
+    /// What it came to.
+    pub outcome: StepOutcome,
+    /// In words; empty when there is nothing to say.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// The trace of a case without its counters: every check up to the one that decides.
+#[must_use]
+pub fn trace(case: Case<'_>, decision: &Decision) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::with_capacity(ORDER.len() + 1);
+    let mut decided = false;
+    for check in ORDER {
+        let (outcome, detail) = if decided {
+            (StepOutcome::NotReached, String::new())
+        } else {
+            match ask(check, case) {
+                Outcome::Open => (StepOutcome::Open, String::new()),
+                Outcome::Pass => (StepOutcome::Passed, passed_words(check, case)),
+                Outcome::Fail(_, detail) => (StepOutcome::Failed, detail),
+            }
+        };
+        decided |= outcome == StepOutcome::Failed;
+        steps.push(Step { check: check.name(), outcome, detail });
+    }
+    steps.push(limits_step(case, decision, decided));
+    steps
+}
+
+/// The trace that a stored decision left behind: the bits say which checks were asked and passed.
+#[must_use]
+pub fn trace_of_record(configured: u32, passed: u32, failed_detail: Option<&str>) -> Vec<Step> {
+    let mut decided = false;
+    ORDER
+        .into_iter()
+        .chain([Check::Limits])
+        .map(|check| {
+            let bit = 1u32 << check as u8;
+            let outcome = match (decided, configured & bit != 0, passed & bit != 0) {
+                (true, _, _) => StepOutcome::NotReached,
+                (false, false, _) => StepOutcome::Open,
+                (false, true, true) => StepOutcome::Passed,
+                (false, true, false) => StepOutcome::Failed,
+            };
+            decided |= outcome == StepOutcome::Failed;
+            let detail = if outcome == StepOutcome::Failed {
+                failed_detail.unwrap_or("").to_owned()
+            } else {
+                String::new()
+            };
+            Step { check: check.name(), outcome, detail }
+        })
+        .collect()
+}
+
+fn limits_step(case: Case<'_>, decision: &Decision, decided: bool) -> Step {
+    let check = Check::Limits;
+    let name = check.name();
+    if decided {
+        return Step { check: name, outcome: StepOutcome::NotReached, detail: String::new() };
+    }
+    if decision.failed == Some(check) {
+        let detail = decision.detail.as_deref().unwrap_or("").to_owned();
+        return Step { check: name, outcome: StepOutcome::Failed, detail };
+    }
+    let Some(policy) = case.policy.filter(|_| !decision.charged.is_empty()) else {
+        return Step { check: name, outcome: StepOutcome::Open, detail: String::new() };
+    };
+    let words: Vec<String> = decision
+        .charged
+        .iter()
+        .zip(&decision.standings)
+        .filter_map(|(charged, standing)| {
+            let rule = policy.rules.get(usize::from(charged.rule))?;
+            Some(format!("{} ({} left)", limit_words(rule, policy), standing.remaining))
+        })
+        .collect();
+    Step { check: name, outcome: StepOutcome::Passed, detail: words.join("; ") }
+}
+
+fn limit_words(rule: &crate::counters::Rule, policy: &crate::policy::Policy) -> String {
+    match rule.measure {
+        crate::counters::Measure::Concurrency => format!("at most {} requests in flight", rule.amount),
+        _ => limit_detail(rule, policy).trim_end_matches(", all used").to_owned(),
+    }
+}
+
+fn passed_words(check: Check, case: Case<'_>) -> String {
+    let policy = case.policy.map_or("", |policy| &*policy.name);
+    match check {
+        Check::State => "the key is active".to_owned(),
+        Check::Expiry => "not expired".to_owned(),
+        Check::Environment => format!("a {} key", case.record.environment),
+        Check::Service => {
+            format!("policy {policy} grants service {}", case.facts.service.map_or("", |own| own.name()))
+        }
+        Check::Scope => format!("granted by policy {policy}"),
+        Check::Endpoint => format!(
+            "{} {} is allowed by policy {policy}",
+            case.facts.method.unwrap_or("*"),
+            case.facts.path.unwrap_or("*")
+        ),
+        Check::Network | Check::KeyNetwork | Check::Host => case
+            .facts
+            .address
+            .map(|address| format!("{} may call", address.to_canonical()))
+            .unwrap_or_default(),
+        Check::Model | Check::Referer | Check::Origin | Check::UserAgent | Check::App => {
+            format!("allowed by policy {policy}")
+        }
+        Check::Limits => String::new(),
+    }
+}

@@ -1,0 +1,214 @@
+//! The two patterns of policies: paths by segment, and texts with `*`.
+
+use thiserror::Error;
+
+/// The longest pattern that is accepted, in bytes.
+pub const PATTERN_LEN_MAX: usize = 512;
+
+/// Why a pattern is refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PatternError {
+    /// Not `METHOD /path`.
+    #[error("`{0}` is not an endpoint; write a method or `*`, a space and a path: `GET /tiles/**`")]
+    Endpoint(String),
+    /// The path is not absolute.
+    #[error("`{0}` is not a path pattern; it must begin with `/`")]
+    NotAbsolute(String),
+    /// `**` stands elsewhere than at the end.
+    #[error("`{0}`: `**` may only be the last segment")]
+    DeepNotLast(String),
+    /// A `*` shares its segment with other characters.
+    #[error("`{0}`: `*` stands for one whole segment; it cannot share it with other characters")]
+    PartialSegment(String),
+    /// Too long.
+    #[error("a pattern has at most 512 characters")]
+    TooLong,
+}
+
+/// A path pattern: `*` is one segment, a last `**` any number of segments, none included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    text: Box<str>,
+    segments: Box<[Segment]>,
+    deep: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Exact(Box<str>),
+    Any,
+}
+
+impl PathPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// When it is not absolute, too long, or a wildcard stands where it has no meaning.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.len() > PATTERN_LEN_MAX {
+            return Err(PatternError::TooLong);
+        }
+        let rest = text.strip_prefix('/').ok_or_else(|| PatternError::NotAbsolute(text.to_owned()))?;
+        let mut segments = Vec::new();
+        let mut deep = false;
+        for part in rest.split('/') {
+            if deep {
+                return Err(PatternError::DeepNotLast(text.to_owned()));
+            }
+            match part {
+                "**" => deep = true,
+                "*" => segments.push(Segment::Any),
+                part if part.contains('*') => return Err(PatternError::PartialSegment(text.to_owned())),
+                part => segments.push(Segment::Exact(part.into())),
+            }
+        }
+        Ok(Self { text: text.into(), segments: segments.into(), deep })
+    }
+
+    /// Whether a normalised path matches.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.captures(path, |_| {})
+    }
+
+    /// Like [`Self::matches`], and hands over what each wildcard matched, in order; the text of a
+    /// `**` has no leading slash.
+    pub fn captures<'p>(&self, path: &'p str, mut capture: impl FnMut(&'p str)) -> bool {
+        let Some(mut rest) = path.strip_prefix('/') else { return false };
+        let mut ended = false;
+        for segment in &self.segments {
+            if ended {
+                return false;
+            }
+            let (part, next) = match rest.split_once('/') {
+                Some((part, next)) => (part, Some(next)),
+                None => (rest, None),
+            };
+            match segment {
+                Segment::Exact(text) if &**text != part => return false,
+                Segment::Exact(_) => {}
+                Segment::Any if part.is_empty() => return false,
+                Segment::Any => capture(part),
+            }
+            match next {
+                Some(next) => rest = next,
+                None => ended = true,
+            }
+        }
+        if self.deep {
+            capture(if ended { "" } else { rest });
+            return true;
+        }
+        ended
+    }
+
+    /// The pattern as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// An endpoint: a method or `*`, and a path pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    method: Option<Box<str>>,
+    path: PathPattern,
+}
+
+impl Endpoint {
+    /// Reads `GET /tiles/**`.
+    ///
+    /// # Errors
+    /// When the method is not upper-case letters or `*`, or the path no pattern.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let error = || PatternError::Endpoint(text.chars().take(PATTERN_LEN_MAX).collect());
+        let (method, path) = text.split_once(' ').ok_or_else(error)?;
+        let method = match method {
+            "*" => None,
+            word if !word.is_empty()
+                && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') =>
+            {
+                Some(word.into())
+            }
+            _ => return Err(error()),
+        };
+        Ok(Self { method, path: PathPattern::parse(path.trim_start())? })
+    }
+
+    /// Whether a request matches.
+    #[must_use]
+    pub fn matches(&self, method: &str, path: &str) -> bool {
+        self.method.as_deref().is_none_or(|own| own == method) && self.path.matches(path)
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method.as_deref().unwrap_or("*"), self.path.as_str())
+    }
+}
+
+/// A text with `*` for any run of characters; letters match in either case when asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextPattern {
+    text: Box<str>,
+    fold: bool,
+}
+
+impl TextPattern {
+    /// A pattern that tells upper from lower case.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.len() > PATTERN_LEN_MAX {
+            Err(PatternError::TooLong)
+        } else {
+            Ok(Self { text: text.into(), fold: false })
+        }
+    }
+
+    /// A pattern that does not, for host names and origins.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn parse_folded(text: &str) -> Result<Self, PatternError> {
+        Self::parse(text).map(|pattern| Self { fold: true, ..pattern })
+    }
+
+    /// Whether the whole text matches. Takes time in the order of the two lengths' product at
+    /// most, and no recursion.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let (pattern, text) = (self.text.as_bytes(), text.as_bytes());
+        let same = |a: u8, b: u8| if self.fold { a.eq_ignore_ascii_case(&b) } else { a == b };
+        let (mut at_pattern, mut at_text) = (0, 0);
+        let mut retry: Option<(usize, usize)> = None;
+        while let Some(&byte) = text.get(at_text) {
+            match pattern.get(at_pattern) {
+                Some(b'*') => {
+                    at_pattern += 1;
+                    retry = Some((at_pattern, at_text));
+                }
+                Some(&wanted) if same(wanted, byte) => {
+                    at_pattern += 1;
+                    at_text += 1;
+                }
+                _ => {
+                    let Some((after_star, from)) = retry else { return false };
+                    at_pattern = after_star;
+                    at_text = from + 1;
+                    retry = Some((after_star, from + 1));
+                }
+            }
+        }
+        pattern.iter().skip(at_pattern).all(|byte| *byte == b'*')
+    }
+
+    /// The pattern as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}

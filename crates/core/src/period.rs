@@ -1,0 +1,120 @@
+//! Calendar periods in a time zone: when the present hour, day, week or month began and ends.
+//!
+//! Weeks begin on Monday (ISO 8601). A day that a change of clocks makes 23 or 25 hours long is
+//! one day.
+
+use std::fmt;
+
+use jiff::{Timestamp, ToSpan, Unit as JiffUnit, Zoned, ZonedRound, civil::Weekday, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The length of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeriodUnit {
+    /// From full hour to full hour.
+    Hour,
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Monday.
+    Week,
+    /// From the first to the first.
+    Month,
+}
+
+impl fmt::Display for PeriodUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        })
+    }
+}
+
+/// A length and the zone whose calendar counts.
+#[derive(Clone, Debug)]
+pub struct Period {
+    unit: PeriodUnit,
+    zone: TimeZone,
+}
+
+/// One period: from `start_us` (included) to `end_us` (excluded), wall microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Its first moment.
+    pub start_us: i64,
+    /// The first moment after it.
+    pub end_us: i64,
+}
+
+/// Why a time zone is refused.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is not a time zone; use an IANA name such as `Europe/Berlin`, or `UTC`")]
+pub struct ZoneError(String);
+
+impl Period {
+    /// The period of `unit` in the zone with this IANA name.
+    ///
+    /// # Errors
+    /// When no zone has that name.
+    pub fn new(unit: PeriodUnit, zone: &str) -> Result<Self, ZoneError> {
+        let zone = if zone == "UTC" {
+            TimeZone::UTC
+        } else {
+            TimeZone::get(zone).map_err(|_| ZoneError(zone.chars().take(64).collect()))?
+        };
+        Ok(Self { unit, zone })
+    }
+
+    /// Its length.
+    #[must_use]
+    pub const fn unit(&self) -> PeriodUnit {
+        self.unit
+    }
+
+    /// The period that contains the moment; a moment outside the calendar's range (years -9999 to
+    /// 9999) gets a window that never ends.
+    #[must_use]
+    pub fn window_at(&self, wall_us: i64) -> Window {
+        self.calendar_window(wall_us).unwrap_or(Window { start_us: i64::MIN, end_us: i64::MAX })
+    }
+
+    fn calendar_window(&self, wall_us: i64) -> Option<Window> {
+        let moment = Timestamp::from_microsecond(wall_us).ok()?.to_zoned(self.zone.clone());
+        let (start, end) = match self.unit {
+            PeriodUnit::Hour => {
+                let start = moment
+                    .round(ZonedRound::new().smallest(JiffUnit::Hour).mode(jiff::RoundMode::Trunc))
+                    .ok()?;
+                let end = start.checked_add(1.hour()).ok()?;
+                (start, end)
+            }
+            PeriodUnit::Day => {
+                let start = moment.start_of_day().ok()?;
+                (start.clone(), next_day(&start, 1.day())?)
+            }
+            PeriodUnit::Week => {
+                let since_monday = i64::from(moment.weekday().since(Weekday::Monday));
+                let start = moment.date().checked_sub(since_monday.days()).ok()?;
+                let start = start.to_zoned(self.zone.clone()).ok()?.start_of_day().ok()?;
+                (start.clone(), next_day(&start, 1.week())?)
+            }
+            PeriodUnit::Month => {
+                let start = moment.first_of_month().ok()?.start_of_day().ok()?;
+                (start.clone(), next_day(&start, 1.month())?)
+            }
+        };
+        Some(Window {
+            start_us: start.timestamp().as_microsecond(),
+            end_us: end.timestamp().as_microsecond(),
+        })
+    }
+}
+
+/// The first moment of the day that lies `step` later in the calendar.
+fn next_day(start: &Zoned, step: jiff::Span) -> Option<Zoned> {
+    start.checked_add(step).ok()?.start_of_day().ok()
+}

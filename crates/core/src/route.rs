@@ -1,0 +1,295 @@
+//! Which service takes a request: host exact before wildcard before none, then the longest path
+//! prefix, then the method. Two services that could tie are refused when they are written.
+
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+
+use crate::{
+    id::ServiceId,
+    pattern::PathPattern,
+    policy::FieldError,
+    resource::{MatchSpec, ServiceSpec},
+    tables::Service,
+};
+
+/// The compiled table of all services of the installation.
+#[derive(Debug, Default)]
+pub struct Router {
+    exact: HashMap<Box<str>, Vec<Entry>>,
+    /// Longest suffix first.
+    wildcard: Vec<(Box<str>, Vec<Entry>)>,
+    any_host: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Without a trailing slash; empty matches every path.
+    prefix: Box<str>,
+    methods: Option<Box<[Box<str>]>>,
+    service: Arc<Service>,
+}
+
+impl Router {
+    /// Builds the table. Order does not matter.
+    #[must_use]
+    pub fn new(services: impl IntoIterator<Item = Arc<Service>>) -> Self {
+        let mut router = Self::default();
+        for service in services {
+            let matches = service.spec.matches.clone();
+            let entry = Entry {
+                prefix: prefix_of(&matches).into(),
+                methods: matches.methods.map(|methods| methods.into_iter().map(Into::into).collect()),
+                service,
+            };
+            match matches.host.map(|host| host.to_ascii_lowercase()) {
+                None => router.any_host.push(entry),
+                Some(host) => match host.strip_prefix('*') {
+                    Some(suffix) => match router.wildcard.iter_mut().find(|(own, _)| **own == *suffix) {
+                        Some((_, entries)) => entries.push(entry),
+                        None => router.wildcard.push((suffix.into(), vec![entry])),
+                    },
+                    None => router.exact.entry(host.into()).or_default().push(entry),
+                },
+            }
+        }
+        router.wildcard.sort_by_key(|(suffix, _)| Reverse(suffix.len()));
+        let lists = router.exact.values_mut().chain(router.wildcard.iter_mut().map(|(_, list)| list));
+        for entries in lists.chain(std::iter::once(&mut router.any_host)) {
+            entries.sort_by_key(|entry| (Reverse(entry.prefix.len()), entry.methods.is_none()));
+        }
+        router
+    }
+
+    /// The service that takes a request. `host` is without port; `path` is normalised.
+    #[must_use]
+    pub fn find(&self, host: Option<&str>, path: &str, method: &str) -> Option<&Arc<Service>> {
+        if let Some(host) = host {
+            let lower;
+            let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                lower = host.to_ascii_lowercase();
+                lower.as_str()
+            } else {
+                host
+            };
+            if !self.exact.is_empty() {
+                let found = self.exact.get(host).and_then(|entries| choose(entries, path, method));
+                if found.is_some() {
+                    return found;
+                }
+            }
+            for (suffix, entries) in &self.wildcard {
+                if host.len() > suffix.len() && host.ends_with(&**suffix) {
+                    let found = choose(entries, path, method);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+            }
+        }
+        choose(&self.any_host, path, method)
+    }
+}
+
+fn choose<'r>(entries: &'r [Entry], path: &str, method: &str) -> Option<&'r Arc<Service>> {
+    entries
+        .iter()
+        .find(|entry| {
+            under(path, &entry.prefix)
+                && entry.methods.as_ref().is_none_or(|own| own.iter().any(|name| **name == *method))
+        })
+        .map(|entry| &entry.service)
+}
+
+/// Whether the path is the prefix itself or below it: `/tiles` holds `/tiles/1` and not `/tilesets`.
+fn under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn prefix_of(matches: &MatchSpec) -> &str {
+    matches.path_prefix.as_deref().unwrap_or("").trim_end_matches('/')
+}
+
+/// Whether two services could take the same request with equal right.
+#[must_use]
+pub fn could_tie(a: &MatchSpec, b: &MatchSpec) -> bool {
+    let host = |spec: &MatchSpec| spec.host.as_deref().map(str::to_ascii_lowercase);
+    let overlap = match (&a.methods, &b.methods) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.iter().any(|method| b.contains(method)),
+        _ => false,
+    };
+    host(a) == host(b) && prefix_of(a) == prefix_of(b) && overlap
+}
+
+/// Upstreams a service may have.
+pub const UPSTREAMS_MAX: usize = 32;
+
+/// Checks what a service says of itself, everything at once.
+#[must_use]
+pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if let Err(problem) = crate::tables::check_name(&spec.name) {
+        errors.push(FieldError::new("name", problem));
+    }
+    check_match(&spec.matches, &mut errors);
+    if spec.upstreams.is_empty() || spec.upstreams.len() > UPSTREAMS_MAX {
+        errors.push(FieldError::new(
+            "upstreams",
+            "a proxy service needs 1 to 32 upstreams such as `http://127.0.0.1:9000`",
+        ));
+    }
+    for (index, upstream) in spec.upstreams.iter().enumerate() {
+        if let Err(problem) = Upstream::parse(upstream) {
+            errors.push(FieldError::new(format!("upstreams[{index}]"), problem));
+        }
+    }
+    if let Some(rewrite) = &spec.rewrite {
+        if let Err(error) = PathPattern::parse(&rewrite.from) {
+            errors.push(FieldError::new("rewrite.from", error));
+        }
+        if !rewrite.to.starts_with('/') {
+            errors.push(FieldError::new("rewrite.to", "it must begin with `/`"));
+        }
+    }
+    if spec.retries > 5 {
+        errors.push(FieldError::new("retries", format!("{} is over the bound of 5", spec.retries)));
+    }
+    for (index, place) in spec.credentials.iter().enumerate() {
+        const PLACES: [&str; 5] = ["x-goog-api-key", "api-key", "apikey", "query:api_key", "query:key"];
+        if !PLACES.contains(&place.as_str()) {
+            errors.push(FieldError::new(
+                format!("credentials[{index}]"),
+                format!("`{place}` is not a place for keys; use one of {}", PLACES.join(", ")),
+            ));
+        }
+    }
+    check_cors(spec, &mut errors);
+    errors
+}
+
+fn check_match(matches: &MatchSpec, errors: &mut Vec<FieldError>) {
+    if matches.host.is_none() && matches.path_prefix.is_none() {
+        errors.push(FieldError::new("match", "say `host`, `path_prefix` or both"));
+    }
+    if let Some(prefix) = &matches.path_prefix {
+        let normal = crate::path::normalise(prefix);
+        if normal.as_deref() != Ok(prefix.as_str()) {
+            errors.push(FieldError::new(
+                "match.path_prefix",
+                format!("`{prefix}` is not a plain path such as `/tiles`"),
+            ));
+        }
+        if prefix_of(matches) == "/v1/me" && matches.host.is_none() {
+            errors.push(FieldError::new(
+                "match.path_prefix",
+                "`/v1/me` is the gateway's own; choose another path",
+            ));
+        }
+    }
+    if let Some(host) = &matches.host {
+        let bare = host.strip_prefix("*.").unwrap_or(host);
+        let good = !bare.is_empty()
+            && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte));
+        if !good {
+            errors.push(FieldError::new(
+                "match.host",
+                format!("`{host}` is not a host name or `*.` and a host name"),
+            ));
+        }
+    }
+    for (index, method) in matches.methods.iter().flatten().enumerate() {
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            errors.push(FieldError::new(
+                format!("match.methods[{index}]"),
+                format!("`{method}` is not a method; write it in capitals: `GET`"),
+            ));
+        }
+    }
+}
+
+fn check_cors(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
+    let Some(cors) = &spec.cors else { return };
+    if cors.credentials && cors.origins.iter().any(|origin| origin == "*") {
+        errors.push(FieldError::new(
+            "cors.origins",
+            "`*` cannot go together with `credentials = true`; name the origins",
+        ));
+    }
+    for (index, origin) in cors.origins.iter().enumerate() {
+        if origin != "*" && !origin.contains("://") {
+            errors.push(FieldError::new(
+                format!("cors.origins[{index}]"),
+                format!("`{origin}` is not an origin such as `https://app.example.com`"),
+            ));
+        }
+    }
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// HTTP/1.1 in the clear.
+    Http,
+    /// TLS; HTTP/2 or HTTP/1.1 by ALPN.
+    Https,
+    /// HTTP/2 in the clear with prior knowledge.
+    H2c,
+}
+
+/// An upstream's origin, read from `http://host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// How it is spoken to.
+    pub scheme: Scheme,
+    /// Its host, an IPv6 address without brackets.
+    pub host: Box<str>,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Upstream {
+    /// Reads an origin.
+    ///
+    /// # Errors
+    /// When it is no `http://`, `https://` or `h2c://` origin, or has a path, query or user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let error = || {
+            format!(
+                "`{text}` is not an upstream; write `http://host:port`, `https://host` or `h2c://host:port`"
+            )
+        };
+        let (scheme, rest) = text.split_once("://").ok_or_else(error)?;
+        let (scheme, own_port) = match scheme {
+            "http" => (Scheme::Http, 80),
+            "https" => (Scheme::Https, 443),
+            "h2c" => (Scheme::H2c, 80),
+            _ => return Err(error()),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.is_empty() || rest.contains(['/', '?', '#', '@', ' ']) {
+            return Err(error());
+        }
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| error())?),
+            _ => (rest, own_port),
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if host.is_empty() || port == 0 {
+            return Err(error());
+        }
+        Ok(Self { scheme, host: host.into(), port })
+    }
+}
+
+/// All pairs of services that could tie, for the error message of `apply`.
+#[must_use]
+pub fn ties<'s>(services: &[(ServiceId, &'s MatchSpec)]) -> Vec<(ServiceId, ServiceId)> {
+    let mut pairs = Vec::new();
+    for (index, (a, match_a)) in services.iter().enumerate() {
+        for (b, match_b) in services.iter().skip(index + 1) {
+            if could_tie(match_a, match_b) {
+                pairs.push((*a, *b));
+            }
+        }
+    }
+    pairs
+}

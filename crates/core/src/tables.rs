@@ -1,0 +1,254 @@
+//! The small tables: tenants, projects, policies, services, tokens; immutable, swapped whole.
+//!
+//! Keys and consumers may be millions and live in concurrent maps of their own; everything else is
+//! thousands at most and is rebuilt when it changes, so that a request reads one consistent state.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    id::{ConsumerId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
+    key::{Digest, Environment},
+    keyring::Keyring,
+    pattern::Endpoint,
+    policy::{FieldError, Policy},
+    resource::{ConsumerKind, ServiceSpec},
+    route::Router,
+    secret::Secret,
+};
+
+/// All that decisions are made from, shared by every thread of the process.
+pub struct Snapshot {
+    /// All keys.
+    pub keyring: Keyring,
+    /// All consumers.
+    pub consumers: papaya::HashMap<u64, Arc<Consumer>>,
+    tables: ArcSwap<Tables>,
+    fresh_until_ns: std::sync::atomic::AtomicU64,
+}
+
+impl Snapshot {
+    /// An empty snapshot with room for this many keys, stale until said otherwise.
+    #[must_use]
+    pub fn with_capacity(keys: usize) -> Self {
+        Self {
+            keyring: Keyring::with_capacity(keys),
+            consumers: papaya::HashMap::new(),
+            tables: ArcSwap::from_pointee(Tables::default()),
+            fresh_until_ns: std::sync::atomic::AtomicU64::new(0),
+        }
+    }
+
+    /// The small tables as they are now.
+    #[must_use]
+    pub fn tables(&self) -> Arc<Tables> {
+        self.tables.load_full()
+    }
+
+    /// The small tables as they are now, lent without counting references.
+    #[must_use]
+    pub fn tables_ref(&self) -> arc_swap::Guard<Arc<Tables>> {
+        self.tables.load()
+    }
+
+    /// Puts new tables in place.
+    pub fn replace_tables(&self, tables: Tables) {
+        self.tables.store(Arc::new(tables));
+    }
+
+    /// The consumer with this id.
+    #[must_use]
+    pub fn consumer(&self, id: ConsumerId) -> Option<Arc<Consumer>> {
+        self.consumers.pin().get(&id.0).cloned()
+    }
+
+    /// Says that the snapshot is known to be fresh until this moment of `CLOCK_BOOTTIME`; an
+    /// earlier moment than the present one changes nothing.
+    pub fn keep_fresh_until(&self, mono_ns: u64) {
+        self.fresh_until_ns.fetch_max(mono_ns, std::sync::atomic::Ordering::Release);
+    }
+
+    /// Whether the snapshot is known to be fresh (I3).
+    #[must_use]
+    pub fn is_fresh(&self, mono_ns: u64) -> bool {
+        mono_ns < self.fresh_until_ns.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+/// The small tables.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// Tenants by id.
+    pub tenants: HashMap<TenantId, Tenant>,
+    /// Projects by id.
+    pub projects: HashMap<ProjectId, Project>,
+    /// Policies by id.
+    pub policies: HashMap<PolicyId, Arc<Policy>>,
+    /// Services by id.
+    pub services: HashMap<ServiceId, Arc<Service>>,
+    /// Which service takes a request.
+    pub router: Router,
+    /// Tokens of the service API by digest.
+    pub service_tokens: HashMap<Digest, Arc<ServiceToken>>,
+    /// How imported keys of other shapes are recognised.
+    pub foreign: Foreign,
+    /// The last change that is in here.
+    pub seq: u64,
+}
+
+/// A tenant.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Its name.
+    pub name: Box<str>,
+}
+
+/// A project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: Box<str>,
+    /// What its keys begin with.
+    pub key_prefix: Box<str>,
+}
+
+/// A consumer.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    /// Its id.
+    pub id: ConsumerId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its name.
+    pub name: Box<str>,
+    /// What kind of holder it is.
+    pub kind: ConsumerKind,
+    /// Its id in the user's own systems.
+    pub external_id: Option<Box<str>>,
+    /// Free text by name.
+    pub metadata: Box<[(Box<str>, Box<str>)]>,
+}
+
+/// A service compiled.
+#[derive(Debug)]
+pub struct Service {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its project.
+    pub project: ProjectId,
+    /// The project's tenant.
+    pub tenant: TenantId,
+    /// The version of its row.
+    pub version: u64,
+    /// Keys of which environment it takes; both when `None`.
+    pub environment: Option<Environment>,
+    /// Scopes that endpoints ask for beside the method's.
+    pub endpoint_scopes: Box<[(Endpoint, Box<[Box<str>]>)]>,
+    /// As it was written.
+    pub spec: Arc<ServiceSpec>,
+}
+
+impl Service {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+}
+
+/// A token of the service API.
+#[derive(Debug)]
+pub struct ServiceToken {
+    /// Its id.
+    pub id: ServiceTokenId,
+    /// Its name.
+    pub name: Box<str>,
+    /// The tenant whose keys it may ask about.
+    pub tenant: TenantId,
+    /// The services it may ask about; all of the tenant when empty.
+    pub services: Box<[ServiceId]>,
+}
+
+/// How imported keys of other shapes are recognised.
+#[derive(Debug, Default)]
+pub struct Foreign {
+    /// Whether any key of another shape exists; otherwise such shapes are refused unseen.
+    pub any: bool,
+    /// Whether keys known by their SHA-512 exist.
+    pub sha512: bool,
+    /// Secrets of keys known by their HMAC-SHA-256, at most [`HMACS_MAX`].
+    pub hmacs: Vec<Secret<Vec<u8>>>,
+    /// Lengths of the prefixes that slow hashes are found by, at most [`PREFIX_LENGTHS_MAX`].
+    pub slow_prefix_lens: Vec<u16>,
+}
+
+/// Different HMAC secrets an installation may have: each costs a hash per unknown key.
+pub const HMACS_MAX: usize = 8;
+/// Different prefix lengths of slow imports an installation may have.
+pub const PREFIX_LENGTHS_MAX: usize = 8;
+
+/// Checks the name of a resource.
+///
+/// # Errors
+/// When it is empty, longer than 64, or has other characters than letters, digits, `-`, `_`, `.`,
+/// or does not begin with a letter or digit.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let good = (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if good {
+        Ok(())
+    } else {
+        let shown: String = name.chars().take(64).collect();
+        Err(format!(
+            "`{shown}` is not a name; use 1 to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit"
+        ))
+    }
+}
+
+/// Whose service it is and which row: what a spec does not say of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceRow {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its project.
+    pub project: ProjectId,
+    /// The project's tenant.
+    pub tenant: TenantId,
+    /// The version of its row.
+    pub version: u64,
+}
+
+impl Service {
+    /// Compiles what was written.
+    ///
+    /// # Errors
+    /// Everything that is wrong, all at once.
+    pub fn compile(spec: Arc<ServiceSpec>, row: ServiceRow) -> Result<Self, Vec<FieldError>> {
+        let mut errors = crate::route::check_service(&spec);
+        let mut endpoint_scopes = Vec::new();
+        for (endpoint, scopes) in &spec.endpoint_scopes {
+            match Endpoint::parse(endpoint) {
+                Ok(pattern) => endpoint_scopes
+                    .push((pattern, scopes.iter().map(|scope| scope.as_str().into()).collect())),
+                Err(error) => errors.push(FieldError::new("endpoint_scopes", error)),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let ServiceRow { id, project, tenant, version } = row;
+        Ok(Self {
+            id,
+            project,
+            tenant,
+            version,
+            environment: spec.environment,
+            endpoint_scopes: endpoint_scopes.into(),
+            spec,
+        })
+    }
+}
