@@ -1,0 +1,200 @@
+//! What a handler gives back: status, fields, body, and the hook that runs before the last byte leaves.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue};
+
+use super::body::BodySource;
+use super::field::{FieldName, FieldValue};
+use super::upstream::{Tunnel, UpstreamAnswer, UpstreamBody};
+
+/// One answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and fields.
+    pub head: AnswerHead,
+    /// The body.
+    pub body: AnswerBody,
+    /// Runs before the last byte of the answer is handed to the socket.
+    pub finish: Option<Finish>,
+}
+
+impl Answer {
+    /// An empty answer. A `status` outside 100..=999 becomes 500.
+    pub fn new(status: u16) -> Self {
+        Self { head: AnswerHead::new(status), body: AnswerBody::Empty, finish: None }
+    }
+
+    /// The same answer with one field set.
+    #[must_use]
+    pub fn with(mut self, name: FieldName, value: FieldValue) -> Self {
+        self.head.set(name, value);
+        self
+    }
+
+    /// The same answer with these bytes as its body. `Content-Length` is added by the engine.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = AnswerBody::Bytes(body.into());
+        self
+    }
+
+    /// The same answer with a finish hook.
+    #[must_use]
+    pub fn with_finish(mut self, finish: Finish) -> Self {
+        self.finish = Some(finish);
+        self
+    }
+}
+
+/// Passes an upstream answer on: body as a stream, or the tunnel when it is a 101.
+impl From<UpstreamAnswer> for Answer {
+    fn from(upstream: UpstreamAnswer) -> Self {
+        let body = match upstream.tunnel {
+            Some(tunnel) => AnswerBody::Tunnel(tunnel),
+            None => AnswerBody::Upstream(upstream.body),
+        };
+        Self { head: upstream.head, body, finish: None }
+    }
+}
+
+/// Status and fields of an answer. Connection and framing fields are the engine's: setting one of them
+/// has no effect.
+#[derive(Clone, Debug)]
+pub struct AnswerHead {
+    pub(super) status: StatusCode,
+    pub(super) fields: HeaderMap,
+}
+
+impl AnswerHead {
+    /// No fields. A `status` outside 100..=999 becomes 500.
+    pub fn new(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, fields: HeaderMap::new() }
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Sets the status code; one outside 100..=999 becomes 500.
+    pub fn set_status(&mut self, status: u16) {
+        self.status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    /// The first value under `name` (lower-case).
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.fields.get(name).map(HeaderValue::as_bytes)
+    }
+
+    /// Every field, name in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+
+    /// Makes this the only field of this name.
+    pub fn set(&mut self, name: FieldName, value: FieldValue) {
+        self.fields.insert(name.0, value.0);
+    }
+
+    /// Adds one more field of this name.
+    pub fn add(&mut self, name: FieldName, value: FieldValue) {
+        self.fields.append(name.0, value.0);
+    }
+
+    /// Removes every field named `name` (lower-case).
+    pub fn strip(&mut self, name: &str) {
+        self.fields.remove(name);
+    }
+}
+
+/// The body of an answer. To a `HEAD` request, and with status 204 and 304, no body goes out whatever is
+/// given here.
+pub enum AnswerBody {
+    /// Nothing.
+    Empty,
+    /// All of it, known now.
+    Bytes(Bytes),
+    /// What an upstream sends, streamed with back-pressure.
+    Upstream(UpstreamBody),
+    /// What the handler makes as it goes: an event stream, a rewritten upstream body.
+    Source(Box<dyn BodySource>),
+    /// After a 101: bytes go to and fro until one side ends.
+    Tunnel(Tunnel),
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Upstream(_) => f.write_str("Upstream"),
+            Self::Source(_) => f.write_str("Source"),
+            Self::Tunnel(_) => f.write_str("Tunnel"),
+        }
+    }
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FinishInfo {
+    /// Bytes of the request body that were read from the client; in a tunnel, all bytes it sent.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body handed to the connection, the last piece included; without fields and
+    /// framing. In a tunnel, all bytes sent to the client.
+    pub bytes_out: u64,
+    /// The last byte will never be sent: the client or the upstream went away, or a bound was hit.
+    pub aborted: bool,
+}
+
+/// The hook said no: the answer must not be completed. The connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer could not be accounted for")]
+pub struct FinishRefused;
+
+type FinishHook = Box<dyn FnOnce(FinishInfo) -> Result<(), FinishRefused>>;
+
+/// A hook that runs exactly once: from the engine before the last byte of the answer leaves, or, wherever
+/// the value is dropped before that, with [`FinishInfo::aborted`] set.
+///
+/// "Before the last byte" means: with no body, before the head; with a known length, before the frame that
+/// completes it; chunked and HTTP/2, before the end of the stream; in a tunnel, before the client's side is
+/// closed. If the hook fails, the connection is cut instead (HTTP/2: the stream is reset), so the client
+/// never holds a whole answer that was not accounted for.
+pub struct Finish(Option<FinishHook>);
+
+impl Finish {
+    /// Wraps `hook`.
+    pub fn new(hook: impl FnOnce(FinishInfo) -> Result<(), FinishRefused> + 'static) -> Self {
+        Self(Some(Box::new(hook)))
+    }
+
+    /// Runs the hook now.
+    ///
+    /// # Errors
+    /// What the hook says.
+    pub(super) fn run(mut self, info: FinishInfo) -> Result<(), FinishRefused> {
+        match self.0.take() {
+            Some(hook) => hook(info),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        if let Some(hook) = self.0.take() {
+            // Nobody is left to hear a refusal: the answer is already cut.
+            let _ = hook(FinishInfo { bytes_in: 0, bytes_out: 0, aborted: true });
+        }
+    }
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Finish")
+    }
+}

@@ -1,0 +1,135 @@
+//! Field names and values (RFC 9110 §5): checked once when made, cheap to copy, free of `http` types.
+//!
+//! A value of these types can be written to any connection as it is: no CR, LF or NUL gets in.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// A field name: a token (RFC 9110 §5.1), always lower-case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FieldName(pub(super) HeaderName);
+
+impl FieldName {
+    /// The name `name`, which must be a lower-case token. Meant for constants: in a `const` a wrong name
+    /// fails to compile; elsewhere it panics.
+    pub const fn of(name: &'static str) -> Self {
+        Self(HeaderName::from_static(name))
+    }
+
+    /// Reads a name as an administrator wrote it, in any case.
+    ///
+    /// # Errors
+    /// [`FieldInvalid::Name`] when it is empty, too long or not a token.
+    pub fn parse(name: &str) -> Result<Self, FieldInvalid> {
+        HeaderName::from_bytes(name.as_bytes()).map(Self).map_err(|_| FieldInvalid::Name)
+    }
+
+    /// The name in lower case.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// A field value: visible ASCII, space, tab and bytes from 0x80 (RFC 9110 §5.5).
+#[derive(Clone, PartialEq, Eq)]
+pub struct FieldValue(pub(super) HeaderValue);
+
+impl FieldValue {
+    /// The value `text`, which must be visible ASCII, space and tab. Meant for constants: in a `const` a
+    /// wrong value fails to compile; elsewhere it panics.
+    pub const fn of(text: &'static str) -> Self {
+        Self(HeaderValue::from_static(text))
+    }
+
+    /// Copies `value`.
+    ///
+    /// # Errors
+    /// [`FieldInvalid::Value`] when it holds a control character other than tab.
+    pub fn parse(value: impl AsRef<[u8]>) -> Result<Self, FieldInvalid> {
+        HeaderValue::from_bytes(value.as_ref()).map(Self).map_err(|_| FieldInvalid::Value)
+    }
+
+    /// Takes `value` without copying.
+    ///
+    /// # Errors
+    /// [`FieldInvalid::Value`] when it holds a control character other than tab.
+    pub fn from_bytes(value: Bytes) -> Result<Self, FieldInvalid> {
+        HeaderValue::from_maybe_shared(value).map(Self).map_err(|_| FieldInvalid::Value)
+    }
+
+    /// `number` in decimal.
+    pub fn number(number: u64) -> Self {
+        Self(HeaderValue::from(number))
+    }
+
+    /// The bytes of the value, without surrounding white space.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// Says only how long the value is: a field value may be a credential.
+impl fmt::Debug for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldValue({} bytes)", self.0.len())
+    }
+}
+
+/// Why a name or value cannot be a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldInvalid {
+    /// Not a token of RFC 9110 §5.6.2.
+    #[error("is not a field name: use letters, digits and -")]
+    Name,
+    /// Holds CR, LF, NUL or another control character.
+    #[error("is not a field value: remove control characters")]
+    Value,
+}
+
+/// A list of fields in which a name may occur several times: trailers, for instance.
+#[derive(Clone, Debug, Default)]
+pub struct Fields(pub(super) HeaderMap);
+
+impl Fields {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The first value under `name` (lower-case).
+    pub fn first(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(HeaderValue::as_bytes)
+    }
+
+    /// Every field, name in lower case.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds one more field of this name.
+    pub fn add(&mut self, name: FieldName, value: FieldValue) {
+        self.0.append(name.0, value.0);
+    }
+
+    /// Makes this the only field of this name.
+    pub fn set(&mut self, name: FieldName, value: FieldValue) {
+        self.0.insert(name.0, value.0);
+    }
+
+    /// Removes every field named `name` (lower-case).
+    pub fn strip(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+}
