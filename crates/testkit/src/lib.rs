@@ -1,1 +1,39 @@
-//! (testkit)
+//! Tests only: throw-away servers and small clients around the real `tollgate` binary.
+//!
+//! What is here: [`Postgres`] and [`Upstream`] (servers to stand in front of and behind Tollgate),
+//! [`Tollgate`] (the real binary in a temporary folder on free ports), [`raw`] (bytes over TCP) and
+//! [`http`] (a plain client), and [`wait_until`], which every test uses instead of sleeping.
+//!
+//! What must never be here: a dependency on a product crate. The testkit sees Tollgate only as its users do,
+//! through the command line, the settings and the wire of the contract, so that a test written with it
+//! cannot agree with the product by sharing its code.
+//!
+//! Every set-up step that fails panics with what to do about it: a test whose world is not as it asked for
+//! must stop at once. Everything started is stopped by its own process id when the value is dropped.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "used by tests only: a failed set-up step must end the test at that line"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests measure with the ordinary clock and read their depth from the environment"
+)]
+
+mod depth;
+pub mod http;
+mod port;
+mod postgres;
+mod process;
+pub mod raw;
+mod tollgate;
+pub mod upstream;
+mod wait;
+
+pub use depth::Depth;
+pub use port::{free_address, free_port};
+pub use postgres::Postgres;
+pub use tollgate::{Addresses, CliOutput, Tollgate, TollgateBuilder};
+pub use upstream::{Seen, Upstream};
+pub use wait::{poll_until, wait_until};
