@@ -1,0 +1,88 @@
+//! What tests and benches need beside a Rust toolchain, and how it gets onto the machine: as root on Debian it is
+//! installed; anywhere else the person is told exactly what to install. Nothing is downloaded in another way.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::command::{Outcome, find, show};
+
+/// A program that must be there.
+#[derive(Clone, Copy)]
+pub(crate) struct Need {
+    /// What it is for, in words.
+    what: &'static str,
+    /// How to tell that it is there.
+    present: fn() -> bool,
+    /// The Debian package that brings it.
+    package: &'static str,
+}
+
+/// Programs that the tests start.
+pub(crate) const TESTS: &[Need] = &[
+    Need { what: "a C compiler (cc)", present: || find("cc").is_some(), package: "gcc" },
+    Need { what: "PostgreSQL's server programs", present: postgres, package: "postgresql" },
+    Need { what: "setpriv", present: || find("setpriv").is_some(), package: "util-linux" },
+    Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
+];
+
+/// What building libFuzzer needs.
+pub(crate) const FUZZ: &[Need] =
+    &[Need { what: "a C++ compiler (c++)", present: || find("c++").is_some(), package: "g++" }];
+
+/// Installs what is missing, or says what to install.
+pub(crate) fn provide(needs: &[Need]) -> Outcome {
+    let missing: Vec<Need> = needs.iter().copied().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        println!("everything that is needed is here");
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let names: Vec<&str> = missing.iter().map(|need| need.what).collect();
+    println!("missing: {}", names.join(", "));
+    if !rustix::process::geteuid().is_root() || find("apt-get").is_none() {
+        return Err(format!(
+            "please install {} (Debian: sudo apt-get install --no-install-recommends {})",
+            names.join(", "),
+            packages.join(" ")
+        )
+        .into());
+    }
+    install(&packages)?;
+    match missing.iter().find(|need| !(need.present)()) {
+        None => Ok(()),
+        Some(need) => Err(format!("{} is still missing after installing {}", need.what, need.package).into()),
+    }
+}
+
+fn install(packages: &[&str]) -> Outcome {
+    show(apt_get().args(["update", "-q"]))?;
+    if packages.contains(&"postgresql") {
+        keep_the_system_without_a_cluster()?;
+    }
+    let quiet = ["install", "-y", "-q", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"];
+    show(apt_get().args(quiet).args(packages))
+}
+
+/// Debian's package makes and starts a server for the whole machine; the tests start their own and want no other.
+/// A machine that has the package already is left as it is.
+fn keep_the_system_without_a_cluster() -> Outcome {
+    let folder = Path::new("/etc/postgresql-common");
+    if !folder.exists() {
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(folder.join("createcluster.conf"), "create_main_cluster = false\n")?;
+    }
+    Ok(())
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    // A configuration file of ours (see above) is kept without a question.
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "Dpkg::Options::=--force-confold"]);
+    command
+}
+
+fn postgres() -> bool {
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .is_ok_and(|versions| versions.flatten().any(|entry| entry.path().join("bin/postgres").exists()));
+    debian || (find("postgres").is_some() && find("initdb").is_some())
+}
