@@ -1,0 +1,120 @@
+//! Writing text, numbers, ids and moments into a byte buffer, without the formatting machinery.
+
+use tollgate_core::id::{BASE62, DecisionId};
+
+/// Digits of a decision id after its `dec_`.
+const DECISION_DIGITS: usize = 22;
+/// 62^10: ten digits, the most that a 64-bit number holds whole.
+const CHUNK: u128 = 839_299_365_868_340_224;
+const CHUNK_DIGITS: usize = 10;
+
+/// Writes a decimal number.
+pub fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        used += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
+}
+
+/// Writes a JSON string with its quotes (RFC 8259 §7).
+pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    // Writing a string into memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// Writes an id of 63 bits as its prefix, `_` and eleven digits, as `Display` of the id types does.
+pub fn push_id(out: &mut Vec<u8>, prefix: &str, id: u64) {
+    out.extend_from_slice(prefix.as_bytes());
+    out.push(b'_');
+    out.extend_from_slice(&base62_of_u64::<11>(id));
+}
+
+/// Writes a decision id as its `Display` does. It is on every answer, and dividing 128 bits is
+/// slow: the number is cut into parts of 64 bits first.
+pub fn push_decision_id(out: &mut Vec<u8>, id: DecisionId) {
+    out.extend_from_slice(&decision_id(id));
+}
+
+/// A decision id as its `Display` writes it.
+#[must_use]
+pub fn decision_id(id: DecisionId) -> [u8; 4 + DECISION_DIGITS] {
+    let packed =
+        (u128::from(id.boot & 0xFFFF_FFFF_FFFF) << 80) | (u128::from(id.lane) << 64) | u128::from(id.number);
+    let high = packed / CHUNK;
+    let low = base62_of_u64::<CHUNK_DIGITS>((packed % CHUNK) as u64);
+    let middle = base62_of_u64::<CHUNK_DIGITS>((high % CHUNK) as u64);
+    let top = base62_of_u64::<2>((high / CHUNK) as u64);
+    let mut text = *b"dec_0000000000000000000000";
+    let parts = b"dec_".iter().chain(&top).chain(&middle).chain(&low);
+    for (place, digit) in text.iter_mut().zip(parts) {
+        *place = *digit;
+    }
+    text
+}
+
+fn base62_of_u64<const N: usize>(mut value: u64) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62[(value % 62) as usize];
+        value /= 62;
+    }
+    digits
+}
+
+/// Writes a moment as RFC 3339 in UTC to the second: `2026-09-01T12:00:00Z`. Moments outside the
+/// years 0 to 9999 are written as the nearest one inside.
+pub fn push_rfc3339(out: &mut Vec<u8>, wall_us: i64) {
+    const FIRST: i64 = -62_167_219_200;
+    const LAST: i64 = 253_402_300_799;
+    let seconds = wall_us.div_euclid(1_000_000).clamp(FIRST, LAST);
+    let (year, month, day) = civil(seconds.div_euclid(86_400));
+    let second_of_day = seconds.rem_euclid(86_400);
+    push_padded(out, year, 4);
+    out.push(b'-');
+    push_padded(out, month, 2);
+    out.push(b'-');
+    push_padded(out, day, 2);
+    out.push(b'T');
+    push_padded(out, second_of_day / 3600, 2);
+    out.push(b':');
+    push_padded(out, second_of_day / 60 % 60, 2);
+    out.push(b':');
+    push_padded(out, second_of_day % 60, 2);
+    out.push(b'Z');
+}
+
+/// A moment as RFC 3339 in UTC to the second.
+#[must_use]
+pub fn rfc3339(wall_us: i64) -> String {
+    let mut out = Vec::with_capacity(20);
+    push_rfc3339(&mut out, wall_us);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn push_padded(out: &mut Vec<u8>, number: i64, width: u32) {
+    for place in (0..width).rev() {
+        out.push(b'0' + (number / 10_i64.pow(place) % 10) as u8);
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01 in the proleptic Gregorian calendar
+/// (H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
