@@ -1,0 +1,180 @@
+//! One record of usage: what was decided about a request and how its answer went.
+//!
+//! The journal stores and returns these values and gives them no meaning of its own. How they lie
+//! in a file is the business of `encoding`.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The most charges of one record.
+pub const CHARGES_MAX: usize = 16;
+/// The most bytes of a path that are kept; the rest is cut at a character.
+pub const PATH_BYTES_MAX: usize = 512;
+/// The most bytes of a denial's detail that are kept; the rest is cut at a character.
+pub const DETAIL_BYTES_MAX: usize = 512;
+/// The most bytes of a User-Agent that are kept; the rest is cut at a character.
+pub const USER_AGENT_BYTES_MAX: usize = 128;
+
+/// Marks on a record; a set of bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// The client or the upstream broke off before the answer was whole.
+    pub const ABORTED: Self = Self(1);
+    /// The answer was one given before, replayed for an Idempotency-Key.
+    pub const REPLAYED: Self = Self(1 << 1);
+    /// More than one attempt was made upstream.
+    pub const RETRIED: Self = Self(1 << 2);
+    /// The connection was upgraded (WebSocket and the like).
+    pub const UPGRADED: Self = Self(1 << 3);
+    /// The decision was asked for by a service; nothing was forwarded.
+    pub const VERIFIED: Self = Self(1 << 4);
+
+    /// Whether all bits of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// These bits and those of `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// The part of a record that has one size. Ids are 0 where there is none (an unknown key has no
+/// consumer, a denied request may have no service).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// When the request was admitted or denied, microseconds since 1970 UTC.
+    pub at_us: i64,
+    /// The key.
+    pub key: u64,
+    /// The consumer that holds it.
+    pub consumer: u64,
+    /// The project.
+    pub project: u64,
+    /// The tenant.
+    pub tenant: u64,
+    /// The service that took the request.
+    pub service: u64,
+    /// The policy that decided.
+    pub policy: u64,
+    /// The number of the outcome (`tollgate_core::code::Code::number`).
+    pub code: u8,
+    /// The number of the request's method, as the gateway counts them.
+    pub method: u8,
+    /// The HTTP status of the answer; 0 when none was sent.
+    pub status: u16,
+    /// Microseconds from the head of the request to the last byte of the answer.
+    pub latency_us: u32,
+    /// Microseconds of that spent waiting for the upstream's head.
+    pub upstream_us: u32,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+    /// Units that the request was charged.
+    pub units: u32,
+    /// Which secret of the key was used, counted up by rotation.
+    pub generation: u16,
+    /// Marks.
+    pub flags: Flags,
+    /// The checks that passed, one bit each.
+    pub checks_passed: u32,
+    /// The checks that the policy configures, one bit each.
+    pub checks_configured: u32,
+    /// The client's address; IPv4 is mapped into IPv6 (RFC 4291 §2.5.5.2).
+    pub address: [u8; 16],
+}
+
+/// An amount that the request took from a quota, so that shipping makes the durable count exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// The quota's rule.
+    pub rule: u64,
+    /// Whose count: key, consumer, project or address.
+    pub subject: u64,
+    /// The start of the period that was charged, microseconds since 1970 UTC.
+    pub period_start_us: i64,
+    /// Its end.
+    pub period_end_us: i64,
+    /// How much.
+    pub amount: u64,
+}
+
+/// More charges than a record can hold.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("a record holds at most {CHARGES_MAX} charges, these are {0}")]
+pub struct TooManyCharges(pub usize);
+
+/// At most [`CHARGES_MAX`] charges: none is ever cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charges<'a>(&'a [Charge]);
+
+impl<'a> Charges<'a> {
+    /// No charges.
+    pub const NONE: Self = Self(&[]);
+
+    /// Takes the charges of one request.
+    ///
+    /// # Errors
+    /// [`TooManyCharges`] above [`CHARGES_MAX`].
+    pub const fn new(charges: &'a [Charge]) -> Result<Self, TooManyCharges> {
+        if charges.len() > CHARGES_MAX { Err(TooManyCharges(charges.len())) } else { Ok(Self(charges)) }
+    }
+
+    /// The charges.
+    #[must_use]
+    pub const fn as_slice(self) -> &'a [Charge] {
+        self.0
+    }
+}
+
+/// A record as it is handed to the writer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Record<'a> {
+    /// The part of one size.
+    pub entry: Entry,
+    /// What was taken from quotas.
+    pub charges: Charges<'a>,
+    /// The path in its one spelling; cut at [`PATH_BYTES_MAX`]. Never carries a credential.
+    pub path: &'a str,
+    /// Why the request was denied, in words; cut at [`DETAIL_BYTES_MAX`].
+    pub detail: &'a str,
+    /// The User-Agent; cut at [`USER_AGENT_BYTES_MAX`].
+    pub user_agent: &'a str,
+}
+
+/// A record as it is read back.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its place in the file order of its boot and lane.
+    pub position: u64,
+    /// The number of the decision on its boot and lane.
+    pub decision: u64,
+    /// The part of one size.
+    pub entry: Entry,
+    /// What was taken from quotas.
+    pub charges: Vec<Charge>,
+    /// The path.
+    pub path: String,
+    /// Why the request was denied.
+    pub detail: String,
+    /// The User-Agent.
+    pub user_agent: String,
+}
+
+impl fmt::Debug for StoredRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredRecord")
+            .field("position", &self.position)
+            .field("decision", &self.decision)
+            .field("code", &self.entry.code)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
