@@ -1,1 +1,72 @@
-//! (store)
+//! Durable rows of Tollgate, on SQLite and PostgreSQL with one SQL text.
+//!
+//! What is kept: tenants, projects, services, policies, consumers, keys (their digests, never
+//! themselves), tokens of the service API, the audit, and what nodes shipped of their usage
+//! journals. What this crate must never know: HTTP, the command line, configuration files, clocks.
+//! Time comes in as `now_us` (wall microseconds since 1970 UTC), random secrets as arrays.
+//!
+//! # One way to change anything
+//!
+//! Every mutation takes a [`tollgate_core::authz::Permit`] and runs through one wrapper (the
+//! private module `write`): rows change, each change is recorded with what was before and after,
+//! and as the last statements of the transaction the changes get their numbers from the one row of
+//! `feed_head` and their links in the hash chain. A transaction that recorded nothing is rolled
+//! back, so no row changes without its audit entry, and no number is taken without a row (I5, I20).
+//! The number of the last change comes back in [`Committed::seq`]; it is what
+//! [`Store::wait_applied`] waits for.
+//!
+//! # How others see it
+//!
+//! | for | call |
+//! | --- | --- |
+//! | start of a process | [`Store::open`], [`Store::load`] |
+//! | every 100 ms | [`Store::catch_up`] |
+//! | every second | [`Store::heartbeat`] |
+//! | the journal | [`Store::shipped_marks`], [`Store::ship`] |
+//! | counters | [`Store::quota_usage`] at start, [`Shipped::quotas`] after each shipment |
+//!
+//! # Engines
+//!
+//! SQLite (bundled, WAL, `synchronous=FULL`): one connection writes, several read. PostgreSQL 11
+//! and later: the primary only. Both through sqlx `Any` with `$n` parameters and columns of
+//! `BIGINT`, `TEXT` and `BLOB`/`BYTEA`; what differs stands in `dialect` and nowhere else.
+
+mod audit;
+mod chain;
+mod dialect;
+mod error;
+mod feed;
+mod import;
+mod init;
+mod keys;
+mod migrate;
+mod named;
+mod open;
+mod random;
+mod resources;
+mod sql;
+mod tokens;
+mod usage;
+mod write;
+
+pub use audit::{AuditFilter, AuditRow, Broken, Verified};
+pub use dialect::Engine;
+pub use error::{Entity, StoreError};
+pub use feed::{Applied, LiveNode, NodeBeat, Waited};
+pub use import::{
+    Encoding, IMPORT_ROWS_MAX, ImportCollision, ImportOptions, ImportReject, ImportReport, ImportRow,
+    ImportScheme, Rehash,
+};
+pub use init::{Initialised, NewInstallation};
+pub use keys::{
+    CreatedKey, KeyDetail, KeyFilter, KeySecret, KeyView, NewKey, PAGE_ROWS_MAX, Page, PageRequest, Rotation,
+};
+pub use named::Named;
+pub use open::{OpenOptions, Store, StoreCheck};
+pub use resources::{ApplyMode, Op, Plan, PlannedChange};
+pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
+pub use usage::{
+    DecisionFilter, DecisionRow, QuotaTotal, Shipped, UsageBy, UsageFilter, UsageReport, UsageRow,
+    UsageSums,
+};
+pub use write::Committed;

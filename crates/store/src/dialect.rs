@@ -1,0 +1,168 @@
+//! All that differs between the two engines: how they are reached, what is said to a new
+//! connection, how transactions begin, and a handful of spellings.
+
+use std::path::PathBuf;
+
+use crate::error::StoreError;
+
+/// The database behind a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// A file, opened in this process.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// Where a database is.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) engine: Engine,
+    /// What sqlx takes.
+    pub(crate) url: String,
+    /// The file, for SQLite.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// SQLite before 3.51.3 can corrupt a WAL database that two threads write or checkpoint at the same
+/// instant ("WAL-reset bug", SQLite's release notes of 3.51.3).
+pub(crate) const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+/// The first PostgreSQL that has everything used here.
+pub(crate) const POSTGRES_VERSION_MIN: u32 = 110_000;
+
+impl Engine {
+    /// Its name as people write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+
+    /// What every new connection is told.
+    pub(crate) const fn session(self, writes: bool) -> &'static [&'static str] {
+        const SQLITE_WRITES: &[&str] = &[
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA foreign_keys = ON",
+            "PRAGMA busy_timeout = 2000",
+            "PRAGMA cache_size = -65536",
+            // The WAL file is cut back to this after a checkpoint.
+            "PRAGMA journal_size_limit = 67108864",
+        ];
+        const SQLITE_READS: &[&str] = &[
+            "PRAGMA busy_timeout = 2000",
+            "PRAGMA cache_size = -16384",
+            // Pages are read through the file's mapping, so that a scan copies each row once.
+            "PRAGMA mmap_size = 1073741824",
+            "PRAGMA query_only = ON",
+        ];
+        const POSTGRES: &[&str] = &[
+            "SET lock_timeout = '2s'",
+            "SET statement_timeout = '30s'",
+            "SET idle_in_transaction_session_timeout = '5s'",
+        ];
+        match (self, writes) {
+            (Self::Sqlite, true) => SQLITE_WRITES,
+            (Self::Sqlite, false) => SQLITE_READS,
+            (Self::Postgres, _) => POSTGRES,
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) const fn begin_write(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// Begins a transaction that sees one state of the database and changes nothing.
+    pub(crate) const fn begin_read(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN",
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+
+    /// Takes the lock that lets one process migrate at a time; SQLite's write lock is one already.
+    pub(crate) const fn lock_migrations(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock(7308604759847202401)"),
+        }
+    }
+
+    /// Asks for the version as text.
+    pub(crate) const fn version_query(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT sqlite_version()",
+            Self::Postgres => "SELECT current_setting('server_version_num')",
+        }
+    }
+
+    /// An expression for a blob as hexadecimal digits.
+    pub(crate) fn hex(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!("hex({column})"),
+            Self::Postgres => format!("encode({column}, 'hex')"),
+        }
+    }
+
+    /// The text of a migration in this engine's spelling.
+    pub(crate) fn spell(self, migration: &str) -> String {
+        match self {
+            Self::Sqlite => migration.replace("/*WITHOUT_ROWID*/", "WITHOUT ROWID"),
+            Self::Postgres => migration.replace(" BLOB", " BYTEA"),
+        }
+    }
+
+    /// Connections that read. SQLite's read beside each other on several cores.
+    pub(crate) const fn readers(self) -> u32 {
+        match self {
+            Self::Sqlite => 4,
+            Self::Postgres => 6,
+        }
+    }
+
+    /// Connections that write. SQLite has one writer at a time anyway; with one connection those
+    /// who wait stand in a fair queue instead of polling a lock.
+    pub(crate) const fn writers(self) -> u32 {
+        match self {
+            Self::Sqlite => 1,
+            Self::Postgres => 6,
+        }
+    }
+}
+
+impl Place {
+    /// Reads `sqlite://PATH`, `sqlite:PATH`, `postgres://…` or `postgresql://…`.
+    pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self { engine: Engine::Postgres, url: url.to_owned(), file: None });
+        }
+        let problem = |what: &str| Err(StoreError::invalid("database.url", what));
+        let Some(rest) = url.strip_prefix("sqlite:") else {
+            return problem("it is no database URL; write `sqlite://PATH` or `postgres://USER@HOST/NAME`");
+        };
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let path = match rest.split_once('?') {
+            None | Some((_, "mode=rwc")) => rest.split('?').next().unwrap_or(rest),
+            Some(_) => return problem("SQLite takes no parameters here; leave away what stands from `?` on"),
+        };
+        if path.is_empty() || path.contains(":memory:") {
+            return problem("a database in memory would forget keys; write the path of a file");
+        }
+        let file = PathBuf::from(path);
+        // Spelled so that no character of the path means anything in a URL.
+        let escaped: String = path
+            .bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
+                other => format!("%{other:02X}"),
+            })
+            .collect();
+        Ok(Self { engine: Engine::Sqlite, url: format!("sqlite://{escaped}?mode=rwc"), file: Some(file) })
+    }
+}

@@ -1,0 +1,179 @@
+//! The one error of this crate: what callers may show, and apart from it the cause for the log.
+
+use thiserror::Error;
+use tollgate_core::{authz::NotAuthorised, policy::FieldError};
+
+/// The kinds of things that have rows and change numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Entity {
+    /// A tenant.
+    Tenant,
+    /// A project.
+    Project,
+    /// A service.
+    Service,
+    /// A policy.
+    Policy,
+    /// A consumer.
+    Consumer,
+    /// A key.
+    Key,
+    /// Many keys at once: one chunk of an import.
+    Import,
+    /// A token of the service API.
+    ServiceToken,
+    /// A person.
+    User,
+    /// A decision.
+    Decision,
+}
+
+impl Entity {
+    /// The word in the audit, in plans and in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::Project => "project",
+            Self::Service => "service",
+            Self::Policy => "policy",
+            Self::Consumer => "consumer",
+            Self::Key => "key",
+            Self::Import => "import",
+            Self::ServiceToken => "service_token",
+            Self::User => "user",
+            Self::Decision => "decision",
+        }
+    }
+}
+
+impl std::fmt::Display for Entity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why the store did not do what was asked. The text is for users; `cause` fields are for the log.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error("there is no {kind} `{name}`; list them, or correct the name")]
+    NotFound {
+        /// What kind.
+        kind: Entity,
+        /// The name or id that was asked for.
+        name: String,
+    },
+    /// More than one thing has this name or begins like this.
+    #[error("`{name}` could be more than one {kind}: {candidates}; write it in full")]
+    Ambiguous {
+        /// What kind.
+        kind: Entity,
+        /// The name or beginning that was asked for.
+        name: String,
+        /// Some that fit, separated by commas.
+        candidates: String,
+    },
+    /// It would contradict what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// What was given is wrong; everything at once.
+    #[error("{}", join(.0))]
+    Invalid(Vec<FieldError>),
+    /// The permit does not cover it.
+    #[error("{0}")]
+    NotAuthorised(#[from] NotAuthorised),
+    /// The permit given is not for this action or tenant.
+    #[error("the permit given does not cover this {kind}; it is for another action or tenant")]
+    NotCovered {
+        /// What kind of thing was to be changed.
+        kind: Entity,
+    },
+    /// Others hold the database; trying again may help. Nothing was changed.
+    #[error("the database is busy; nothing was changed, try again")]
+    Busy {
+        /// For the log.
+        cause: String,
+    },
+    /// The database cannot be reached, or cannot write. Whether a commit under way took effect is
+    /// not known.
+    #[error("the database is not available: {public}")]
+    Unavailable {
+        /// What is wrong, without internals.
+        public: String,
+        /// For the log.
+        cause: String,
+    },
+    /// The rows contradict themselves, or a later version of Tollgate wrote them.
+    #[error("the database is not as it should be: {0}")]
+    Corrupt(String),
+}
+
+fn join(errors: &[FieldError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl StoreError {
+    pub(crate) fn not_found(kind: Entity, name: impl std::fmt::Display) -> Self {
+        Self::NotFound { kind, name: name.to_string().chars().take(64).collect() }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl std::fmt::Display) -> Self {
+        Self::Invalid(vec![FieldError::new(field, problem)])
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        Self::Corrupt(what.into())
+    }
+
+    /// The cause for the log, where there is one that users do not see.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Busy { cause } | Self::Unavailable { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let cause = error.to_string();
+        let public = match &error {
+            sqlx::Error::Database(database) => {
+                return from_code(database.code().as_deref().unwrap_or(""), database.is_unique_violation(), cause);
+            }
+            sqlx::Error::PoolTimedOut => return Self::Busy { cause },
+            sqlx::Error::Io(_) => "the connection broke or could not be made",
+            sqlx::Error::Tls(_) => "TLS towards it failed",
+            sqlx::Error::Configuration(_) => "its URL is not one; write sqlite://PATH or postgres://USER@HOST/NAME",
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return Self::Corrupt(cause),
+            _ => "it failed; the log has the cause",
+        };
+        Self::Unavailable { public: public.to_owned(), cause }
+    }
+}
+
+/// Sorts the codes of both engines: SQLite's extended result codes as decimal numbers, PostgreSQL's
+/// SQLSTATE (PostgreSQL manual, appendix A).
+fn from_code(code: &str, unique: bool, cause: String) -> StoreError {
+    if unique {
+        return StoreError::Conflict("another change was made at the same time; try again".to_owned());
+    }
+    let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xFF);
+    let public = match (primary, code) {
+        // SQLITE_BUSY, SQLITE_LOCKED; lock_not_available, deadlock, serialization, query_canceled.
+        (Some(5 | 6), _) | (None, "55P03" | "40P01" | "40001" | "57014") => return StoreError::Busy { cause },
+        (Some(8), _) | (None, "25006") => "it can only be read, not written",
+        (Some(10), _) => "the disk reported an error",
+        (Some(11 | 26), _) => return StoreError::Corrupt("the file is damaged or is no database".to_owned()),
+        (Some(13), _) | (None, "53100") => "the disk is full",
+        (Some(14), _) => "the file cannot be opened; check its path and permissions",
+        (None, "53300") => "it has no connection left",
+        (None, state) if state.starts_with("28") => "it refused the user or password",
+        (None, "3D000") => "there is no database of that name",
+        (None, state) if state.starts_with("57P") => "it is shutting down or starting",
+        _ => "it refused a statement; the log has the cause",
+    };
+    StoreError::Unavailable { public: public.to_owned(), cause }
+}

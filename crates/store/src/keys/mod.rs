@@ -1,0 +1,165 @@
+//! Keys: creating, finding, switching, rotating. A key's text exists in the answers of create and
+//! rotate and nowhere else (I6); rows hold its SHA-256.
+
+mod create;
+mod list;
+mod rotate;
+mod show;
+mod state;
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use tollgate_core::{
+    id::{ConsumerId, KeyId, PolicyId, ProjectId, TenantId},
+    key::{Environment, KeyFace, KeyText},
+    keyring::KeyState,
+};
+
+use crate::named::Named;
+
+
+/// What a new key shall be.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// The project, `name` or `tenant/name`.
+    pub project: String,
+    /// The consumer's name in the project.
+    pub consumer: String,
+    /// The policy's name in the project; a key without one is granted nothing.
+    pub policy: Option<String>,
+    /// Where it may be used.
+    pub environment: Environment,
+    /// A name for people, at most 200 bytes.
+    pub name: Option<String>,
+    /// When it expires, wall microseconds; later than now.
+    pub expires_us: Option<i64>,
+    /// The host whose addresses alone may use it.
+    pub bind_host: Option<String>,
+    /// Addresses and networks that alone may use it; an empty list lets nobody.
+    pub allow_ips: Option<Vec<String>>,
+    /// Free text by name, at most 64 entries.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A key just created or rotated: the only place where its text is.
+#[derive(Clone, Debug)]
+pub struct CreatedKey {
+    /// Its id.
+    pub id: KeyId,
+    /// The whole key.
+    pub key: KeyText,
+    /// What may be shown of it from now on.
+    pub face: KeyFace,
+    /// Which secret of the key this is: 0 at creation.
+    pub generation: u16,
+    /// When the secret before this one stops being valid; `None` at creation.
+    pub previous_until_us: Option<i64>,
+}
+
+/// How a key is rotated.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
+    /// Which key.
+    pub id: KeyId,
+    /// How long the present secret stays valid, microseconds, at least 0.
+    pub overlap_us: i64,
+}
+
+/// A key as it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyView {
+    /// Its id.
+    pub id: KeyId,
+    /// Its tenant.
+    pub tenant: Named<TenantId>,
+    /// Its project.
+    pub project: Named<ProjectId>,
+    /// Who holds it.
+    pub consumer: Named<ConsumerId>,
+    /// Its policy.
+    pub policy: Option<Named<PolicyId>>,
+    /// Prefix, environment, last four characters.
+    pub face: KeyFace,
+    /// Whether it may be used.
+    pub state: KeyState,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// When it expires; `None` never.
+    pub expires_us: Option<i64>,
+    /// The host it is bound to.
+    pub bind_host: Option<String>,
+    /// Networks that alone may use it.
+    pub allow_ips: Option<Vec<String>>,
+    /// Free text by name.
+    pub metadata: BTreeMap<String, String>,
+    /// When it was created or imported.
+    pub created_us: i64,
+    /// The version of its row.
+    pub version: u32,
+    /// Which secret is the current one.
+    pub generation: u16,
+}
+
+/// A key with its secrets, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDetail {
+    /// The key.
+    pub key: KeyView,
+    /// Its secrets, the current one first.
+    pub secrets: Vec<KeySecret>,
+}
+
+/// One secret of a key, without the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySecret {
+    /// Which one: 0 is the first.
+    pub generation: u16,
+    /// When it stops being valid; `None` for the current one.
+    pub until_us: Option<i64>,
+    /// How it is known: `tollgate`, `sha256`, `sha512`, `hmac-sha256`, `bcrypt`, `argon2`.
+    pub scheme: &'static str,
+    /// When it was last used, as far as usage was shipped.
+    pub last_used_us: Option<i64>,
+    /// From where it was last used.
+    pub last_used_address: Option<IpAddr>,
+}
+
+/// Which keys to list; what is `None` restricts nothing.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// Of this project, `name` or `tenant/name`.
+    pub project: Option<String>,
+    /// Of this consumer; needs `project`.
+    pub consumer: Option<String>,
+    /// In this state.
+    pub state: Option<KeyState>,
+    /// Of this environment.
+    pub environment: Option<Environment>,
+}
+
+/// The most rows of a page.
+pub const PAGE_ROWS_MAX: u32 = 1000;
+
+/// Which part of a list.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// Rows wanted, 1 to [`PAGE_ROWS_MAX`]; more is cut.
+    pub limit: u32,
+    /// [`Page::next`] of the page before.
+    pub cursor: Option<String>,
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self { limit: 100, cursor: None }
+    }
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next part begins; `None` at the end.
+    pub next: Option<String>,
+}

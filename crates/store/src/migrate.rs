@@ -1,0 +1,61 @@
+//! Brings the schema of a database to what this version needs. Migrations only go forward; each
+//! runs once, in one transaction with the note that it ran.
+
+use sqlx::AnyConnection;
+
+use crate::{
+    chain,
+    dialect::Engine,
+    error::StoreError,
+    random,
+    sql::{Columns as _, one, run, sql},
+};
+
+/// In their order; the version of a schema is how many of them ran.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_founding.sql")];
+
+/// Runs what is missing.
+pub(crate) async fn migrate(engine: Engine, conn: &mut AnyConnection) -> Result<(), StoreError> {
+    if let Some(lock) = engine.lock_migrations() {
+        sqlx::raw_sql(lock).execute(&mut *conn).await?;
+    }
+    run(sql("CREATE TABLE IF NOT EXISTS meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)"), conn)
+        .await?;
+    let version = version(conn).await?;
+    if version > MIGRATIONS.len() {
+        return Err(StoreError::corrupt(format!(
+            "its schema has version {version}, this program knows {}; a later Tollgate wrote it, use that one",
+            MIGRATIONS.len()
+        )));
+    }
+    for migration in MIGRATIONS.iter().skip(version) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(engine.spell(migration))).execute(&mut *conn).await?;
+    }
+    if version < MIGRATIONS.len() {
+        let note = "INSERT INTO meta (name, value) VALUES ('schema', $1) \
+                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        run(sql(note).bind(MIGRATIONS.len().to_string()), conn).await?;
+    }
+    found(conn).await
+}
+
+/// The version of the schema; 0 before the first migration.
+pub(crate) async fn version(conn: &mut AnyConnection) -> Result<usize, StoreError> {
+    let Some(row) = one(sql("SELECT value FROM meta WHERE name = 'schema'"), conn).await? else {
+        return Ok(0);
+    };
+    row.text(0)?.parse().map_err(|_| StoreError::corrupt("the schema's version is no number"))
+}
+
+/// Gives a new database its identity and the beginning of its chain.
+async fn found(conn: &mut AnyConnection) -> Result<(), StoreError> {
+    if one(sql("SELECT id FROM feed_head WHERE id = 1"), conn).await?.is_some() {
+        return Ok(());
+    }
+    let installation = (u64::from_le_bytes(random::id_bytes()?) >> 1) as i64;
+    let insert = sql("INSERT INTO feed_head (id, seq, hash, installation) VALUES (1, 0, $1, $2)")
+        .bind(chain::genesis(installation).to_vec())
+        .bind(installation);
+    run(insert, conn).await?;
+    Ok(())
+}

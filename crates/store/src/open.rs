@@ -1,0 +1,202 @@
+//! Opening a store: pools, sessions, migrations; and whether it is well.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{
+    Any, AnyPool, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    pool::PoolConnection,
+};
+
+use crate::{
+    dialect::{Engine, POSTGRES_VERSION_MIN, Place, SQLITE_VERSION_MIN},
+    error::StoreError,
+    migrate,
+    sql::{Columns as _, only, sql},
+};
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// How long a call may wait for a connection of the pools, milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { wait_ms: 5_000 }
+    }
+}
+
+/// The rows. Cheap to clone; all clones share the pools.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    place: Place,
+    reads: AnyPool,
+    writes: AnyPool,
+}
+
+/// Whether a store is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreCheck {
+    /// The engine.
+    pub engine: Engine,
+    /// Its version as it says it: `3.51.3`, `150010`.
+    pub version: String,
+    /// How many migrations ran.
+    pub schema: usize,
+    /// The number of the last change.
+    pub head: u64,
+    /// Whether a tenant exists, i.e. `init` or `apply` ran.
+    pub initialised: bool,
+    /// Bytes free on the file system of the database's file; `None` for a server.
+    pub free_bytes: Option<u64>,
+    /// Why it cannot be written, in words for users; `None` when it can.
+    pub not_writable: Option<String>,
+}
+
+impl Store {
+    /// Opens a database, creates the file if there is none, and brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a URL that is none, [`StoreError::Unavailable`] when it cannot be
+    /// reached, [`StoreError::Corrupt`] when the engine is too old or a later version wrote it.
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let place = Place::parse(url)?;
+        if let Some(file) = &place.file {
+            create_private(file)?;
+        }
+        // The writer comes first: it makes the file a WAL database.
+        let writes = pool(&place, &options, true).await?;
+        let reads = pool(&place, &options, false).await?;
+        let store = Self { inner: Arc::new(Inner { place, reads, writes }) };
+        let engine = store.engine();
+        check_version(engine, &store.version().await?)?;
+        let mut tx = store.begin_write().await?;
+        migrate::migrate(engine, &mut tx).await?;
+        tx.commit().await?;
+        Ok(store)
+    }
+
+    /// The engine behind it.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.inner.place.engine
+    }
+
+    /// Closes all connections once the calls under way are done.
+    pub async fn close(&self) {
+        self.inner.reads.close().await;
+        self.inner.writes.close().await;
+    }
+
+    /// Looks whether it can be read and written, for `doctor` and readiness.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn check(&self) -> Result<StoreCheck, StoreError> {
+        let version = self.version().await?;
+        let mut conn = self.reader().await?;
+        let schema = migrate::version(&mut conn).await?;
+        let text = "SELECT seq, (SELECT COUNT(*) FROM tenants) FROM feed_head WHERE id = 1";
+        let row = only(sql(text), &mut conn).await?;
+        let (head, initialised) = (row.count(0)?, row.int(1)? > 0);
+        let not_writable = self.try_write().await.err().map(|error| error.to_string());
+        let free_bytes = self.inner.place.file.as_deref().and_then(free_bytes);
+        Ok(StoreCheck { engine: self.engine(), version, schema, head, initialised, free_bytes, not_writable })
+    }
+
+    async fn try_write(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        crate::sql::run(sql("UPDATE feed_head SET seq = seq WHERE id = 1"), &mut tx).await?;
+        Ok(tx.rollback().await?)
+    }
+
+    async fn version(&self) -> Result<String, StoreError> {
+        let mut conn = self.reader().await?;
+        let row = only(sql(self.engine().version_query()), &mut conn).await?;
+        Ok(row.text(0)?.to_owned())
+    }
+
+    pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>, StoreError> {
+        Ok(self.inner.reads.acquire().await?)
+    }
+
+    pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.inner.reads.begin_with(self.engine().begin_read()).await?)
+    }
+
+    /// A transaction that writes. For changes of resources, keys and tokens go through
+    /// [`Store::write`](crate::write) instead; this is for what nodes report of themselves.
+    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.inner.writes.begin_with(self.engine().begin_write()).await?)
+    }
+}
+
+async fn pool(place: &Place, options: &OpenOptions, writes: bool) -> Result<AnyPool, StoreError> {
+    let engine = place.engine;
+    let connect: AnyConnectOptions = place.url.parse()?;
+    let connect = sqlx::ConnectOptions::disable_statement_logging(connect);
+    let most = if writes { engine.writers() } else { engine.readers() };
+    let pool = AnyPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(Duration::from_millis(options.wait_ms))
+        .max_lifetime(None)
+        .test_before_acquire(engine == Engine::Postgres)
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                for statement in engine.session(writes) {
+                    sqlx::raw_sql(*statement).execute(&mut *conn).await?;
+                }
+                Ok(())
+            })
+        })
+        .connect_with(connect)
+        .await?;
+    Ok(pool)
+}
+
+/// The file holds hashes of passwords and secrets of HMACs: nobody but its owner reads it.
+#[cfg(unix)]
+fn create_private(file: &std::path::Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+    match opened {
+        Ok(_) => Ok(()),
+        // An existing file that can only be read is for SQLite to judge.
+        Err(_) if file.exists() => Ok(()),
+        Err(error) => Err(StoreError::Unavailable {
+            public: format!("the file {} cannot be created: {error}", file.display()),
+            cause: error.to_string(),
+        }),
+    }
+}
+
+fn free_bytes(file: &std::path::Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(file).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn check_version(engine: Engine, version: &str) -> Result<(), StoreError> {
+    let good = match engine {
+        Engine::Sqlite => {
+            let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+            let mut next = || parts.next().unwrap_or(0);
+            (next(), next(), next()) >= SQLITE_VERSION_MIN
+        }
+        Engine::Postgres => version.parse::<u32>().unwrap_or(0) >= POSTGRES_VERSION_MIN,
+    };
+    if good {
+        return Ok(());
+    }
+    Err(StoreError::corrupt(format!(
+        "{} {version} is too old; SQLite 3.51.3 or PostgreSQL 11 is the least",
+        engine.name()
+    )))
+}

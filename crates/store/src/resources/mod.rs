@@ -1,0 +1,64 @@
+//! Declarative resources: `apply` brings the rows to what a file says, `export` writes them out.
+
+mod apply;
+mod export;
+
+use crate::error::Entity;
+
+
+/// How a file is applied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ApplyMode {
+    /// Say what would change, change nothing.
+    pub dry_run: bool,
+    /// Delete services, policies and consumers that the file does not name, in the projects that it
+    /// does name (as `[[project]]` or in any other resource). Tenants, projects and keys are never
+    /// deleted. What live keys still need is refused: a consumer or policy of a key that is not
+    /// revoked, a service that a remaining policy grants.
+    pub prune: bool,
+}
+
+/// What is done to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// It is new.
+    Create,
+    /// It was there and differs.
+    Update,
+    /// It is taken away.
+    Delete,
+}
+
+impl Op {
+    /// The word in plans and in the audit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// One line of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedChange {
+    /// What is done.
+    pub op: Op,
+    /// To what kind of resource.
+    pub kind: Entity,
+    /// Its full name: `acme`, `acme/maps`, `acme/maps/tiles`.
+    pub name: String,
+    /// The top-level fields that differ, for updates.
+    pub fields: Vec<String>,
+}
+
+/// What an apply did, or with `dry_run` would do. Empty when everything was so already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In the order they are done.
+    pub changes: Vec<PlannedChange>,
+    /// The number of the last change; 0 when nothing was changed.
+    pub seq: u64,
+}

@@ -1,0 +1,111 @@
+//! Thin words around sqlx: one kind of statement, rows read by position, values for bulk inserts.
+
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
+
+use crate::error::StoreError;
+
+pub(crate) type Row = sqlx::any::AnyRow;
+pub(crate) type Statement = Query<'static, sqlx::Any, AnyArguments>;
+
+/// The parameters a bulk statement may have; both engines take at least 32766.
+pub(crate) const PARAMETERS_MAX: usize = 4000;
+
+/// A statement as written.
+pub(crate) fn sql(text: &'static str) -> Statement {
+    sqlx::query(text)
+}
+
+/// A statement put together from texts of this crate; values only ever go in as parameters.
+pub(crate) fn built(text: String) -> Statement {
+    sqlx::query(AssertSqlSafe(text))
+}
+
+/// Runs it; says how many rows it touched.
+pub(crate) async fn run(statement: Statement, conn: &mut AnyConnection) -> Result<u64, StoreError> {
+    Ok(statement.execute(conn).await?.rows_affected())
+}
+
+/// Its rows.
+pub(crate) async fn all(statement: Statement, conn: &mut AnyConnection) -> Result<Vec<Row>, StoreError> {
+    Ok(statement.fetch_all(conn).await?)
+}
+
+/// Its first row, if there is one. To be used where there is at most one.
+pub(crate) async fn one(statement: Statement, conn: &mut AnyConnection) -> Result<Option<Row>, StoreError> {
+    Ok(statement.fetch_optional(conn).await?)
+}
+
+/// Its only row.
+pub(crate) async fn only(statement: Statement, conn: &mut AnyConnection) -> Result<Row, StoreError> {
+    one(statement, conn).await?.ok_or_else(|| StoreError::corrupt("a row that is always there is missing"))
+}
+
+/// Columns by position.
+pub(crate) trait Columns {
+    fn int(&self, column: usize) -> Result<i64, StoreError>;
+    fn opt_int(&self, column: usize) -> Result<Option<i64>, StoreError>;
+    fn text(&self, column: usize) -> Result<&str, StoreError>;
+    fn opt_text(&self, column: usize) -> Result<Option<&str>, StoreError>;
+    fn blob(&self, column: usize) -> Result<&[u8], StoreError>;
+
+    /// A count or amount, which is never negative.
+    fn count(&self, column: usize) -> Result<u64, StoreError> {
+        Ok(self.int(column)?.max(0).unsigned_abs())
+    }
+
+    /// A SHA-256.
+    fn hash(&self, column: usize) -> Result<[u8; 32], StoreError> {
+        self.blob(column)?.try_into().map_err(|_| StoreError::corrupt("a hash is not 32 bytes long"))
+    }
+}
+
+impl Columns for Row {
+    fn int(&self, column: usize) -> Result<i64, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn opt_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn text(&self, column: usize) -> Result<&str, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn opt_text(&self, column: usize) -> Result<Option<&str>, StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn blob(&self, column: usize) -> Result<&[u8], StoreError> {
+        Ok(self.try_get(column)?)
+    }
+}
+
+/// `($1,$2),($3,$4)`: the places of `rows` rows of `columns` values.
+pub(crate) fn places(rows: usize, columns: usize) -> String {
+    let mut text = String::with_capacity(rows * columns * 6);
+    let mut number = 0;
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ",(" });
+        for column in 0..columns {
+            number += 1;
+            if column > 0 {
+                text.push(',');
+            }
+            text.push('$');
+            text.push_str(&number.to_string());
+        }
+        text.push(')');
+    }
+    text
+}
+
+/// `$n,$n+1,…`: the places of a list that begins at parameter `first`.
+pub(crate) fn list(first: usize, count: usize) -> String {
+    (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(",")
+}
+
+/// How many rows of so many columns go into one statement.
+pub(crate) const fn rows_max(columns: usize) -> usize {
+    PARAMETERS_MAX / columns
+}
