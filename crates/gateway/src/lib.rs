@@ -1,2 +1,35 @@
-//! (gateway)
+//! The data plane: authenticate, decide, forward, meter.
+//!
+//! A request comes in through the engine ([`http`]), takes the way of the pipeline (ticket in the
+//! journal, address, path, service, key, decision), goes through the kind of its service (`proxy`)
+//! to an upstream and back, and is written into the journal before the last byte of its answer
+//! leaves. [`serve`](serve()) starts it all; [`ports`] says what it needs from the process.
+//!
+//! What this crate must never know: the store, SQL, the control plane. It reads a snapshot and
+//! cannot write a row even by mistake. It decides nothing: `tollgate_core::admit` does.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`http`] | the engine: sockets, heads, framing, bounds, upstream pools |
+//! | `pipeline` | the way of a request, one file a step |
+//! | `proxy` | forwarding: choice of upstream, health, retries, heads |
+//! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
+//! | [`assertion`] | signed assertions for upstreams |
+//! | [`options`], [`ports`] | settings; the ends of the ports |
+
+pub mod assertion;
+pub mod bound_host;
+mod faults;
 pub mod http;
+mod identity;
+mod meters;
+mod names;
+pub mod options;
+mod pipeline;
+pub mod ports;
+mod proxy;
+mod serve;
+pub mod slow_hash;
+
+pub use pipeline::account::{METHODS, method_number};
+pub use serve::{StartError, serve};

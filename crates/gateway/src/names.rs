@@ -1,0 +1,67 @@
+//! The field names the pipeline writes, in one place.
+
+use tollgate_wire::headers;
+
+use crate::http::field::{FieldName, FieldValue};
+
+macro_rules! names {
+    ($($name:ident = $text:expr;)+) => {
+        $(pub(crate) static $name: FieldName = FieldName::of($text);)+
+    };
+}
+
+names! {
+    ACCESS_CONTROL_ALLOW_CREDENTIALS = "access-control-allow-credentials";
+    ACCESS_CONTROL_ALLOW_HEADERS = "access-control-allow-headers";
+    ACCESS_CONTROL_ALLOW_METHODS = "access-control-allow-methods";
+    ACCESS_CONTROL_ALLOW_ORIGIN = "access-control-allow-origin";
+    ACCESS_CONTROL_EXPOSE_HEADERS = "access-control-expose-headers";
+    ACCESS_CONTROL_MAX_AGE = "access-control-max-age";
+    AUTHORIZATION = "authorization";
+    CACHE_CONTROL = "cache-control";
+    CONTENT_TYPE = "content-type";
+    FORWARDED = "forwarded";
+    RETRY_AFTER = headers::RETRY_AFTER;
+    VARY = "vary";
+    WWW_AUTHENTICATE = "www-authenticate";
+    X_API_KEY = "x-api-key";
+    X_FORWARDED_FOR = "x-forwarded-for";
+    X_FORWARDED_HOST = "x-forwarded-host";
+    X_FORWARDED_PROTO = "x-forwarded-proto";
+    X_REAL_IP = "x-real-ip";
+    X_REQUEST_ID = headers::REQUEST_ID;
+    X_TOLLGATE_ASSERTION = headers::ASSERTION;
+    X_TOLLGATE_CONSUMER = headers::CONSUMER;
+    X_TOLLGATE_CONSUMER_EXTERNAL_ID = headers::CONSUMER_EXTERNAL_ID;
+    X_TOLLGATE_ENVIRONMENT = headers::ENVIRONMENT;
+    X_TOLLGATE_KEY_ID = headers::KEY_ID;
+    X_TOLLGATE_PROJECT = headers::PROJECT;
+    X_TOLLGATE_SCOPES = headers::SCOPES;
+    X_TOLLGATE_TENANT = headers::TENANT;
+}
+
+/// What the fields of forwarding proxies begin with.
+pub(crate) const FORWARDED_PREFIX: &str = "x-forwarded-";
+
+macro_rules! values {
+    ($($name:ident = $text:expr;)+) => {
+        $(pub(crate) static $name: FieldValue = FieldValue::of($text);)+
+    };
+}
+
+values! {
+    APPLICATION_JSON = headers::JSON;
+    APPLICATION_PROBLEM_JSON = headers::PROBLEM_JSON;
+    BEARER = headers::WWW_AUTHENTICATE_BEARER;
+    BEARER_INVALID = "Bearer error=\"invalid_token\"";
+    BEARER_SCOPE = "Bearer error=\"insufficient_scope\"";
+    HTTP = "http";
+    HTTPS = "https";
+    LIVE = "live";
+    NO_STORE = "no-store";
+    STAR = "*";
+    TEST = "test";
+    TRUE = "true";
+    VARY_ORIGIN = "Origin";
+    VARY_PREFLIGHT = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+}

@@ -1,0 +1,78 @@
+//! Settings of the gateway that are not about sockets, each with its default and the reason for it.
+//!
+//! Bounds of connections, heads and idle times are the engine's ([`crate::http::bounds`]).
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tollgate_core::limits::Gcra;
+
+use crate::{assertion::AssertionKeys, http::bounds::PoolBounds};
+
+/// Settings of the gateway.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// Networks whose peers are believed when they say on whose behalf they call
+    /// (`X-Forwarded-For`, `-Proto`, `-Host`). Default: none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bytes of a request body where the service says nothing. Default 100 MiB.
+    pub body_bytes_max: u64,
+    /// Upstream connections of one lane.
+    pub pool: PoolBounds,
+    /// How many bad keys an address may show before its further bad keys get 429. Default 30 at
+    /// once and 30 a minute: a broken script gets its answer, a guesser gets nowhere with 155 bits.
+    pub bad_keys: Gcra,
+    /// Threads for bcrypt and argon2 of imported keys. Default 2.
+    pub slow_hash_threads: usize,
+    /// Slow hashes that may wait for a thread; more get `overloaded`. Default 64.
+    pub slow_hash_queue: usize,
+    /// Resolving the hosts that keys are bound to.
+    pub bound_hosts: BoundHostOptions,
+    /// Signs the assertions of services that ask for them; without keys their upstreams get none.
+    pub assertion: Option<AssertionKeys>,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            body_bytes_max: 100 * 1024 * 1024,
+            pool: PoolBounds::default(),
+            bad_keys: Gcra::new(30, 60_000_000_000, 30),
+            slow_hash_threads: 2,
+            slow_hash_queue: 64,
+            bound_hosts: BoundHostOptions::default(),
+            assertion: None,
+        }
+    }
+}
+
+/// Bounds of resolving the hosts that keys are bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundHostOptions {
+    /// An answer is used for at least this long, whatever its TTL says. Default 5 s.
+    pub ttl_min: Duration,
+    /// And for at most this long. Default 5 min.
+    pub ttl_max: Duration,
+    /// How long "there is no such host" is believed. Default 5 s.
+    pub failure_ttl: Duration,
+    /// How long one look-up may take. Default 2 s.
+    pub timeout: Duration,
+    /// Hosts remembered per lane; beyond it the oldest answers go. Default 4,096.
+    pub hosts_max: usize,
+    /// Look-ups under way at once per lane; more get `overloaded`. Default 32.
+    pub lookups_max: usize,
+}
+
+impl Default for BoundHostOptions {
+    fn default() -> Self {
+        Self {
+            ttl_min: Duration::from_secs(5),
+            ttl_max: Duration::from_secs(300),
+            failure_ttl: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            hosts_max: 4_096,
+            lookups_max: 32,
+        }
+    }
+}

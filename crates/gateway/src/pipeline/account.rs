@@ -1,0 +1,234 @@
+//! What a request will be accounted as, written exactly once.
+//!
+//! An account is opened before any work and closed before the last byte of the answer leaves, or
+//! by being dropped when the client goes away first. Either way one record reaches the journal and
+//! everything held for the request (a place in flight, an upstream's load) is given back exactly
+//! once (I12, I17).
+
+use std::{net::IpAddr, rc::Rc};
+
+use smallvec::SmallVec;
+use tollgate_core::{
+    admit::Decision,
+    code::Code,
+    counters::{Counters, Measure, RuleId},
+    id::DecisionId,
+    keyring::KeyRecord,
+    policy::Policy,
+    tables::Service,
+    time::Now,
+};
+use tollgate_journal::{Charge, Charges, Entry, Flags, Record, Ticket, USER_AGENT_BYTES_MAX};
+
+use super::Gateway;
+use crate::{
+    http::{
+        answer::{Answer, Finish, FinishInfo, FinishRefused},
+        head::RequestHead,
+    },
+    proxy::balance::Load,
+};
+
+/// The number of a method in the journal; the reader of the journal shows the same names.
+pub fn method_number(method: &str) -> u8 {
+    METHODS
+        .iter()
+        .position(|name| *name == method)
+        .and_then(|index| u8::try_from(index + 1).ok())
+        .unwrap_or(0)
+}
+
+/// The methods that have a number of their own, beginning with 1; 0 is any other.
+pub const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+
+/// One open account.
+pub(crate) struct Account<C: Counters + 'static> {
+    gateway: Rc<Gateway<C>>,
+    ticket: Option<Ticket>,
+    id: DecisionId,
+    started_ns: u64,
+    pub(crate) entry: Entry,
+    code: Code,
+    charges: SmallVec<[Charge; 2]>,
+    held: SmallVec<[(RuleId, u64); 1]>,
+    path: Rc<str>,
+    detail: Box<str>,
+    user_agent: Box<str>,
+    load: Option<Load>,
+}
+
+impl<C: Counters + 'static> Account<C> {
+    /// Opens the account of a request that has a ticket.
+    pub(crate) fn open(gateway: &Rc<Gateway<C>>, ticket: Ticket, now: Now) -> Box<Self> {
+        gateway.meters.in_flight.increment(1.0);
+        Box::new(Self {
+            id: ticket.decision(),
+            gateway: gateway.clone(),
+            ticket: Some(ticket),
+            started_ns: now.mono_ns,
+            entry: Entry { at_us: now.wall_us, ..Entry::default() },
+            // What is not decided when the client goes away was waiting for something scarce.
+            code: Code::Overloaded,
+            charges: SmallVec::new(),
+            held: SmallVec::new(),
+            path: Rc::from(""),
+            detail: Box::default(),
+            user_agent: Box::default(),
+            load: None,
+        })
+    }
+
+    /// The id of the decision.
+    pub(crate) fn id(&self) -> DecisionId {
+        self.id
+    }
+
+    /// Notes what the head says.
+    pub(crate) fn note_head(&mut self, head: &RequestHead) {
+        self.entry.method = method_number(head.method());
+        if let Some(agent) = head.header("user-agent") {
+            let kept = agent.get(..agent.len().min(USER_AGENT_BYTES_MAX)).unwrap_or(agent);
+            self.user_agent = String::from_utf8_lossy(kept).into();
+        }
+    }
+
+    /// Notes who the client is.
+    pub(crate) fn note_address(&mut self, address: IpAddr) {
+        self.entry.address = match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+    }
+
+    /// Notes the path in its one spelling.
+    pub(crate) fn note_path(&mut self, path: &Rc<str>) {
+        self.path = path.clone();
+    }
+
+    /// Notes the service.
+    pub(crate) fn note_service(&mut self, service: &Service) {
+        self.entry.service = service.id.0;
+        self.entry.project = service.project.0;
+        self.entry.tenant = service.tenant.0;
+    }
+
+    /// Notes the key, with the tenant of its project.
+    pub(crate) fn note_key(&mut self, record: &KeyRecord, tenant: u64) {
+        self.entry.key = record.id.0;
+        self.entry.consumer = record.consumer.0;
+        self.entry.generation = record.generation;
+        self.entry.policy = record.policy.map_or(0, |policy| policy.0);
+        // Without a service the key says where it happened; with one the service does.
+        if self.entry.service == 0 {
+            self.entry.project = record.project.0;
+            self.entry.tenant = tenant;
+        }
+    }
+
+    /// Notes the decision and what it took.
+    pub(crate) fn note_decision(&mut self, decision: &Decision, policy: Option<&Policy>) {
+        self.code = decision.code;
+        self.entry.checks_configured = decision.configured.0;
+        self.entry.checks_passed = decision.passed.0;
+        let Some(policy) = policy.filter(|_| decision.is_allowed()) else { return };
+        for (charged, standing) in decision.charged.iter().zip(&decision.standings) {
+            let Some(rule) = policy.rules.get(usize::from(charged.rule)).filter(|_| charged.amount > 0)
+            else {
+                continue;
+            };
+            match (&rule.measure, standing.window) {
+                (Measure::Concurrency, _) => self.held.push((rule.id, charged.subject)),
+                (Measure::Quota(_), Some(window)) => self.charges.push(Charge {
+                    rule: rule.id.0,
+                    subject: charged.subject,
+                    period_start_us: window.start_us,
+                    period_end_us: window.end_us,
+                    amount: u64::from(charged.amount),
+                }),
+                (Measure::Quota(_), None) | (Measure::Rate { .. }, _) => {}
+            }
+            self.entry.units = self.entry.units.max(charged.amount);
+        }
+    }
+
+    /// Notes the code, and why when it is a refusal.
+    pub(crate) fn note_outcome(&mut self, code: Code, detail: &str) {
+        self.code = code;
+        self.detail = detail.into();
+    }
+
+    /// Adds a mark.
+    pub(crate) fn note_flag(&mut self, flag: Flags) {
+        self.entry.flags = self.entry.flags.with(flag);
+    }
+
+    /// Notes how long the upstream took, and keeps its load until the answer ends.
+    pub(crate) fn note_upstream(&mut self, waited_ns: u64, load: Load) {
+        self.entry.upstream_us = micros(waited_ns);
+        self.load = Some(load);
+    }
+
+    /// Binds the account to the end of its answer.
+    pub(crate) fn seal(mut self: Box<Self>, answer: Answer) -> Answer {
+        self.entry.status = answer.head.status();
+        answer.with_finish(Finish::new(move |info| self.close(info)))
+    }
+
+    fn close(mut self: Box<Self>, info: FinishInfo) -> Result<(), FinishRefused> {
+        self.entry.bytes_in = info.bytes_in;
+        self.entry.bytes_out = info.bytes_out;
+        self.write(info.aborted)
+    }
+
+    fn write(&mut self, aborted: bool) -> Result<(), FinishRefused> {
+        let Some(ticket) = self.ticket.take() else { return Ok(()) };
+        let gateway = &self.gateway;
+        for (rule, subject) in self.held.drain(..) {
+            gateway.shared.counters.release(rule, subject);
+        }
+        self.load = None;
+        if aborted {
+            self.entry.flags = self.entry.flags.with(Flags::ABORTED);
+        }
+        let took_ns = gateway.now().mono_ns.saturating_sub(self.started_ns);
+        self.entry.latency_us = micros(took_ns);
+        self.entry.code = self.code.number();
+        gateway.meters.answered(self.code, self.entry.service != 0, took_ns);
+        let record = Record {
+            entry: self.entry,
+            // A policy has fewer quotas than a record has room for charges.
+            charges: Charges::new(&self.charges).unwrap_or_default(),
+            path: &self.path,
+            detail: &self.detail,
+            user_agent: &self.user_agent,
+        };
+        gateway.append(ticket, &record)
+    }
+}
+
+impl<C: Counters + 'static> Drop for Account<C> {
+    /// The client went away before there was an answer.
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            // Nobody is left to hear a refusal.
+            let _ = self.write(true);
+        }
+    }
+}
+
+fn micros(nanos: u64) -> u32 {
+    u32::try_from(nanos / 1_000).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_has_its_number_and_others_share_zero() {
+        assert_eq!(method_number("GET"), 1);
+        assert_eq!(method_number("CONNECT"), 9);
+        assert_eq!(method_number("PROPFIND"), 0);
+    }
+}

@@ -1,0 +1,121 @@
+//! A refusal on its way to becoming an answer: `application/problem+json` (RFC 9457) and what goes
+//! with it.
+//!
+//! Its words are for the client and hold no internals; causes go to the log.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+use tollgate_core::{admit::Decision, code::Code, id::DecisionId, policy::Policy, resource::RateHeaders};
+use tollgate_wire::{
+    codes::{Retry, entry},
+    problem::Problem,
+    rate,
+};
+
+use crate::{
+    http::{
+        answer::Answer,
+        field::{FieldName, FieldValue},
+    },
+    names,
+};
+
+/// Rate headers of an answer, made while the policy is at hand.
+pub(crate) type RateFields = SmallVec<[(FieldName, FieldValue); 2]>;
+
+/// The rate headers of a decision.
+pub(crate) fn rate_fields(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> RateFields {
+    let mut fields = RateFields::new();
+    let Some(policy) = policy else { return fields };
+    rate::each_field(decision, policy, choice, |name, value| {
+        // The values are structured fields of visible ASCII.
+        if let Ok(value) = FieldValue::parse(value) {
+            fields.push((FieldName::of(name), value));
+        }
+    });
+    fields
+}
+
+/// Why a request gets no further.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    code: Code,
+    detail: Cow<'static, str>,
+    violated: Option<Box<str>>,
+    retry_after_s: Option<u64>,
+    fields: RateFields,
+}
+
+impl Denial {
+    /// A refusal with its words; empty words mean the catalogue's remedy. It says when to try again
+    /// as the catalogue does.
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after_s = match entry(code).retry {
+            Retry::Wait(seconds) => Some(seconds),
+            Retry::Never | Retry::BackOff => None,
+        };
+        Self { code, detail: detail.into(), violated: None, retry_after_s, fields: RateFields::new() }
+    }
+
+    /// The same refusal, with the nanoseconds after which it is worth trying again.
+    #[must_use]
+    pub(crate) fn wait_ns(mut self, wait_ns: u64) -> Self {
+        self.retry_after_s = Some(wait_ns.div_ceil(1_000_000_000).max(1));
+        self
+    }
+
+    /// The refusal of a decision.
+    pub(crate) fn of_decision(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> Self {
+        let violated = policy.and_then(|policy| decision.violated(policy)).map(|rule| rule.name.clone());
+        Self {
+            code: decision.code,
+            detail: decision.detail.as_deref().unwrap_or("").to_owned().into(),
+            violated,
+            retry_after_s: rate::retry_after_s(decision),
+            fields: rate_fields(decision, policy, choice),
+        }
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Its words.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The answer.
+    pub(crate) fn into_answer(self, id: DecisionId) -> Answer {
+        let problem =
+            Problem { violated: self.violated.as_deref(), ..Problem::new(self.code, &self.detail, id) };
+        let mut answer = Answer::new(problem.status()).with_body(problem.to_body());
+        let head = &mut answer.head;
+        head.set(names::CONTENT_TYPE.clone(), names::APPLICATION_PROBLEM_JSON.clone());
+        head.set(names::CACHE_CONTROL.clone(), names::NO_STORE.clone());
+        if let Some(seconds) = self.retry_after_s {
+            head.set(names::RETRY_AFTER.clone(), FieldValue::number(seconds));
+        }
+        if let Some(challenge) = challenge(self.code) {
+            head.set(names::WWW_AUTHENTICATE.clone(), challenge.clone());
+        }
+        for (name, value) in self.fields {
+            head.set(name, value);
+        }
+        answer
+    }
+}
+
+/// `WWW-Authenticate` (RFC 6750 §3): no error where no credential was sent.
+fn challenge(code: Code) -> Option<&'static FieldValue> {
+    match code {
+        Code::KeyMissing => Some(&names::BEARER),
+        Code::KeyMalformed | Code::KeyUnknown | Code::KeyRevoked | Code::KeyExpired => {
+            Some(&names::BEARER_INVALID)
+        }
+        Code::ScopeMissing => Some(&names::BEARER_SCOPE),
+        _ => None,
+    }
+}

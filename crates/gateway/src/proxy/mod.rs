@@ -1,0 +1,228 @@
+//! The kind `proxy`: forwards a request as it is to one of several upstreams, and the answer back.
+//!
+//! An attempt is repeated only where nothing can happen twice: nothing was sent, or the method is
+//! idempotent (RFC 9110 §9.2.2) and no byte of an answer has come; and only while the body is still
+//! whole. At most `retries` times.
+
+pub(crate) mod balance;
+mod heads;
+pub(crate) mod health;
+pub(crate) mod service;
+mod target;
+
+use std::rc::Rc;
+
+use tollgate_core::{code::Code, counters::Counters};
+use tollgate_journal::Flags;
+
+use self::{
+    balance::{Load, choose},
+    service::ProxyService,
+};
+use crate::{
+    http::{
+        answer::Answer,
+        body::BodyError,
+        exchange::{Exchange, Upgrade},
+        head::RequestHead,
+        upstream::{UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRequest},
+    },
+    meters::UpstreamFault,
+    pipeline::{
+        Account, Caller, Denial, Gateway, Sender,
+        credential::{Place, query_without},
+    },
+};
+
+/// A request that may pass: whose it is and where it goes.
+pub(crate) struct Passage {
+    pub(crate) service: Rc<ProxyService>,
+    pub(crate) caller: Caller,
+    /// The path that was decided about.
+    pub(crate) path: Rc<str>,
+    pub(crate) sender: Sender,
+}
+
+/// Forwards a request and gives the upstream's answer, whose body is still on its way.
+pub(crate) async fn forward<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    account: &mut Account<C>,
+    exchange: Exchange,
+    passage: Passage,
+) -> Result<Answer, Denial> {
+    let Exchange { peer, mut head, body, upgrade } = exchange;
+    write_target(&mut head, &passage)?;
+    heads::write_request(gateway, &mut head, peer, &passage, account.id());
+    let service = passage.service.clone();
+    let upgrade = upgrade.filter(|wish| service.service.spec.websocket && is_websocket(wish));
+    let mut request = UpstreamRequest { head: &head, body, timeouts: service.timeouts, upgrade };
+    let upstream = send(gateway, account, &service, &mut request).await?;
+    if upstream.tunnel.is_some() {
+        account.note_flag(Flags::UPGRADED);
+    }
+    let mut answer = Answer::from(upstream);
+    heads::write_answer(&mut answer.head, passage);
+    Ok(answer)
+}
+
+fn is_websocket(wish: &Upgrade) -> bool {
+    wish.protocol() == "websocket"
+}
+
+/// Writes path and query anew unless the client's spelling is the one that was decided about.
+fn write_target(head: &mut RequestHead, passage: &Passage) -> Result<(), Denial> {
+    let path = passage.service.retarget.apply(&passage.path);
+    let parameter = passage.caller.strip.iter().find_map(|place| match place {
+        Place::Query(name) => Some(*name),
+        Place::Authorization | Place::Field(_) => None,
+    });
+    if parameter.is_none() && path == head.path() {
+        return Ok(());
+    }
+    let query = match (head.query(), parameter) {
+        (Some(query), Some(name)) => query_without(query, name),
+        (query, _) => query.map(str::to_owned),
+    };
+    head.set_target(&path, query.as_deref()).map_err(|_| {
+        Denial::new(Code::MalformedRequest, "the path or query has a character that must be percent-encoded")
+    })
+}
+
+/// Tries upstreams until one answers.
+async fn send<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    account: &mut Account<C>,
+    service: &ProxyService,
+    request: &mut UpstreamRequest<'_>,
+) -> Result<UpstreamAnswer, Denial> {
+    let retries = service.service.spec.retries;
+    let mut now_ns = gateway.now().mono_ns;
+    let mut tried = 0;
+    let mut attempt = 0;
+    loop {
+        let chosen = choose(&service.conditions, tried, service.turn(), now_ns);
+        let place = chosen
+            .and_then(|index| Some((index, service.origins.get(index)?, service.conditions.get(index)?)));
+        let Some((index, origin, condition)) = place else {
+            return Err(Denial::new(
+                Code::UpstreamUnreachable,
+                "the service has no upstream that can be used",
+            ));
+        };
+        let load = Load::of(condition);
+        let outcome = gateway.upstreams.send(origin, request).await;
+        let after_ns = gateway.now().mono_ns;
+        let error = match outcome {
+            Ok(answer) => {
+                condition.succeeded();
+                account.note_upstream(after_ns.saturating_sub(now_ns), load);
+                return Ok(answer);
+            }
+            Err(error) => error,
+        };
+        account.note_upstream(after_ns.saturating_sub(now_ns), load);
+        now_ns = after_ns;
+        tried |= 1 << (index % 32);
+        if let Some(fault) = fault_of(&error.kind) {
+            gateway.meters.upstream_failed(fault);
+            if fault != UpstreamFault::Saturated {
+                condition.failed(now_ns);
+            }
+            gateway.upstream_fault.report(now_ns, |left_out| {
+                let service = service.service.name();
+                tracing::warn!(service, host = origin.host(), port = origin.port(), left_out, %error, "an upstream failed");
+            });
+        }
+        if attempt >= retries || !may_repeat(request, &error) {
+            return Err(denial_of(&error.kind));
+        }
+        attempt += 1;
+        gateway.meters.retries.increment(1);
+        account.note_flag(Flags::RETRIED);
+    }
+}
+
+/// Whether sending a request again can do no harm.
+fn may_repeat(request: &UpstreamRequest<'_>, error: &UpstreamError) -> bool {
+    let worth_it = match error.kind {
+        UpstreamErrorKind::Unreachable(_)
+        | UpstreamErrorKind::ConnectTimeout
+        | UpstreamErrorKind::Tls(_)
+        | UpstreamErrorKind::Saturated
+        | UpstreamErrorKind::Reset => true,
+        // Of these an answer byte has come, or the time is used up, or it is the client's fault.
+        UpstreamErrorKind::Garbage(_)
+        | UpstreamErrorKind::ResponseTimeout
+        | UpstreamErrorKind::RequestBody(_) => false,
+    };
+    worth_it && request.is_replayable() && (error.nothing_sent || is_idempotent(request.head.method()))
+}
+
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+fn fault_of(kind: &UpstreamErrorKind) -> Option<UpstreamFault> {
+    match kind {
+        UpstreamErrorKind::Unreachable(_) => Some(UpstreamFault::Unreachable),
+        UpstreamErrorKind::ConnectTimeout => Some(UpstreamFault::ConnectTimeout),
+        UpstreamErrorKind::Tls(_) => Some(UpstreamFault::Tls),
+        UpstreamErrorKind::ResponseTimeout => Some(UpstreamFault::ResponseTimeout),
+        UpstreamErrorKind::Reset => Some(UpstreamFault::Reset),
+        UpstreamErrorKind::Garbage(_) => Some(UpstreamFault::Garbage),
+        UpstreamErrorKind::Saturated => Some(UpstreamFault::Saturated),
+        UpstreamErrorKind::RequestBody(_) => None,
+    }
+}
+
+/// What the client is told: what happened, and nothing of where.
+fn denial_of(kind: &UpstreamErrorKind) -> Denial {
+    match kind {
+        UpstreamErrorKind::Unreachable(_) | UpstreamErrorKind::Tls(_) => {
+            Denial::new(Code::UpstreamUnreachable, "the service behind the gateway could not be reached")
+        }
+        UpstreamErrorKind::Reset => Denial::new(
+            Code::UpstreamUnreachable,
+            "the service behind the gateway ended the connection before it answered",
+        ),
+        UpstreamErrorKind::Garbage(_) => Denial::new(
+            Code::UpstreamUnreachable,
+            "the service behind the gateway answered with something that is not HTTP",
+        ),
+        UpstreamErrorKind::ConnectTimeout => Denial::new(
+            Code::UpstreamTimeout,
+            "the service behind the gateway took too long to accept a connection",
+        ),
+        UpstreamErrorKind::ResponseTimeout => {
+            Denial::new(Code::UpstreamTimeout, "the service behind the gateway took too long to answer")
+        }
+        UpstreamErrorKind::Saturated => Denial::new(Code::Overloaded, ""),
+        UpstreamErrorKind::RequestBody(error) => body_denial(*error),
+    }
+}
+
+/// The refusal of a request whose body failed.
+pub(crate) fn body_denial(error: BodyError) -> Denial {
+    let code = match error {
+        BodyError::TooLarge { .. } => Code::BodyTooLarge,
+        BodyError::Idle | BodyError::TooSlow | BodyError::Malformed(_) | BodyError::Disconnected => {
+            Code::MalformedRequest
+        }
+    };
+    Denial::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_methods_that_may_happen_twice_are_idempotent() {
+        for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
+            assert!(is_idempotent(method), "{method}");
+        }
+        for method in ["POST", "PATCH", "LOCK"] {
+            assert!(!is_idempotent(method), "{method}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A service as a lane serves it: origins parsed, header changes and fixed values ready.
+
+use std::{cell::Cell, sync::Arc};
+
+use tollgate_core::{
+    resource::{HeadersSpec, ServiceSpec},
+    tables::{Service, Tables},
+};
+
+use super::{
+    balance::{Condition, Registry},
+    target::Retarget,
+};
+use crate::{
+    http::{
+        bounds::Timeouts,
+        field::{FieldName, FieldValue},
+        upstream::{Origin, OriginTls},
+    },
+    identity::value_of,
+    options::GatewayOptions,
+    pipeline::{cors::Cors, credential::Places},
+};
+
+/// One service, compiled by one lane.
+pub(crate) struct ProxyService {
+    pub(crate) service: Arc<Service>,
+    pub(crate) places: Places,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) retarget: Retarget,
+    pub(crate) request_headers: HeaderChanges,
+    pub(crate) response_headers: HeaderChanges,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) tenant: FieldValue,
+    pub(crate) project: FieldValue,
+    tenant_name: Box<str>,
+    project_name: Box<str>,
+    /// One entry for each in `conditions`.
+    pub(crate) origins: Box<[Origin]>,
+    pub(crate) conditions: Box<[Arc<Condition>]>,
+    turn: Cell<usize>,
+}
+
+impl ProxyService {
+    /// Compiles a service. What cannot be used (a file of authorities that is gone) goes to the log
+    /// and is left out; a service without any upstream answers `upstream_unreachable`.
+    pub(crate) fn compile(service: &Arc<Service>, tables: &Tables, registry: &Registry) -> Self {
+        let spec = &*service.spec;
+        let places = Places::of(&spec.credentials);
+        let (tenant_name, project_name) = names_of(service, tables);
+        let mut origins = Vec::with_capacity(spec.upstreams.len());
+        let mut conditions = Vec::with_capacity(spec.upstreams.len());
+        for upstream in &spec.upstreams {
+            match origin(spec, upstream) {
+                Ok(origin) => {
+                    origins.push(origin);
+                    conditions.push(registry.condition(service.id, upstream));
+                }
+                Err(problem) => {
+                    tracing::error!(
+                        service = service.name(),
+                        upstream,
+                        "an upstream cannot be used: {problem}"
+                    );
+                }
+            }
+        }
+        Self {
+            cors: Cors::of(spec, &places),
+            places,
+            retarget: Retarget::of(spec),
+            request_headers: HeaderChanges::of(&spec.request_headers, service.name()),
+            response_headers: HeaderChanges::of(&spec.response_headers, service.name()),
+            timeouts: Timeouts {
+                connect: spec.timeouts.connect.to_std(),
+                response_head: spec.timeouts.response.to_std(),
+                body_idle: spec.timeouts.idle.to_std(),
+            },
+            tenant: value_of(&tenant_name),
+            project: value_of(&project_name),
+            tenant_name,
+            project_name,
+            origins: origins.into(),
+            conditions: conditions.into(),
+            turn: Cell::new(0),
+            service: service.clone(),
+        }
+    }
+
+    /// Whether it still is what these tables say.
+    pub(crate) fn is_of(&self, service: &Arc<Service>, tables: &Tables) -> bool {
+        let (tenant, project) = names_of(service, tables);
+        Arc::ptr_eq(&self.service, service) && self.tenant_name == tenant && self.project_name == project
+    }
+
+    /// The largest request body in bytes.
+    pub(crate) fn body_bytes_max(&self, options: &GatewayOptions) -> u64 {
+        self.service.spec.body_bytes_max.unwrap_or(options.body_bytes_max)
+    }
+
+    /// A number that goes up by one at each call.
+    pub(crate) fn turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+}
+
+fn names_of(service: &Service, tables: &Tables) -> (Box<str>, Box<str>) {
+    let tenant = tables.tenants.get(&service.tenant).map(|tenant| tenant.name.clone());
+    let project = tables.projects.get(&service.project).map(|project| project.name.clone());
+    (tenant.unwrap_or_default(), project.unwrap_or_default())
+}
+
+fn origin(spec: &ServiceSpec, upstream: &str) -> Result<Origin, String> {
+    let Some(tls) = &spec.tls else {
+        return Origin::parse(upstream).map_err(|error| error.to_string());
+    };
+    let roots_pem = match &tls.ca_file {
+        Some(path) => Some(std::fs::read(path).map_err(|error| format!("{path}: {error}"))?),
+        None => None,
+    };
+    let tls = OriginTls { roots_pem, server_name: tls.server_name.clone(), http1_only: spec.websocket };
+    Origin::with_tls(upstream, &tls).map_err(|error| error.to_string())
+}
+
+/// Changes to the fields of a head.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderChanges {
+    pub(crate) set: Vec<(FieldName, FieldValue)>,
+    pub(crate) strip: Vec<FieldName>,
+}
+
+impl HeaderChanges {
+    fn of(spec: &HeadersSpec, service: &str) -> Self {
+        let mut changes = Self::default();
+        for (name, value) in &spec.add {
+            match (FieldName::parse(name), FieldValue::parse(value)) {
+                (Ok(name), Ok(value)) => changes.set.push((name, value)),
+                _ => tracing::error!(service, name, "a header that cannot be sent is left out"),
+            }
+        }
+        changes.strip = spec.remove.iter().filter_map(|name| FieldName::parse(name).ok()).collect();
+        changes
+    }
+}
