@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
 /// Why a text is no network.
@@ -17,8 +17,20 @@ pub struct NetworkError(String);
 pub fn parse_network(text: &str) -> Result<IpNet, NetworkError> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map(|network| network.trunc())
+        .map(|network| canonical(network.trunc()))
         .map_err(|_| NetworkError(text.chars().take(64).collect()))
+}
+
+/// A network of IPv4 addresses written as IPv6 (`::ffff:10.0.0.0/104`) as the IPv4 network it is, for
+/// addresses are compared in that spelling.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let IpNet::V6(v6) = network else { return network };
+    let v4 = v6.addr().to_ipv4_mapped();
+    match (v4, v6.prefix_len().checked_sub(MAPPED_BITS)) {
+        (Some(v4), Some(prefix)) => Ipv4Net::new(v4, prefix).map_or(network, IpNet::V4),
+        _ => network,
+    }
 }
 
 /// Whether one of the networks holds the address; an IPv4 address written as IPv6 counts as IPv4.

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::{
     code::Code,
-    key::{CREDENTIAL_LEN_MAX, Digest, ShapeError, check_shape},
+    key::{CREDENTIAL_LEN_MAX, Digest, check_shape},
     keyring::{KeyRecord, Keyring, SlowSecret},
     tables::Foreign,
 };
@@ -61,7 +61,7 @@ pub fn recognise(credential: &[u8], keyring: &Keyring, foreign: &Foreign) -> Rec
     if let Err(error) = shape
         && (!foreign.any || credential.is_empty() || credential.len() > CREDENTIAL_LEN_MAX)
     {
-        return Recognised::Nothing { code: Code::KeyMalformed, detail: malformed(error) };
+        return Recognised::Nothing { code: Code::KeyMalformed, detail: error.words() };
     }
     let digest = Digest::of(credential);
     if let Some(record) = keyring.find(&digest, KeyRecord::clone) {
@@ -77,22 +77,11 @@ pub fn recognise(credential: &[u8], keyring: &Keyring, foreign: &Foreign) -> Rec
         }
     }
     match shape {
-        Err(error) => Recognised::Nothing { code: Code::KeyMalformed, detail: malformed(error) },
+        Err(error) => Recognised::Nothing { code: Code::KeyMalformed, detail: error.words() },
         Ok(_) => Recognised::Nothing {
             code: Code::KeyUnknown,
             detail: "no such key; it may have been deleted, or belong to another installation",
         },
-    }
-}
-
-fn malformed(error: ShapeError) -> &'static str {
-    match error {
-        ShapeError::Shape => {
-            "it does not look like a key; keys are a prefix, `live` or `test`, and 32 letters and digits"
-        }
-        ShapeError::Checksum => {
-            "its checksum does not fit; a character is wrong or missing, copy the key again"
-        }
     }
 }
 

@@ -3,7 +3,11 @@
 
 use serde::Serialize;
 
-use crate::admit::{Case, Check, Decision, ORDER, Outcome, ask, limit_detail};
+use crate::admit::{
+    Case, Check, Decision, ORDER,
+    checks::{Outcome, ask},
+    words::limit_words,
+};
 
 /// What a step of the trace came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -102,13 +106,6 @@ fn limits_step(case: Case<'_>, decision: &Decision, decided: bool) -> Step {
         })
         .collect();
     Step { check: name, outcome: StepOutcome::Passed, detail: words.join("; ") }
-}
-
-fn limit_words(rule: &crate::counters::Rule, policy: &crate::policy::Policy) -> String {
-    match rule.measure {
-        crate::counters::Measure::Concurrency => format!("at most {} requests in flight", rule.amount),
-        _ => limit_detail(rule, policy).trim_end_matches(", all used").to_owned(),
-    }
 }
 
 fn passed_words(check: Check, case: Case<'_>) -> String {

@@ -135,14 +135,11 @@ impl Keyring {
         });
     }
 
-    /// Looks a digest up and lends the record. Equality is decided by comparing all 32 bytes of
-    /// the digest in constant time; the bucket is chosen by its first eight, which tell an attacker
-    /// nothing that 155 bits of key would not outlast.
+    /// Looks a digest up and lends the record. Equality of digests compares all 32 bytes in
+    /// constant time; the bucket is chosen by the first eight, which tell an attacker nothing that
+    /// 155 bits of key would not outlast.
     pub fn find<T>(&self, digest: &Digest, then: impl FnOnce(&KeyRecord) -> T) -> Option<T> {
-        let guard = self.entries.pin();
-        let (stored, record) = guard.get_key_value(digest)?;
-        let same: bool = subtle::ConstantTimeEq::ct_eq(&stored.0[..], &digest.0[..]).into();
-        same.then(|| then(record))
+        self.entries.pin().get(digest).map(then)
     }
 
     /// Replaces the slow secrets under the digest of a prefix; an empty list removes it.

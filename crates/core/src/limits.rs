@@ -29,11 +29,22 @@ pub enum Verdict {
     },
 }
 
+/// The longest time that a full burst may stand for, in nanoseconds (146 years): past it the
+/// arithmetic of 64 bits could wrap and refuse nothing.
+pub const TOLERANCE_NS_MAX: u64 = 1 << 62;
+
 impl Gcra {
+    /// Whether the constants are within the bounds of the arithmetic ([`TOLERANCE_NS_MAX`]).
+    #[must_use]
+    pub fn is_sound(self) -> bool {
+        self.interval_ns.checked_mul(self.burst).is_some_and(|tolerance| tolerance <= TOLERANCE_NS_MAX)
+    }
+
     /// The constants of `amount` per `window_ns`, with `burst` at once.
     #[must_use]
     pub fn new(amount: u64, window_ns: u64, burst: u64) -> Self {
-        Self { interval_ns: (window_ns / amount.max(1)).max(1), burst: burst.max(1) }
+        // Rounded up, so that no more than `amount` pass per window, not a little more.
+        Self { interval_ns: window_ns.div_ceil(amount.max(1)).max(1), burst: burst.max(1) }
     }
 
     /// Whether `amount` units may pass at `now_ns`, given the state `arrival_ns`.

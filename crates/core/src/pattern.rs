@@ -4,6 +4,9 @@ use thiserror::Error;
 
 /// The longest pattern that is accepted, in bytes.
 pub const PATTERN_LEN_MAX: usize = 512;
+/// The longest text that a [`TextPattern`] looks at, in bytes; longer ones match nothing but `*`, so
+/// that a client cannot choose how long matching takes.
+pub const TEXT_LEN_MAX: usize = 8192;
 
 /// Why a pattern is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -17,9 +20,18 @@ pub enum PatternError {
     /// `**` stands elsewhere than at the end.
     #[error("`{0}`: `**` may only be the last segment")]
     DeepNotLast(String),
+    /// A segment that no path in its one spelling has.
+    #[error("`{0}` matches no path: empty segments, `.` and `..` are removed before patterns are asked")]
+    NeverMatches(String),
     /// A `*` shares its segment with other characters.
     #[error("`{0}`: `*` stands for one whole segment; it cannot share it with other characters")]
     PartialSegment(String),
+    /// Not a pattern of URLs.
+    #[error(
+        "`{0}` is not a URL pattern; write `https://app.example.com`, `https://*.example.com/*` or `*`, \
+         names in ASCII"
+    )]
+    Url(String),
     /// Too long.
     #[error("a pattern has at most 512 characters")]
     TooLong,
@@ -51,7 +63,13 @@ impl PathPattern {
         let rest = text.strip_prefix('/').ok_or_else(|| PatternError::NotAbsolute(text.to_owned()))?;
         let mut segments = Vec::new();
         let mut deep = false;
+        let mut ended = false;
         for part in rest.split('/') {
+            if ended || matches!(part, "." | "..") {
+                return Err(PatternError::NeverMatches(text.to_owned()));
+            }
+            // An empty segment stands at the end only: `/tiles/`.
+            ended = part.is_empty();
             if deep {
                 return Err(PatternError::DeepNotLast(text.to_owned()));
             }
@@ -139,7 +157,17 @@ impl Endpoint {
     /// Whether a request matches.
     #[must_use]
     pub fn matches(&self, method: &str, path: &str) -> bool {
-        self.method.as_deref().is_none_or(|own| own == method) && self.path.matches(path)
+        self.could_match(Some(method), Some(path))
+    }
+
+    /// Whether a request of which method or path may be unknown could match.
+    #[must_use]
+    pub fn could_match(&self, method: Option<&str>, path: Option<&str>) -> bool {
+        let method_fits = match (self.method.as_deref(), method) {
+            (Some(own), Some(method)) => own == method,
+            _ => true,
+        };
+        method_fits && path.is_none_or(|path| self.path.matches(path))
     }
 }
 
@@ -178,10 +206,13 @@ impl TextPattern {
     }
 
     /// Whether the whole text matches. Takes time in the order of the two lengths' product at
-    /// most, and no recursion.
+    /// most, and no recursion. A text over [`TEXT_LEN_MAX`] matches nothing but `*`.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let (pattern, text) = (self.text.as_bytes(), text.as_bytes());
+        if text.len() > TEXT_LEN_MAX {
+            return !pattern.is_empty() && pattern.iter().all(|byte| *byte == b'*');
+        }
         let same = |a: u8, b: u8| if self.fold { a.eq_ignore_ascii_case(&b) } else { a == b };
         let (mut at_pattern, mut at_text) = (0, 0);
         let mut retry: Option<(usize, usize)> = None;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use jiff::{Timestamp, ToSpan, Unit as JiffUnit, Zoned, ZonedRound, civil::Weekday, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, Zoned, civil::Weekday, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -85,13 +85,7 @@ impl Period {
     fn calendar_window(&self, wall_us: i64) -> Option<Window> {
         let moment = Timestamp::from_microsecond(wall_us).ok()?.to_zoned(self.zone.clone());
         let (start, end) = match self.unit {
-            PeriodUnit::Hour => {
-                let start = moment
-                    .round(ZonedRound::new().smallest(JiffUnit::Hour).mode(jiff::RoundMode::Trunc))
-                    .ok()?;
-                let end = start.checked_add(1.hour()).ok()?;
-                (start, end)
-            }
+            PeriodUnit::Hour => return self.hour_window(wall_us),
             PeriodUnit::Day => {
                 let start = moment.start_of_day().ok()?;
                 (start.clone(), next_day(&start, 1.day())?)
@@ -111,6 +105,30 @@ impl Period {
             start_us: start.timestamp().as_microsecond(),
             end_us: end.timestamp().as_microsecond(),
         })
+    }
+}
+
+impl Period {
+    /// The full hour of the zone's own clock. Where the clock is set by less than an hour, or not at a
+    /// full hour, the hours next to that moment are shorter, so that hours never overlap.
+    fn hour_window(&self, wall_us: i64) -> Option<Window> {
+        const HOUR_US: i64 = 3_600_000_000;
+        let offset_at = |us: i64| {
+            let moment = Timestamp::from_microsecond(us).ok()?;
+            Some(i64::from(self.zone.to_offset(moment).seconds()) * 1_000_000)
+        };
+        let offset = offset_at(wall_us)?;
+        let mut start_us = wall_us - (wall_us.checked_add(offset)?).rem_euclid(HOUR_US);
+        let mut end_us = start_us.checked_add(HOUR_US)?;
+        if offset_at(start_us)? != offset {
+            let until = Timestamp::from_microsecond(wall_us.checked_add(1)?).ok()?;
+            start_us = self.zone.preceding(until).next()?.timestamp().as_microsecond();
+        }
+        if offset_at(end_us - 1)? != offset {
+            let from = Timestamp::from_microsecond(wall_us).ok()?;
+            end_us = self.zone.following(from).next()?.timestamp().as_microsecond();
+        }
+        Some(Window { start_us, end_us })
     }
 }
 

@@ -21,6 +21,9 @@ pub const LIST_MAX: usize = 1000;
 /// The longest window of a limit: 31 days; longer is a quota.
 pub const WINDOW_US_MAX: u64 = 31 * 86_400_000_000;
 
+/// The largest amount of a limit or quota: what SQL can hold.
+pub const AMOUNT_MAX: u64 = i64::MAX as u64;
+
 /// A policy ready to be asked.
 #[derive(Debug)]
 pub struct Policy {
@@ -177,7 +180,7 @@ impl Policy {
             endpoints: list("endpoints", spec.endpoints.as_deref(), &mut errors, |text| {
                 Endpoint::parse(text)
             }),
-            networks: list("allow_ips", spec.allow_ips.as_deref(), &mut errors, |text| parse_network(text)),
+            networks: list("allow_ips", spec.allow_ips.as_deref(), &mut errors, parse_network),
             referers: list("allow_referers", spec.allow_referers.as_deref(), &mut errors, |text| {
                 UrlPattern::parse(text)
             }),
@@ -187,7 +190,7 @@ impl Policy {
             user_agents: list("allow_user_agents", spec.allow_user_agents.as_deref(), &mut errors, |text| {
                 TextPattern::parse(text)
             }),
-            apps: list("allow_apps", spec.allow_apps.as_deref(), &mut errors, |text| App::parse(text)),
+            apps: list("allow_apps", spec.allow_apps.as_deref(), &mut errors, App::parse),
             models: list("models", spec.models.as_deref(), &mut errors, |text| {
                 TextPattern::parse_folded(text)
             }),
@@ -322,6 +325,12 @@ fn limit_rule(
         ));
     }
     let gcra = Gcra::new(limit.amount, limit.window.as_nanos(), limit.burst.unwrap_or(limit.amount));
+    if limit.amount > AMOUNT_MAX || !gcra.is_sound() {
+        errors.push(FieldError::new(
+            format!("{field}.amount"),
+            format!("amount or burst is too large for a window of {}; use smaller ones", limit.window),
+        ));
+    }
     (errors.len() == before).then(|| Rule {
         id: rule_id(policy, "limit", &limit.name),
         name: limit.name.as_str().into(),
@@ -338,6 +347,12 @@ fn quota_rule(
     field: &str,
     errors: &mut Vec<FieldError>,
 ) -> Option<Rule> {
+    if quota.amount > AMOUNT_MAX {
+        errors.push(FieldError::new(
+            format!("{field}.amount"),
+            format!("it is over the bound of {AMOUNT_MAX}"),
+        ));
+    }
     let zone = quota.time_zone.as_deref().unwrap_or("UTC");
     let period = Period::new(quota.period, zone)
         .map_err(|error| errors.push(FieldError::new(format!("{field}.time_zone"), error)))

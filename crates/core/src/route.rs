@@ -7,8 +7,9 @@ use crate::{
     id::ServiceId,
     pattern::PathPattern,
     policy::FieldError,
-    resource::{MatchSpec, ServiceSpec},
+    resource::{HeadersSpec, MatchSpec, ServiceSpec},
     tables::Service,
+    time::Span,
 };
 
 /// The compiled table of all services of the installation.
@@ -63,6 +64,8 @@ impl Router {
     #[must_use]
     pub fn find(&self, host: Option<&str>, path: &str, method: &str) -> Option<&Arc<Service>> {
         if let Some(host) = host {
+            // `example.com.` is the same name, written as absolute (RFC 1034 §3.1).
+            let host = host.strip_suffix('.').unwrap_or(host);
             let lower;
             let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
                 lower = host.to_ascii_lowercase();
@@ -122,6 +125,12 @@ pub fn could_tie(a: &MatchSpec, b: &MatchSpec) -> bool {
 
 /// Upstreams a service may have.
 pub const UPSTREAMS_MAX: usize = 32;
+/// How often a request may be tried again.
+pub const RETRIES_MAX: u8 = 5;
+/// The longest timeout of a service.
+pub const TIMEOUT_MAX: Span = Span::from_secs(86_400);
+/// The shortest time between two health checks of an upstream.
+pub const HEALTH_INTERVAL_MIN: Span = Span::from_millis(100);
 
 /// Checks what a service says of itself, everything at once.
 #[must_use]
@@ -142,15 +151,7 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
             errors.push(FieldError::new(format!("upstreams[{index}]"), problem));
         }
     }
-    if let Some(rewrite) = &spec.rewrite {
-        if let Err(error) = PathPattern::parse(&rewrite.from) {
-            errors.push(FieldError::new("rewrite.from", error));
-        }
-        if !rewrite.to.starts_with('/') {
-            errors.push(FieldError::new("rewrite.to", "it must begin with `/`"));
-        }
-    }
-    if spec.retries > 5 {
+    if spec.retries > RETRIES_MAX {
         errors.push(FieldError::new("retries", format!("{} is over the bound of 5", spec.retries)));
     }
     for (index, place) in spec.credentials.iter().enumerate() {
@@ -162,8 +163,97 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
             ));
         }
     }
+    check_rewrite(spec, &mut errors);
+    check_times(spec, &mut errors);
+    check_headers("request_headers", &spec.request_headers, &mut errors);
+    check_headers("response_headers", &spec.response_headers, &mut errors);
     check_cors(spec, &mut errors);
     errors
+}
+
+fn check_rewrite(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
+    let Some(rewrite) = &spec.rewrite else { return };
+    if !rewrite.to.starts_with('/') {
+        errors.push(FieldError::new("rewrite.to", "it must begin with `/`"));
+    }
+    let wildcards = match PathPattern::parse(&rewrite.from) {
+        Ok(pattern) => pattern.as_str().split('/').filter(|part| part.contains('*')).count(),
+        Err(error) => {
+            errors.push(FieldError::new("rewrite.from", error));
+            return;
+        }
+    };
+    for hole in rewrite.to.split('{').skip(1) {
+        let number = hole.split_once('}').and_then(|(number, _)| number.parse::<usize>().ok());
+        if !number.is_some_and(|number| (1..=wildcards).contains(&number)) {
+            errors.push(FieldError::new(
+                "rewrite.to",
+                format!("`{{{hole}` names no wildcard; `{}` has {wildcards}", rewrite.from),
+            ));
+        }
+    }
+}
+
+fn check_times(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
+    const LEAST: Span = Span::from_millis(1);
+    let mut spans = vec![
+        ("timeouts.connect", spec.timeouts.connect, LEAST),
+        ("timeouts.response", spec.timeouts.response, LEAST),
+        ("timeouts.idle", spec.timeouts.idle, LEAST),
+    ];
+    if let Some(health) = &spec.health {
+        spans.push(("health.interval", health.interval, HEALTH_INTERVAL_MIN));
+        spans.push(("health.timeout", health.timeout, LEAST));
+        if !health.path.starts_with('/') {
+            errors.push(FieldError::new("health.path", "it must begin with `/`"));
+        }
+        for (field, times) in [
+            ("health.unhealthy_after", health.unhealthy_after),
+            ("health.healthy_after", health.healthy_after),
+        ] {
+            if times == 0 {
+                errors.push(FieldError::new(field, "0 times cannot be counted; use 1 or more"));
+            }
+        }
+    }
+    for (field, span, least) in spans {
+        if !(least..=TIMEOUT_MAX).contains(&span) {
+            errors.push(FieldError::new(field, format!("{span} is outside {least} to {TIMEOUT_MAX}")));
+        }
+    }
+}
+
+/// Headers that frame a message or belong to one connection (RFC 9110 §7.6.1): Tollgate's own.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+];
+
+fn check_headers(field: &str, headers: &HeadersSpec, errors: &mut Vec<FieldError>) {
+    let is_token = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^`|~".contains(&byte))
+    };
+    for name in headers.add.keys().chain(&headers.remove) {
+        let lower = name.to_ascii_lowercase();
+        if !is_token(name) {
+            errors.push(FieldError::new(field, format!("`{name}` is not the name of a header")));
+        } else if FRAMING.contains(&lower.as_str()) || lower.starts_with("x-tollgate-") {
+            errors.push(FieldError::new(field, format!("`{name}` is Tollgate's own and cannot be changed")));
+        }
+    }
+    for (name, value) in &headers.add {
+        if value.chars().any(|sign| sign.is_control() && sign != '\t') {
+            errors.push(FieldError::new(format!("{field}.add"), format!("`{name}` has a control character")));
+        }
+    }
 }
 
 fn check_match(matches: &MatchSpec, errors: &mut Vec<FieldError>) {
@@ -178,23 +268,23 @@ fn check_match(matches: &MatchSpec, errors: &mut Vec<FieldError>) {
                 format!("`{prefix}` is not a plain path such as `/tiles`"),
             ));
         }
-        if prefix_of(matches) == "/v1/me" && matches.host.is_none() {
+        if prefix_of(matches) == "/v1/me" {
             errors.push(FieldError::new(
                 "match.path_prefix",
                 "`/v1/me` is the gateway's own; choose another path",
             ));
         }
     }
-    if let Some(host) = &matches.host {
-        let bare = host.strip_prefix("*.").unwrap_or(host);
-        let good = !bare.is_empty()
-            && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte));
-        if !good {
-            errors.push(FieldError::new(
-                "match.host",
-                format!("`{host}` is not a host name or `*.` and a host name"),
-            ));
-        }
+    if let Some(host) = &matches.host
+        && !is_host(host.strip_prefix("*.").unwrap_or(host))
+    {
+        errors.push(FieldError::new(
+            "match.host",
+            format!("`{host}` is not a host name without port, or `*.` and a host name"),
+        ));
+    }
+    if matches.methods.as_ref().is_some_and(Vec::is_empty) {
+        errors.push(FieldError::new("match.methods", "an empty list takes no request; leave it away"));
     }
     for (index, method) in matches.methods.iter().flatten().enumerate() {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
@@ -204,6 +294,17 @@ fn check_match(matches: &MatchSpec, errors: &mut Vec<FieldError>) {
             ));
         }
     }
+}
+
+/// A host as the `Host` header has it: a name in ASCII, an IPv4 address, or `[IPv6]`.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    (1..=253).contains(&host.len())
+        && !host.starts_with('.')
+        && !host.ends_with('.')
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 fn check_cors(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
@@ -269,20 +370,23 @@ impl Upstream {
             return Err(error());
         }
         let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| error())?),
+            Some((host, port)) if !port.contains(']') => {
+                let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+                (host, port.parse().ok().filter(|_| digits).ok_or_else(error)?)
+            }
             _ => (rest, own_port),
         };
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() || port == 0 {
+        if !is_host(host) || port == 0 {
             return Err(error());
         }
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Ok(Self { scheme, host: host.into(), port })
     }
 }
 
 /// All pairs of services that could tie, for the error message of `apply`.
 #[must_use]
-pub fn ties<'s>(services: &[(ServiceId, &'s MatchSpec)]) -> Vec<(ServiceId, ServiceId)> {
+pub fn ties(services: &[(ServiceId, &MatchSpec)]) -> Vec<(ServiceId, ServiceId)> {
     let mut pairs = Vec::new();
     for (index, (a, match_a)) in services.iter().enumerate() {
         for (b, match_b) in services.iter().skip(index + 1) {

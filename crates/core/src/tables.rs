@@ -69,6 +69,11 @@ impl Snapshot {
         self.fresh_until_ns.fetch_max(mono_ns, std::sync::atomic::Ordering::Release);
     }
 
+    /// Says that nothing is known to be fresh any more: the feed went back or changed its identity.
+    pub fn expire(&self) {
+        self.fresh_until_ns.store(0, std::sync::atomic::Ordering::Release);
+    }
+
     /// Whether the snapshot is known to be fresh (I3).
     #[must_use]
     pub fn is_fresh(&self, mono_ns: u64) -> bool {
@@ -132,6 +137,9 @@ pub struct Consumer {
     pub metadata: Box<[(Box<str>, Box<str>)]>,
 }
 
+/// An endpoint, and the scopes it asks for beside the method's.
+pub type EndpointScopes = (Endpoint, Box<[Box<str>]>);
+
 /// A service compiled.
 #[derive(Debug)]
 pub struct Service {
@@ -146,7 +154,7 @@ pub struct Service {
     /// Keys of which environment it takes; both when `None`.
     pub environment: Option<Environment>,
     /// Scopes that endpoints ask for beside the method's.
-    pub endpoint_scopes: Box<[(Endpoint, Box<[Box<str>]>)]>,
+    pub endpoint_scopes: Box<[EndpointScopes]>,
     /// As it was written.
     pub spec: Arc<ServiceSpec>,
 }

@@ -92,7 +92,7 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, length) = UNITS
             .iter()
-            .find(|(_, length)| self.micros >= *length && self.micros % length == 0)
+            .find(|(_, length)| self.micros >= *length && self.micros.is_multiple_of(*length))
             .unwrap_or(&("ms", 1_000));
         write!(f, "{}{unit}", self.micros / length)
     }

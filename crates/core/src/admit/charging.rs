@@ -1,0 +1,76 @@
+//! The last check: what a request asks of the policy's rules, and what their refusal means.
+//!
+//! Rules are asked together; [`Counters::take`] takes all of them or none.
+
+use smallvec::SmallVec;
+
+use super::{Case, Charged, Check, Decision, words::limit_detail};
+use crate::{
+    code::Code,
+    counters::{Charge, Counters, Measure, Refusal, Rule, subject_of_address},
+    policy::Policy,
+    resource::{Per, Unit},
+};
+
+/// Charges the policy's rules, and refuses when one of them has no room.
+pub(super) fn charge(case: Case<'_>, policy: &Policy, counters: &impl Counters, decision: &mut Decision) {
+    let mut charges: SmallVec<[Charge<'_>; 4]> = SmallVec::new();
+    // A policy has at most 17 rules (`policy::RULES_MAX`), so that the numbers never run out.
+    for (index, rule) in (0u8..=u8::MAX).zip(&policy.rules) {
+        let Some(charge) = charge_of(case, rule) else { continue };
+        charges.push(charge);
+        decision.charged.push(Charged { rule: index, subject: charge.subject, amount: charge.amount });
+    }
+    if charges.is_empty() {
+        return;
+    }
+    decision.configured.insert(Check::Limits);
+    match counters.take(&charges, case.now, &mut decision.standings) {
+        Ok(()) => decision.passed.insert(Check::Limits),
+        Err(Refusal::Full) => {
+            decision.charged.clear();
+            decision.standings.clear();
+            let words = "there is no room to count another caller now; try again later";
+            decision.refuse(Check::Limits, Code::Overloaded, words.to_owned());
+        }
+        Err(Refusal::Exhausted { index, retry_after_ns }) => {
+            decision.charged.truncate(index + 1);
+            decision.retry_after_ns = retry_after_ns;
+            match charges.get(index) {
+                Some(Charge { rule, .. }) => {
+                    decision.refuse(Check::Limits, code_of(rule), limit_detail(rule, policy));
+                }
+                // Counters that name a charge that was not asked are broken; broken refuses.
+                None => {
+                    let words = "the counters gave no clear answer; try again later";
+                    decision.refuse(Check::Limits, Code::Overloaded, words.to_owned());
+                }
+            }
+        }
+    }
+}
+
+fn charge_of<'p>(case: Case<'_>, rule: &'p Rule) -> Option<Charge<'p>> {
+    let subject = match rule.per {
+        Per::Key => case.record.id.0,
+        Per::Consumer => case.record.consumer.0,
+        Per::Project => case.record.project.0,
+        // An unknown address shares one count with all unknown addresses.
+        Per::Ip => case.facts.address.map_or(u64::MAX, subject_of_address),
+    };
+    let amount = match rule.unit {
+        Unit::Requests => case.facts.cost.min(1),
+        Unit::Units => case.facts.cost,
+        // Counted when a model call reports them.
+        Unit::Tokens => return None,
+    };
+    Some(Charge { rule, subject, amount })
+}
+
+const fn code_of(rule: &Rule) -> Code {
+    match rule.measure {
+        Measure::Concurrency => Code::ConcurrencyExceeded,
+        Measure::Rate { .. } => Code::RateLimited,
+        Measure::Quota(_) => Code::QuotaExhausted,
+    }
+}

@@ -1,0 +1,87 @@
+//! How checks say things: moments, lists, clients' own texts, limits. Words only, no decision.
+
+use crate::{
+    counters::{Measure, Rule},
+    policy::Policy,
+    resource::{Per, Unit},
+};
+
+/// Characters of a client's text that are repeated in a message.
+const CLIPPED_CHARS_MAX: usize = 120;
+
+/// Items of a list that are named before the rest is only counted.
+const LISTED_MAX: usize = 5;
+
+/// A moment as people read it: RFC 3339 in UTC, to the second.
+pub(crate) fn rfc3339(wall_us: i64) -> String {
+    match jiff::Timestamp::from_microsecond(wall_us) {
+        Ok(moment) => format!("{moment:.0}"),
+        Err(_) => "a moment outside the calendar".to_owned(),
+    }
+}
+
+/// At most five items in words, then how many more.
+pub(crate) fn listed(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
+    let mut items = items.into_iter();
+    let shown: Vec<String> = items.by_ref().take(LISTED_MAX).map(|item| item.to_string()).collect();
+    match (shown.is_empty(), items.count()) {
+        (true, _) => "nothing".to_owned(),
+        (false, 0) => shown.join(", "),
+        (false, more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A client's text, cut to what fits a message and without control characters.
+pub(crate) fn clipped(text: &str) -> String {
+    text.chars().filter(|sign| !sign.is_control()).take(CLIPPED_CHARS_MAX).collect()
+}
+
+/// Why a rule refused.
+pub(crate) fn limit_detail(rule: &Rule, policy: &Policy) -> String {
+    match &rule.measure {
+        Measure::Concurrency => format!(
+            "{} requests of this {} are in flight already, the most that policy {} allows",
+            rule.amount,
+            whose(rule.per),
+            policy.name
+        ),
+        Measure::Rate { .. } => limit_words(rule, policy),
+        Measure::Quota(_) => format!("{}, all used", limit_words(rule, policy)),
+    }
+}
+
+/// What a rule allows.
+pub(crate) fn limit_words(rule: &Rule, policy: &Policy) -> String {
+    let Rule { name, amount, .. } = rule;
+    let (unit, whose) = (unit(rule.unit), whose(rule.per));
+    match &rule.measure {
+        Measure::Concurrency => {
+            format!("policy {} allows {amount} requests of one {whose} in flight", policy.name)
+        }
+        Measure::Rate { window, .. } => {
+            format!("limit {name} of policy {} allows {amount} {unit} per {window} and {whose}", policy.name)
+        }
+        Measure::Quota(period) => format!(
+            "quota {name} of policy {} allows {amount} {unit} per {} and {whose}",
+            policy.name,
+            period.unit()
+        ),
+    }
+}
+
+const fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Requests => "requests",
+        Unit::Tokens => "tokens",
+        Unit::Units => "units",
+    }
+}
+
+const fn whose(per: Per) -> &'static str {
+    match per {
+        Per::Key => "key",
+        Per::Consumer => "consumer",
+        Per::Project => "project",
+        Per::Ip => "address",
+    }
+}
