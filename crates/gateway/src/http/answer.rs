@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
 
 use super::body::BodySource;
-use super::field::{FieldName, FieldValue};
+use super::field::{FieldName, FieldValue, is_engine_field};
 use super::upstream::{Tunnel, UpstreamAnswer, UpstreamBody};
 
 /// One answer.
@@ -65,14 +65,17 @@ impl From<UpstreamAnswer> for Answer {
 #[derive(Clone, Debug)]
 pub struct AnswerHead {
     pub(super) status: StatusCode,
+    /// Never holds a field that [`is_engine_field`].
     pub(super) fields: HeaderMap,
+    /// `Content-Length` of an upstream's answer to `HEAD`: it describes a body that is not there.
+    pub(super) length_of_head: Option<u64>,
 }
 
 impl AnswerHead {
     /// No fields. A `status` outside 100..=999 becomes 500.
     pub fn new(status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, fields: HeaderMap::new() }
+        Self { status, fields: HeaderMap::new(), length_of_head: None }
     }
 
     /// The status code.
@@ -97,12 +100,16 @@ impl AnswerHead {
 
     /// Makes this the only field of this name.
     pub fn set(&mut self, name: FieldName, value: FieldValue) {
-        self.fields.insert(name.0, value.0);
+        if !is_engine_field(&name.0) {
+            self.fields.insert(name.0, value.0);
+        }
     }
 
     /// Adds one more field of this name.
     pub fn add(&mut self, name: FieldName, value: FieldValue) {
-        self.fields.append(name.0, value.0);
+        if !is_engine_field(&name.0) {
+            self.fields.append(name.0, value.0);
+        }
     }
 
     /// Removes every field named `name` (lower-case).

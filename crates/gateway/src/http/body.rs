@@ -1,13 +1,20 @@
 //! Bodies as frames: what a client sends, and what a handler may send back.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::body::{Body, Incoming};
 
-use super::field::Fields;
+use super::connection::state::ConnState;
+use super::field::{Fields, safe_trailers};
 use super::guard::Malformed;
+use super::ticks::Deadline;
 
 /// A piece of a body.
 #[derive(Clone, Debug)]
@@ -50,6 +57,8 @@ pub struct RequestBody {
 enum Source {
     Empty,
     Bytes(Bytes),
+    Client(Box<ClientBody>),
+    Failed(BodyError),
 }
 
 impl RequestBody {
@@ -63,18 +72,44 @@ impl RequestBody {
         Self { source: if bytes.is_empty() { Source::Empty } else { Source::Bytes(bytes) } }
     }
 
-    /// The length in bytes, when known before reading: 0 without a body, `None` for chunked and for HTTP/2
-    /// without `content-length`.
+    /// The body of a client's request, and what the engine wants to know about it later.
+    pub(super) fn from_client(
+        incoming: Incoming,
+        conn: &Rc<ConnState>,
+        is_http2: bool,
+        is_expected: bool,
+    ) -> (Self, Rc<BodyFacts>) {
+        let facts = Rc::new(BodyFacts::default());
+        let client = ClientBody {
+            incoming,
+            conn: Rc::clone(conn),
+            facts: Rc::clone(&facts),
+            limit_bytes: u64::MAX,
+            pace: Pace { deadline: Deadline::new(&conn.lane.ticks), waiting_since_ms: None, waited_ms: 0 },
+            is_http2,
+            is_expected,
+        };
+        (Self { source: Source::Client(Box::new(client)) }, facts)
+    }
+
+    /// The length in bytes, when known: 0 without a body, `None` for chunked and for HTTP/2 without
+    /// `content-length`. Counts the whole body until reading begins, then what is left.
     pub fn declared_len(&self) -> Option<u64> {
         match &self.source {
             Source::Empty => Some(0),
             Source::Bytes(bytes) => Some(bytes.len() as u64),
+            Source::Client(client) => client.incoming.size_hint().exact(),
+            Source::Failed(_) => None,
         }
     }
 
     /// Whether there is nothing (more) to read.
     pub fn is_end(&self) -> bool {
-        matches!(self.source, Source::Empty)
+        match &self.source {
+            Source::Empty => true,
+            Source::Client(client) => client.facts.ended.get(),
+            Source::Bytes(_) | Source::Failed(_) => false,
+        }
     }
 
     /// Bounds the whole body, what was read already included. Reading past it gives
@@ -83,8 +118,15 @@ impl RequestBody {
     /// # Errors
     /// [`BodyError::TooLarge`] at once when the declared length is already beyond it.
     pub fn limit(&mut self, bytes: u64) -> Result<(), BodyError> {
+        let mut read = 0;
+        if let Source::Client(client) = &mut self.source {
+            client.limit_bytes = bytes;
+            read = client.facts.received.get();
+        }
         match self.declared_len() {
-            Some(len) if len > bytes => Err(BodyError::TooLarge { limit_bytes: bytes }),
+            Some(left) if left.saturating_add(read) > bytes => {
+                Err(self.fail(BodyError::TooLarge { limit_bytes: bytes }))
+            }
             _ => Ok(()),
         }
     }
@@ -92,7 +134,7 @@ impl RequestBody {
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// [`BodyError`]; nothing can be read after it.
+    /// [`BodyError`]; it is given again whenever the body is read after that.
     pub async fn frame(&mut self) -> Option<Result<Frame, BodyError>> {
         poll_fn(|cx| self.poll_frame(cx)).await
     }
@@ -105,25 +147,185 @@ impl RequestBody {
         self.limit(bytes_max)?;
         let mut whole = Vec::new();
         while let Some(frame) = self.frame().await {
-            if let Frame::Data(data) = frame? {
-                whole.extend_from_slice(&data);
+            let Frame::Data(data) = frame? else { continue };
+            if whole.is_empty() && self.is_end() {
+                return Ok(data);
             }
+            whole.extend_from_slice(&data);
         }
         Ok(Bytes::from(whole))
     }
 
     /// Poll form of [`RequestBody::frame`].
-    pub fn poll_frame(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        match std::mem::replace(&mut self.source, Source::Empty) {
-            Source::Empty => Poll::Ready(None),
-            Source::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::Data(bytes)))),
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let polled = match &mut self.source {
+            Source::Empty => return Poll::Ready(None),
+            Source::Failed(error) => return Poll::Ready(Some(Err(*error))),
+            Source::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.source = Source::Empty;
+                return Poll::Ready(Some(Ok(Frame::Data(bytes))));
+            }
+            Source::Client(client) => ready!(client.poll_frame(cx)),
+        };
+        Poll::Ready(match polled {
+            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Err(error)) => Some(Err(self.fail(error))),
+            None => {
+                self.source = Source::Empty;
+                None
+            }
+        })
+    }
+
+    /// A second value of the same body, when that needs no reading.
+    pub(super) fn replica(&self) -> Option<Self> {
+        match &self.source {
+            Source::Empty => Some(Self::empty()),
+            Source::Bytes(bytes) => Some(Self::from_bytes(bytes.clone())),
+            Source::Client(_) | Source::Failed(_) => None,
         }
+    }
+
+    /// Whether it is the client's and nothing was read from it.
+    pub(super) fn is_untouched(&self) -> bool {
+        match &self.source {
+            Source::Client(client) => !client.facts.touched.get(),
+            Source::Empty | Source::Bytes(_) => true,
+            Source::Failed(_) => false,
+        }
+    }
+
+    /// What is left where a body was taken away and used.
+    pub(super) fn used_up() -> Self {
+        Self { source: Source::Failed(BodyError::Disconnected) }
+    }
+
+    /// Lets go of the client's body, so that the codec stops reading it.
+    fn fail(&mut self, error: BodyError) -> BodyError {
+        self.source = Source::Failed(error);
+        error
     }
 }
 
 impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RequestBody({:?})", self.declared_len())
+    }
+}
+
+/// What the engine keeps of a client's body while others hold the body itself.
+#[derive(Debug, Default)]
+pub(super) struct BodyFacts {
+    /// Bytes read so far.
+    pub(super) received: Cell<u64>,
+    /// Read to its end.
+    pub(super) ended: Cell<bool>,
+    /// Anything was read.
+    pub(super) touched: Cell<bool>,
+}
+
+struct ClientBody {
+    incoming: Incoming,
+    conn: Rc<ConnState>,
+    facts: Rc<BodyFacts>,
+    limit_bytes: u64,
+    pace: Pace,
+    is_http2: bool,
+    /// Whether the method may have a body at all; HTTP/1 was judged by the guard.
+    is_expected: bool,
+}
+
+impl ClientBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        loop {
+            let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+            if polled.is_pending() {
+                return match self.pace.poll_overdue(cx, self.facts.received.get(), &self.conn) {
+                    Some(error) => Poll::Ready(Some(Err(error))),
+                    None => Poll::Pending,
+                };
+            }
+            self.pace.moved();
+            self.facts.touched.set(true);
+            let frame = match ready!(polled) {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => {
+                    let fault = self.conn.body_fault();
+                    return Poll::Ready(Some(Err(
+                        fault.map_or(BodyError::Disconnected, BodyError::Malformed)
+                    )));
+                }
+                None => {
+                    self.facts.ended.set(true);
+                    return Poll::Ready(None);
+                }
+            };
+            match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Poll::Ready(Some(self.data(data))),
+                Err(frame) => {
+                    self.facts.ended.set(true);
+                    // Trailers of HTTP/1 are discarded: the reader in front of us may not have seen them.
+                    let trailers = frame.into_trailers().ok().filter(|_| self.is_http2);
+                    return Poll::Ready(
+                        trailers.map(|trailers| Ok(Frame::Trailers(Fields(safe_trailers(trailers))))),
+                    );
+                }
+            }
+        }
+    }
+
+    fn data(&mut self, data: Bytes) -> Result<Frame, BodyError> {
+        if !self.is_expected {
+            return Err(BodyError::Malformed(Malformed::BodyNotExpected));
+        }
+        let received = self.facts.received.get() + data.len() as u64;
+        self.facts.received.set(received);
+        if received > self.limit_bytes {
+            return Err(BodyError::TooLarge { limit_bytes: self.limit_bytes });
+        }
+        if self.incoming.is_end_stream() {
+            self.facts.ended.set(true);
+        }
+        Ok(Frame::Data(data))
+    }
+}
+
+/// Watches that a body keeps arriving. Only time spent waiting for the client counts: a slow upstream is
+/// not the client's fault.
+struct Pace {
+    deadline: Deadline,
+    waiting_since_ms: Option<u64>,
+    waited_ms: u64,
+}
+
+impl Pace {
+    fn moved(&mut self) {
+        if let Some(since) = self.waiting_since_ms.take() {
+            self.waited_ms += self.deadline.ticks().now_ms().saturating_sub(since);
+            self.deadline.disarm();
+        }
+    }
+
+    fn poll_overdue(&mut self, cx: &mut Context<'_>, received: u64, conn: &ConnState) -> Option<BodyError> {
+        let bounds = &conn.lane.bounds;
+        let may_wait = may_wait(received, bounds.body_rate_min, bounds.body_grace);
+        let left = may_wait.saturating_sub(Duration::from_millis(self.waited_ms));
+        if self.waiting_since_ms.is_none() {
+            self.waiting_since_ms = Some(self.deadline.ticks().now_ms());
+            self.deadline.arm(left.min(bounds.body_idle));
+        }
+        let overdue = self.deadline.poll_due(cx);
+        overdue.then_some(if left < bounds.body_idle { BodyError::TooSlow } else { BodyError::Idle })
+    }
+}
+
+/// How long so many bytes may take.
+fn may_wait(received: u64, rate_min: u64, grace: Duration) -> Duration {
+    match received.saturating_mul(1000).checked_div(rate_min) {
+        Some(ms) => grace.saturating_add(Duration::from_millis(ms)),
+        None => Duration::MAX,
     }
 }
 

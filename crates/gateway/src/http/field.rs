@@ -5,7 +5,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// A field name: a token (RFC 9110 §5.1), always lower-case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -132,4 +132,58 @@ impl Fields {
     pub fn strip(&mut self, name: &str) {
         self.0.remove(name);
     }
+}
+
+/// Fields that belong to one connection or describe framing. They are never forwarded; the engine writes
+/// its own (RFC 9110 §7.6.1).
+pub(super) fn is_engine_field(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::CONTENT_LENGTH
+            | header::EXPECT
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// The fields that `Connection` names besides the well-known ones.
+pub(super) fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {
+    fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !matches!(*token, "" | "keep-alive" | "close" | "upgrade" | "Upgrade"))
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .collect()
+}
+
+/// Trailers that may be forwarded: nothing that frames, routes or authenticates (RFC 9110 §6.5.1).
+pub(super) fn safe_trailers(mut trailers: HeaderMap) -> HeaderMap {
+    let unsafe_names: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| {
+            is_engine_field(name)
+                || matches!(
+                    **name,
+                    header::AUTHORIZATION
+                        | header::COOKIE
+                        | header::HOST
+                        | header::SET_COOKIE
+                        | header::CONTENT_TYPE
+                )
+                || name.as_str().contains('_')
+        })
+        .cloned()
+        .collect();
+    for name in unsafe_names {
+        trailers.remove(name);
+    }
+    trailers
 }

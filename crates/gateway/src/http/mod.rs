@@ -20,9 +20,13 @@
 pub mod answer;
 pub mod body;
 pub mod bounds;
+mod connection;
 pub mod exchange;
 pub mod field;
 pub mod guard;
 pub mod head;
+mod lane;
 pub mod serve;
+mod stream;
+mod ticks;
 pub mod upstream;

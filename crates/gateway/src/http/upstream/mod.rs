@@ -1,15 +1,35 @@
 //! Requests to upstreams, over per-lane pools of HTTP/1.1 and HTTP/2 connections.
+//!
+//! What lives here: origins, the request and answer of one upstream call, its errors. `connect` makes
+//! connections, `pool` keeps them, `outgoing` writes requests, `incoming` checks answers, `send` is the
+//! call itself. Invariants: a connection returns to the pool only after both bodies were read to their
+//! end; an answer whose framing is in doubt never reaches a client and its connection is closed; nothing
+//! is sent twice.
+
+mod connect;
+mod incoming;
+mod outgoing;
+mod pool;
+mod send;
+mod tls;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 
 use super::answer::AnswerHead;
 use super::body::{BodyError, BodySource, Frame, RequestBody, SourceFailed};
 use super::bounds::{PoolBounds, Timeouts};
 use super::exchange::Upgrade;
 use super::head::RequestHead;
+use super::stream::Stream;
+use super::ticks::Ticks;
 
 /// How an origin is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,18 +43,51 @@ pub enum Scheme {
 }
 
 /// Where to send a request. Cheap to clone; equal origins share connections.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Origin(Arc<OriginParts>);
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct OriginParts {
     scheme: Scheme,
     host: String,
     port: u16,
+    /// `host:port` as it stands in `Host`, without the scheme's default port.
+    authority: http::uri::Authority,
+    tls: Option<OriginTlsReady>,
+}
+
+/// TLS settings made ready; equal when they were made from equal settings.
+#[derive(Debug)]
+struct OriginTlsReady {
+    settings: OriginTls,
+    config: Arc<ClientConfig>,
+    /// Offers HTTP/1.1 only: for requests that may change the protocol.
+    config_http1: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl PartialEq for Origin {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (&self.0, &other.0);
+        Arc::ptr_eq(a, b)
+            || (a.scheme == b.scheme
+                && a.host == b.host
+                && a.port == b.port
+                && a.tls.as_ref().map(|tls| &tls.settings) == b.tls.as_ref().map(|tls| &tls.settings))
+    }
+}
+
+impl Eq for Origin {}
+
+impl Hash for Origin {
+    fn hash<S: Hasher>(&self, state: &mut S) {
+        (self.0.scheme, self.0.port).hash(state);
+        self.0.host.hash(state);
+    }
 }
 
 /// TLS settings of an `https` origin.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginTls {
     /// Certificate authorities to trust, as PEM; `None` for those of the operating system.
     pub roots_pem: Option<Vec<u8>>,
@@ -68,7 +121,7 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginInvalid`].
-    pub fn with_tls(url: &str, _tls: &OriginTls) -> Result<Self, OriginInvalid> {
+    pub fn with_tls(url: &str, tls: &OriginTls) -> Result<Self, OriginInvalid> {
         let uri: http::Uri = url.parse().map_err(|_| OriginInvalid::Url)?;
         let (scheme, default_port) = match uri.scheme_str() {
             Some("http") => (Scheme::Http, 80),
@@ -76,8 +129,25 @@ impl Origin {
             Some("https") => (Scheme::Https, 443),
             _ => return Err(OriginInvalid::Url),
         };
-        let host = uri.host().ok_or(OriginInvalid::Url)?.to_owned();
-        Ok(Self(Arc::new(OriginParts { scheme, host, port: uri.port_u16().unwrap_or(default_port) })))
+        let written = uri.authority().ok_or(OriginInvalid::Url)?;
+        let plain = uri.path() == "/" || uri.path().is_empty();
+        if !plain || uri.query().is_some() || written.as_str().contains('@') || written.host().is_empty() {
+            return Err(OriginInvalid::Url);
+        }
+        let port = match written.port() {
+            Some(port) => port.as_str().parse().map_err(|_| OriginInvalid::Url)?,
+            None => default_port,
+        };
+        let bracketed = written.host();
+        let authority =
+            if port == default_port { bracketed.to_owned() } else { format!("{bracketed}:{port}") };
+        let authority = authority.parse().map_err(|_| OriginInvalid::Url)?;
+        let host = bracketed.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let tls = match scheme {
+            Scheme::Https => Some(tls::ready(&host, tls)?),
+            Scheme::Http | Scheme::H2c => None,
+        };
+        Ok(Self(Arc::new(OriginParts { scheme, host, port, authority, tls })))
     }
 
     /// How it is spoken to.
@@ -114,7 +184,7 @@ pub struct UpstreamRequest<'a> {
 impl UpstreamRequest<'_> {
     /// Whether the whole request can be sent again: nothing of a streamed body has been used up.
     pub fn is_replayable(&self) -> bool {
-        true
+        self.body.is_untouched()
     }
 }
 
@@ -130,7 +200,7 @@ pub struct UpstreamAnswer {
 }
 
 /// The body of an upstream answer.
-pub struct UpstreamBody(());
+pub struct UpstreamBody(incoming::Incoming);
 
 impl UpstreamBody {
     /// The next piece; `None` at the end.
@@ -140,11 +210,20 @@ impl UpstreamBody {
     pub async fn frame(&mut self) -> Option<Result<Frame, SourceFailed>> {
         std::future::poll_fn(|cx| self.poll_frame(cx)).await
     }
+
+    /// Whether there is nothing (more) to read.
+    pub fn is_end(&self) -> bool {
+        self.0.is_end()
+    }
 }
 
 impl BodySource for UpstreamBody {
-    fn poll_frame(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SourceFailed>>> {
-        Poll::Ready(None)
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SourceFailed>>> {
+        self.0.poll_frame(cx)
+    }
+
+    fn declared_len(&self) -> Option<u64> {
+        self.0.declared_len()
     }
 }
 
@@ -156,7 +235,17 @@ impl fmt::Debug for UpstreamBody {
 
 /// An upstream connection that has changed its protocol. Give it to the client as
 /// [`super::answer::AnswerBody::Tunnel`]; dropping it closes the upstream connection.
-pub struct Tunnel(());
+pub struct Tunnel {
+    stream: Stream,
+    /// What came right behind the head of the 101.
+    ahead: Bytes,
+}
+
+impl Tunnel {
+    pub(super) fn into_parts(self) -> (Stream, Bytes) {
+        (self.stream, self.ahead)
+    }
+}
 
 impl fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,17 +292,31 @@ pub struct UpstreamError {
     pub nothing_sent: bool,
 }
 
+impl UpstreamError {
+    /// Before anything was written.
+    fn unsent(kind: UpstreamErrorKind) -> Self {
+        Self { kind, nothing_sent: true }
+    }
+
+    /// The upstream may have seen the request.
+    fn sent(kind: UpstreamErrorKind) -> Self {
+        Self { kind, nothing_sent: false }
+    }
+}
+
 /// The upstream connections of one lane. Cheap to clone within the lane's thread.
 #[derive(Clone, Debug)]
 pub struct Upstreams {
-    bounds: Rc<PoolBounds>,
+    pools: Rc<pool::Pools>,
+    ticks: Rc<Ticks>,
 }
 
 impl Upstreams {
     /// An empty pool. Must be made and used on a lane: in `make_handler` of [`super::serve::serve`] and in
     /// the handler it makes.
     pub fn new(bounds: PoolBounds) -> Self {
-        Self { bounds: Rc::new(bounds) }
+        let ticks = Ticks::of_this_thread();
+        Self { pools: pool::Pools::new(bounds, &ticks), ticks }
     }
 
     /// Sends one request and waits for the head of its answer. Never sends anything twice.
@@ -226,7 +329,6 @@ impl Upstreams {
         origin: &Origin,
         request: &mut UpstreamRequest<'_>,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let _ = (origin, request, &self.bounds);
-        Err(UpstreamError { kind: UpstreamErrorKind::Saturated, nothing_sent: true })
+        send::send(self, origin, request).await
     }
 }

@@ -1,0 +1,340 @@
+//! One request head: lines, request target, fields, and what the framing fields say together.
+
+use super::table::{self, HOST, METHOD, PATH, QUERY, TOKEN};
+use super::{HeadBounds, Malformed};
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// The next request.
+    None,
+    /// Whatever the upgrade makes of it.
+    Upgrade,
+    /// So many bytes of body, at least one.
+    Length(u64),
+    /// A chunked body.
+    Chunked,
+}
+
+/// `METHOD` and two spaces and `HTTP/1.1`: what a request line holds besides the target.
+const LINE_WITHOUT_TARGET: usize = METHOD_LEN_MAX + 2 + 8;
+const METHOD_LEN_MAX: usize = 32;
+/// 10^18 bytes: far beyond any body, far below overflow.
+const LENGTH_DIGITS_MAX: usize = 18;
+
+/// A head that may arrive in pieces; positions are relative to its first byte.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HeadScan {
+    /// Where the current line starts.
+    line: usize,
+    /// Everything before this has been searched for LF.
+    searched: usize,
+    fields: usize,
+    facts: Facts,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    http11: bool,
+    bodyless: bool,
+    authority: Option<Span>,
+    host: Option<Span>,
+    length: Option<u64>,
+    chunked: bool,
+    expect: bool,
+    upgrade: bool,
+}
+
+/// A part of the head, from its first byte.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl HeadScan {
+    pub(super) fn is_untouched(&self) -> bool {
+        self.searched == 0
+    }
+
+    /// Scans on; `head` starts with the first byte of the head. `Some` with its length once it is whole.
+    pub(super) fn advance(
+        &mut self,
+        head: &[u8],
+        bounds: &HeadBounds,
+    ) -> Result<Option<(usize, Framing)>, Malformed> {
+        if self.searched == 0 {
+            first_byte(head)?;
+        }
+        loop {
+            let found = memchr::memchr(b'\n', head.get(self.searched..).unwrap_or_default());
+            let end = found.map_or(head.len(), |at| self.searched + at);
+            self.check_size(end, bounds)?;
+            if found.is_none() {
+                self.searched = head.len();
+                return Ok(None);
+            }
+            let line = head.get(self.line..end).unwrap_or_default();
+            let Some((b'\r', line)) = line.split_last() else {
+                return Err(Malformed::LineEnding);
+            };
+            if self.line == 0 {
+                self.facts.request_line(line, bounds)?;
+            } else if line.is_empty() {
+                return self.facts.framing(head).map(|framing| Some((end + 1, framing)));
+            } else {
+                self.fields += 1;
+                if self.fields > bounds.fields_max {
+                    return Err(Malformed::TooManyFields);
+                }
+                self.facts.field(line, self.line)?;
+            }
+            self.line = end + 1;
+            self.searched = end + 1;
+        }
+    }
+
+    /// `end` is where the current line ends or, while its end is unknown, a byte it goes beyond: both give
+    /// the same verdict, whenever the bytes arrive.
+    fn check_size(&self, end: usize, bounds: &HeadBounds) -> Result<(), Malformed> {
+        if self.line == 0 && end > bounds.target_bytes_max + LINE_WITHOUT_TARGET + 1 {
+            return Err(Malformed::TargetTooLong);
+        }
+        if end >= bounds.head_bytes_max {
+            return Err(Malformed::HeadTooLong);
+        }
+        Ok(())
+    }
+}
+
+/// Says no to what cannot become a request line without waiting for its end: a TLS hello on a clear port,
+/// an empty line, a lower-case method.
+fn first_byte(head: &[u8]) -> Result<(), Malformed> {
+    match head.first() {
+        Some(b'\r' | b'\n') => Err(Malformed::LineEnding),
+        Some(byte) if !byte.is_ascii_uppercase() => Err(Malformed::Method),
+        _ => Ok(()),
+    }
+}
+
+impl Facts {
+    fn request_line(&mut self, line: &[u8], bounds: &HeadBounds) -> Result<(), Malformed> {
+        let mut parts = line.splitn(3, |&byte| byte == b' ');
+        let method = parts.next().unwrap_or_default();
+        if method.len() > METHOD_LEN_MAX || !table::all(method, METHOD) {
+            return Err(Malformed::Method);
+        }
+        let (Some(target), Some(version)) = (parts.next(), parts.next()) else {
+            return Err(Malformed::RequestLine);
+        };
+        self.http11 = match version {
+            b"HTTP/1.1" => true,
+            b"HTTP/1.0" => false,
+            _ => {
+                return Err(if version.contains(&b' ') {
+                    Malformed::RequestLine
+                } else {
+                    Malformed::Version
+                });
+            }
+        };
+        if method == b"CONNECT" {
+            return Err(Malformed::Connect);
+        }
+        if target.len() > bounds.target_bytes_max {
+            return Err(Malformed::TargetTooLong);
+        }
+        self.bodyless = matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
+        self.target(target, method.len() + 1, method == b"OPTIONS")
+    }
+
+    /// RFC 9112 §3.2: origin form, absolute form, and `*` for OPTIONS.
+    fn target(&mut self, target: &[u8], start: usize, options: bool) -> Result<(), Malformed> {
+        match target.first() {
+            Some(b'/') => return path_and_query(target),
+            Some(b'*') if target.len() == 1 && options => return Ok(()),
+            _ => {}
+        }
+        let scheme = [b"http://".as_slice(), b"https://"]
+            .into_iter()
+            .find(|scheme| target.get(..scheme.len()).is_some_and(|there| there.eq_ignore_ascii_case(scheme)))
+            .ok_or(Malformed::Target)?;
+        let rest = target.get(scheme.len()..).unwrap_or_default();
+        let len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(len);
+        if !is_authority(authority) {
+            return Err(Malformed::Target);
+        }
+        let from = start + scheme.len();
+        self.authority = Some(Span { start: from, end: from + len });
+        path_and_query(path)
+    }
+
+    fn field(&mut self, line: &[u8], start: usize) -> Result<(), Malformed> {
+        let mut underscore = false;
+        let mut len = 0;
+        for &byte in line {
+            if !table::is(byte, TOKEN) {
+                break;
+            }
+            underscore |= byte == b'_';
+            len += 1;
+        }
+        let (name, rest) = line.split_at(len);
+        let Some((b':', value)) = rest.split_first() else {
+            return Err(not_a_name(name, rest));
+        };
+        if name.is_empty() {
+            return Err(Malformed::FieldName);
+        }
+        value_bytes(value)?;
+        let value = Span { start: start + len + 1, end: start + line.len() };
+        if underscore {
+            return look_alike(name);
+        }
+        match len {
+            4 | 6 | 7 | 14 | 17 => {
+                self.framing_field(name, trim(line.get(len + 1..).unwrap_or_default()), value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn framing_field(&mut self, name: &[u8], value: &[u8], span: Span) -> Result<(), Malformed> {
+        if name.eq_ignore_ascii_case(b"host") {
+            if self.host.replace(span).is_some() {
+                return Err(Malformed::HostRepeated);
+            }
+            return if is_authority(value) { Ok(()) } else { Err(Malformed::HostInvalid) };
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            if self.length.replace(length(value)?).is_some() {
+                return Err(Malformed::LengthRepeated);
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked || !self.http11 || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err(Malformed::TransferEncoding);
+            }
+            self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            if self.expect || !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Malformed::Expect);
+            }
+            self.expect = true;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade = self.http11;
+        }
+        Ok(())
+    }
+
+    /// The head is whole: what the fields mean together.
+    fn framing(&self, head: &[u8]) -> Result<Framing, Malformed> {
+        match (self.host, self.authority) {
+            (None, _) if self.http11 => return Err(Malformed::HostMissing),
+            (Some(host), Some(authority)) => {
+                let host = trim(head.get(host.start..host.end).unwrap_or_default());
+                let authority = head.get(authority.start..authority.end).unwrap_or_default();
+                if !host.eq_ignore_ascii_case(authority) {
+                    return Err(Malformed::HostMismatch);
+                }
+            }
+            _ => {}
+        }
+        match (self.length, self.chunked) {
+            (Some(_), true) => Err(Malformed::LengthAndChunked),
+            (Some(1..), _) | (_, true) if self.bodyless => Err(Malformed::BodyNotExpected),
+            (None, true) => Ok(Framing::Chunked),
+            (Some(length @ 1..), false) => Ok(Framing::Length(length)),
+            _ if self.upgrade => Ok(Framing::Upgrade),
+            _ => Ok(Framing::None),
+        }
+    }
+}
+
+fn path_and_query(target: &[u8]) -> Result<(), Malformed> {
+    let path_len = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at(path_len);
+    if table::all(path, PATH) && table::all(query, QUERY) { Ok(()) } else { Err(Malformed::Target) }
+}
+
+/// A host name, an IPv4 address or an IPv6 address in brackets, and an optional port.
+fn is_authority(authority: &[u8]) -> bool {
+    let port = match authority.split_first() {
+        Some((b'[', rest)) => {
+            let Some(close) = memchr::memchr(b']', rest) else { return false };
+            let (address, port) = rest.split_at(close);
+            if address.is_empty()
+                || !address.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+            {
+                return false;
+            }
+            port.get(1..).unwrap_or_default()
+        }
+        _ => {
+            let host_len = memchr::memchr(b':', authority).unwrap_or(authority.len());
+            let (host, port) = authority.split_at(host_len);
+            if host.is_empty() || !table::all(host, HOST) {
+                return false;
+            }
+            port
+        }
+    };
+    match port.split_first() {
+        None => true,
+        Some((b':', digits)) => {
+            std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok()) && digits[0] != b'+'
+        }
+        Some(_) => false,
+    }
+}
+
+/// 0, or digits without a leading zero.
+fn length(value: &[u8]) -> Result<u64, Malformed> {
+    let plain = matches!(value, [b'0'] | [b'1'..=b'9', ..]) && value.len() <= LENGTH_DIGITS_MAX;
+    if !plain || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Malformed::LengthInvalid);
+    }
+    Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
+}
+
+/// Visible ASCII, space and tab; says what else there is. The first pass is one the compiler vectorises.
+fn value_bytes(value: &[u8]) -> Result<(), Malformed> {
+    if !value.iter().fold(false, |odd, &byte| odd | !(0x20..0x7f).contains(&byte)) {
+        return Ok(());
+    }
+    match value.iter().find(|&&byte| !matches!(byte, b'\t' | 0x20..0x7f)) {
+        None => Ok(()),
+        Some(b'\r') => Err(Malformed::BareCr),
+        Some(0x80..) => Err(Malformed::NotAscii),
+        Some(_) => Err(Malformed::ControlByte),
+    }
+}
+
+/// Only the two that servers take for framing are refused; other names with `_` are dropped later.
+fn look_alike(name: &[u8]) -> Result<(), Malformed> {
+    let folds_to = |framing: &[u8]| {
+        name.len() == framing.len()
+            && name.iter().zip(framing).all(|(&a, &b)| a.eq_ignore_ascii_case(&b) || (a == b'_' && b == b'-'))
+    };
+    if folds_to(b"content-length") || folds_to(b"transfer-encoding") {
+        return Err(Malformed::FramingLookAlike);
+    }
+    Ok(())
+}
+
+fn not_a_name(name: &[u8], rest: &[u8]) -> Malformed {
+    match rest.first() {
+        Some(b' ' | b'\t') if name.is_empty() => Malformed::LineFolding,
+        Some(b' ' | b'\t') => Malformed::SpaceBeforeColon,
+        Some(b'\r') => Malformed::BareCr,
+        _ => Malformed::FieldName,
+    }
+}
+
+/// Without optional white space (RFC 9110 §5.6.3).
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}

@@ -1,0 +1,223 @@
+//! Writes the upstream's request: the client's fields without framing and connection fields, the edits of
+//! the pipeline, and a body that is framed anew.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, UPGRADE};
+use http::uri::{PathAndQuery, Scheme as UriScheme};
+use http::{HeaderMap, Request, Uri};
+use hyper::body::{Frame as HyperFrame, SizeHint};
+
+use crate::http::body::{BodyError, Frame, RequestBody};
+use crate::http::field::{FieldValue, is_engine_field, named_by_connection};
+use crate::http::head::{Edit, RequestHead};
+
+use super::{Origin, Scheme, UpstreamRequest};
+
+/// Which protocol the request is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    Http1,
+    Http2,
+}
+
+/// Builds the request, with `body` as its body.
+pub(super) fn build(
+    origin: &Origin,
+    request: &UpstreamRequest<'_>,
+    wire: Wire,
+    body: OutgoingBody,
+) -> Request<OutgoingBody> {
+    let head = request.head;
+    let mut built = Request::new(body);
+    *built.method_mut() = head.method.clone();
+    *built.headers_mut() = fields(origin, head, wire);
+    let target = match &head.target {
+        Some(target) => target.clone(),
+        None => head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
+    };
+    match wire {
+        Wire::Http1 => {
+            *built.uri_mut() = Uri::from(target);
+            if let Some(upgrade) = &request.upgrade
+                && let Ok(protocol) = HeaderValue::from_str(&upgrade.protocol)
+            {
+                built.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                built.headers_mut().insert(UPGRADE, protocol);
+            }
+        }
+        Wire::Http2 => {
+            *built.version_mut() = http::Version::HTTP_2;
+            *built.uri_mut() = absolute(origin, head, target);
+        }
+    }
+    built
+}
+
+/// HTTP/2 has scheme and authority as pseudo fields, taken from an absolute URI.
+fn absolute(origin: &Origin, head: &RequestHead, target: PathAndQuery) -> Uri {
+    let wished = head.authority.as_ref().and_then(|value| value.as_bytes().try_into().ok());
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(if origin.0.scheme == Scheme::Https { UriScheme::HTTPS } else { UriScheme::HTTP });
+    parts.authority = Some(wished.unwrap_or_else(|| origin.0.authority.clone()));
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).unwrap_or_default()
+}
+
+fn fields(origin: &Origin, head: &RequestHead, wire: Wire) -> HeaderMap {
+    let named =
+        if head.fields.contains_key(CONNECTION) { named_by_connection(&head.fields) } else { Vec::new() };
+    let mut out = HeaderMap::with_capacity(head.fields.len() + head.edits.len() + 1);
+    if wire == Wire::Http1 {
+        let host = head.authority.as_ref().map(|FieldValue(value)| value.clone());
+        let origins_own = || HeaderValue::from_str(origin.0.authority.as_str()).ok();
+        if let Some(host) = host.or_else(origins_own) {
+            out.insert(HOST, host);
+        }
+    }
+    for (name, value) in &head.fields {
+        if name != HOST && !is_engine_field(name) && !named.contains(name) && !is_edited(head, name) {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    for edit in &head.edits {
+        if let Edit::Set(name, value) | Edit::Add(name, value) = edit
+            && !is_engine_field(&name.0)
+            && name.0 != HOST
+        {
+            out.append(name.0.clone(), value.0.clone());
+        }
+    }
+    if wire == Wire::Http2 && accepts_trailers(head) {
+        // gRPC servers ask for it (RFC 9110 §10.1.4).
+        out.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    out
+}
+
+/// Whether the client's fields of this name stay behind: by an edit, or because CGI-style servers would
+/// take `_` for `-`.
+fn is_edited(head: &RequestHead, name: &HeaderName) -> bool {
+    name.as_str().contains('_')
+        || head.edits.iter().any(|edit| match edit {
+            Edit::Strip(there) | Edit::Set(there, _) => there.0 == *name,
+            Edit::StripPrefix(prefix) => name.as_str().starts_with(prefix),
+            Edit::Add(..) => false,
+        })
+}
+
+fn accepts_trailers(head: &RequestHead) -> bool {
+    head.fields.get_all(TE).iter().any(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// A request body on its way, and what is known about it from outside.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    body: RefCell<RequestBody>,
+    ended: Cell<bool>,
+    fault: Cell<Option<BodyError>>,
+    /// Waiting for the client's next bytes.
+    starved: Cell<bool>,
+    /// Times the upstream's connection asked for more.
+    asked: Cell<u64>,
+}
+
+impl Outgoing {
+    fn new(body: RequestBody) -> Rc<Self> {
+        Rc::new(Self {
+            body: RefCell::new(body),
+            ended: Cell::new(false),
+            fault: Cell::new(None),
+            starved: Cell::new(false),
+            asked: Cell::new(0),
+        })
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.get() || self.body.borrow().is_end()
+    }
+
+    pub(super) fn fault(&self) -> Option<BodyError> {
+        self.fault.get()
+    }
+
+    /// How far it is: changes while the body moves, `None` while it waits for the client.
+    pub(super) fn pace(&self) -> Option<u64> {
+        (!self.starved.get()).then(|| self.asked.get())
+    }
+
+    /// Gives the body back, if nothing was read from it.
+    pub(super) fn reclaim(&self) -> Option<RequestBody> {
+        let mut body = self.body.borrow_mut();
+        body.is_untouched().then(|| std::mem::replace(&mut *body, RequestBody::used_up()))
+    }
+}
+
+/// What the codec reads a request body from.
+#[derive(Debug)]
+pub(super) struct OutgoingBody(Option<Rc<Outgoing>>);
+
+impl OutgoingBody {
+    /// Takes the body out of `request`, or copies it where that needs no reading. The second value is
+    /// `None` when there is no body.
+    pub(super) fn take(request: &mut UpstreamRequest<'_>) -> (Self, Option<Rc<Outgoing>>) {
+        if request.body.is_end() {
+            return (Self(None), None);
+        }
+        let body = match request.body.replica() {
+            Some(copy) => copy,
+            None => std::mem::replace(&mut request.body, RequestBody::used_up()),
+        };
+        let outgoing = Outgoing::new(body);
+        (Self(Some(Rc::clone(&outgoing))), Some(outgoing))
+    }
+}
+
+impl hyper::body::Body for OutgoingBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<HyperFrame<Bytes>, BodyError>>> {
+        let Some(outgoing) = &self.0 else { return Poll::Ready(None) };
+        outgoing.asked.set(outgoing.asked.get() + 1);
+        let polled = outgoing.body.borrow_mut().poll_frame(cx);
+        outgoing.starved.set(polled.is_pending());
+        Poll::Ready(match ready!(polled) {
+            Some(Ok(Frame::Data(data))) => {
+                outgoing.ended.set(outgoing.body.borrow().is_end());
+                Some(Ok(HyperFrame::data(data)))
+            }
+            Some(Ok(Frame::Trailers(trailers))) => {
+                outgoing.ended.set(true);
+                Some(Ok(HyperFrame::trailers(trailers.0)))
+            }
+            Some(Err(error)) => {
+                outgoing.fault.set(Some(error));
+                Some(Err(error))
+            }
+            None => {
+                outgoing.ended.set(true);
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|outgoing| outgoing.is_ended())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let len = match &self.0 {
+            None => Some(0),
+            Some(outgoing) => outgoing.body.borrow().declared_len(),
+        };
+        len.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
