@@ -13,6 +13,7 @@
     reason = "a tool measures with the ordinary clock and passes its environment on"
 )]
 
+mod bench;
 mod checks;
 mod command;
 mod deny;
@@ -43,6 +44,8 @@ enum Task {
     Deny,
     /// Fuzz targets on the stable compiler, each for some seconds.
     Fuzz(fuzz::Options),
+    /// Tollgate beside nginx, HAProxy and Envoy on this machine: CPU a request, latency, memory, ratios.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Deny => deny::run(),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Bench(options) => bench::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

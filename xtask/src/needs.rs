@@ -29,6 +29,16 @@ pub(crate) const TESTS: &[Need] = &[
 pub(crate) const FUZZ: &[Need] =
     &[Need { what: "a C++ compiler (c++)", present: || find("c++").is_some(), package: "g++" }];
 
+/// Peers and tools of the benches. Envoy is installed where it is started, for it comes from another source.
+pub(crate) const BENCH: &[Need] = &[
+    Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
+    Need { what: "haproxy", present: || find("haproxy").is_some(), package: "haproxy" },
+    Need { what: "wrk", present: || find("wrk").is_some(), package: "wrk" },
+    Need { what: "taskset", present: || find("taskset").is_some(), package: "util-linux" },
+    Need { what: "strace", present: || find("strace").is_some(), package: "strace" },
+    Need { what: "python3 with venv", present: || find("python3").is_some(), package: "python3-venv" },
+];
+
 /// Installs what is missing, or says what to install.
 pub(crate) fn provide(needs: &[Need]) -> Outcome {
     let missing: Vec<Need> = needs.iter().copied().filter(|need| !(need.present)()).collect();
