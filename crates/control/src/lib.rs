@@ -1,1 +1,23 @@
-//! (control)
+//! The control listener: what operators and orchestrators ask of a node.
+//!
+//! | path | answers |
+//! | --- | --- |
+//! | `/` | a page: what this node is and how it is |
+//! | `/livez` | 200 while the process runs |
+//! | `/readyz` | 200 when every part is well, 503 with the parts that are not |
+//! | `/metrics` | the metrics in Prometheus' text form |
+//! | `/api/admin/…` | nothing yet; keys and service tokens are turned away by name |
+//!
+//! Keys never manage keys: any request to the admin API that carries an API key or a service token
+//! is refused with `keys_cannot_manage_keys`, whatever else it carries. What this crate must never
+//! know: the gateway, and the usage journal's files. How the parts of the process are comes in as a
+//! [`Health`], metrics as a closure.
+
+mod credentials;
+mod health;
+mod page;
+mod problem;
+mod routes;
+
+pub use health::{Health, Part, Report};
+pub use routes::{Control, serve};
