@@ -1,0 +1,207 @@
+//! The counters of one node: deciding a request's charges together.
+//!
+//! Invariant: between asking the first cell and writing the last one, all of them are held, always
+//! in the order of their addresses. So no interleaving lets more pass than a limit, none waits in
+//! a circle, and what is refused was never written (I22).
+
+use std::sync::MutexGuard;
+
+use papaya::Guard;
+use smallvec::SmallVec;
+use tollgate_core::{
+    counters::{Charge, Counters, Refusal, Rule, RuleId, Standing, Standings},
+    period::Window,
+    time::Now,
+};
+
+use crate::{
+    calendar,
+    cells::{CELLS_MAX_DEFAULT, Cell, Cells, Full, Key},
+    state::State,
+};
+
+/// How many charges are handled without allocating; a policy rarely has more rules.
+const USUAL: usize = 4;
+
+/// Limits, quotas and concurrency of one node, in memory.
+pub struct LocalCounters {
+    cells: Cells,
+}
+
+impl Default for LocalCounters {
+    fn default() -> Self {
+        Self::new(CELLS_MAX_DEFAULT)
+    }
+}
+
+impl LocalCounters {
+    /// Counters with at most `cells_max` cells; about 100 bytes each.
+    #[must_use]
+    pub fn new(cells_max: usize) -> Self {
+        Self { cells: Cells::new(cells_max) }
+    }
+
+    /// How many cells there are.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.cells.count()
+    }
+
+    /// Puts back what a subject has used of a quota in a period, as the database knows it. Never
+    /// lowers a count: what was counted here and is not yet in the database stays. An older period
+    /// than the one that is counted is ignored.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] when there is no room for another subject; its requests are refused then.
+    pub fn seed(&self, rule: RuleId, subject: u64, window: Window, used: u64) -> Result<(), Refusal> {
+        let pin = self.cells.pin();
+        let key = Key { rule: rule.0, subject };
+        loop {
+            let fresh = || State::Quota { window, used };
+            let cell = self.cells.find_or_make(key, fresh, &pin).map_err(|Full| Refusal::Full)?;
+            let mut state = cell.hold();
+            match *state {
+                State::Gone => {
+                    drop(state);
+                    self.cells.drop_gone(key, &pin);
+                }
+                State::Quota { window: known, used: counted } => {
+                    if known == window {
+                        *state = State::Quota { window, used: used.max(counted) };
+                    } else if known.start_us < window.start_us {
+                        *state = State::Quota { window, used };
+                    }
+                    return Ok(());
+                }
+                State::Rate { .. } | State::InFlight { .. } => return Ok(()),
+            }
+        }
+    }
+
+    /// Drops every cell that is as good as new: rates that are full again, periods that are over,
+    /// nothing in flight. Returns how many. To be called now and then (a minute is right) from a
+    /// thread that may work for some 50 ms a million cells; nobody waits for it.
+    pub fn sweep(&self, now: Now) -> usize {
+        self.cells.sweep(now)
+    }
+
+    /// The cells of the charges; `None` for one that is only asked and has no cell.
+    fn cells_of<'g>(
+        &self,
+        charges: &[Charge<'_>],
+        now: Now,
+        pin: &'g impl Guard,
+    ) -> Result<SmallVec<[Option<&'g Cell>; USUAL]>, Full> {
+        let cell_of = |charge: &Charge<'_>| {
+            let key = key_of(charge.rule.id, charge.subject);
+            if charge.amount == 0 {
+                return Ok(self.cells.find(key, pin));
+            }
+            let fresh = || State::fresh(charge.rule, calendar::window(charge.rule, now));
+            self.cells.find_or_make(key, fresh, pin).map(Some)
+        };
+        charges.iter().map(cell_of).collect()
+    }
+}
+
+impl Counters for LocalCounters {
+    fn take(&self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal> {
+        standings.clear();
+        let pin = self.cells.pin();
+        loop {
+            let cells = self.cells_of(charges, now, &pin).map_err(|Full| Refusal::Full)?;
+            if let Some(mut held) = Held::new(&cells) {
+                return held.decide(charges, now, standings);
+            }
+            // A sweep came between finding a cell and holding it.
+            for charge in charges {
+                self.cells.drop_gone(key_of(charge.rule.id, charge.subject), &pin);
+            }
+        }
+    }
+
+    fn release(&self, rule: RuleId, subject: u64) {
+        let pin = self.cells.pin();
+        // A cell with something in flight is never dropped, so it is there.
+        if let Some(cell) = self.cells.find(key_of(rule, subject), &pin)
+            && let State::InFlight { count } = &mut *cell.hold()
+        {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    fn peek(&self, rule: &Rule, subject: u64, now: Now) -> Standing {
+        let pin = self.cells.pin();
+        let window = calendar::window(rule, now);
+        let state = self.cells.find(key_of(rule.id, subject), &pin).map(|cell| *cell.hold());
+        let state = state.filter(|state| *state != State::Gone);
+        state.unwrap_or_else(|| State::fresh(rule, window)).at(now, window).standing(rule, now)
+    }
+}
+
+fn key_of(rule: RuleId, subject: u64) -> Key {
+    Key { rule: rule.0, subject }
+}
+
+/// The cells of one request, all held.
+struct Held<'g> {
+    cells: SmallVec<[(&'g Cell, MutexGuard<'g, State>); USUAL]>,
+    /// Which of `cells` a charge counts in; two charges may count in one.
+    of_charge: SmallVec<[Option<usize>; USUAL]>,
+}
+
+impl<'g> Held<'g> {
+    /// Holds each cell once, in the order of their addresses. `None` when one is gone.
+    fn new(found: &[Option<&'g Cell>]) -> Option<Self> {
+        let mut distinct: SmallVec<[&'g Cell; USUAL]> = found.iter().copied().flatten().collect();
+        distinct.sort_unstable_by_key(|cell| std::ptr::from_ref(*cell));
+        distinct.dedup_by_key(|cell| std::ptr::from_ref(*cell));
+        let mut cells = SmallVec::new();
+        for cell in distinct {
+            let state = cell.hold();
+            if *state == State::Gone {
+                return None;
+            }
+            cells.push((cell, state));
+        }
+        let place = |cell: &Cell| cells.iter().position(|(held, _): &(&Cell, _)| std::ptr::eq(*held, cell));
+        let of_charge = found.iter().map(|cell| cell.and_then(place)).collect();
+        Some(Self { cells, of_charge })
+    }
+
+    /// Takes all charges or none.
+    fn decide(&mut self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal> {
+        let before: SmallVec<[State; USUAL]> = self.cells.iter().map(|(_, state)| **state).collect();
+        let mut after = before.clone();
+        for (index, charge) in charges.iter().enumerate() {
+            let outcome = self.present(&after, index, charge, now).take(charge, now);
+            match (outcome, self.of_charge.get(index).copied().flatten().and_then(|at| after.get_mut(at))) {
+                (Ok(state), Some(cell)) => *cell = state,
+                (Ok(_), None) => {}
+                (Err(refused), _) => {
+                    let asked = charges.iter().enumerate().take(index + 1);
+                    standings.extend(
+                        asked.map(|(at, asked)| {
+                            self.present(&before, at, asked, now).standing(asked.rule, now)
+                        }),
+                    );
+                    return Err(Refusal::Exhausted { index, retry_after_ns: refused.retry_after_ns });
+                }
+            }
+        }
+        for (index, charge) in charges.iter().enumerate() {
+            standings.push(self.present(&after, index, charge, now).standing(charge.rule, now));
+        }
+        for ((_, cell), state) in self.cells.iter_mut().zip(after) {
+            **cell = state;
+        }
+        Ok(())
+    }
+
+    /// The count of a charge among `states`, at `now`; a fresh one when it has no cell.
+    fn present(&self, states: &[State], index: usize, charge: &Charge<'_>, now: Now) -> State {
+        let window = calendar::window(charge.rule, now);
+        let state = self.of_charge.get(index).copied().flatten().and_then(|at| states.get(at));
+        state.map_or_else(|| State::fresh(charge.rule, window), |state| state.at(now, window))
+    }
+}

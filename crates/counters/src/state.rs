@@ -1,0 +1,132 @@
+//! What one cell counts, and what a charge does to it. Pure.
+
+use tollgate_core::{
+    counters::{Charge, Measure, Rule, Standing},
+    limits::Verdict,
+    period::Window,
+    time::Now,
+};
+
+/// How long a cell must have been as good as new before it is dropped. Far longer than a request
+/// can be between reading the clock and being counted, so that dropping never changes an answer.
+const GRACE_NS: u64 = 60_000_000_000;
+
+/// The count of one rule for one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The cell was dropped and must be looked up again.
+    Gone,
+    /// The theoretical arrival time of a rate, monotonic nanoseconds.
+    Rate { arrival_ns: u64 },
+    /// What was used of a quota in a period.
+    Quota { window: Window, used: u64 },
+    /// Units in flight.
+    InFlight { count: u64 },
+}
+
+/// The charge does not pass; nanoseconds until it could, if waiting helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) retry_after_ns: Option<u64>,
+}
+
+impl State {
+    /// A count that has not begun. `window` is the present one, for quotas.
+    pub(crate) fn fresh(rule: &Rule, window: Window) -> Self {
+        match rule.measure {
+            Measure::Concurrency => Self::InFlight { count: 0 },
+            Measure::Rate { .. } => Self::Rate { arrival_ns: 0 },
+            Measure::Quota(_) => Self::Quota { window, used: 0 },
+        }
+    }
+
+    /// The count at `now`: goes on to the present period where there are periods.
+    pub(crate) fn at(self, now: Now, window: Window) -> Self {
+        match self {
+            // Equal; or another request, a moment later, has begun the next period already.
+            Self::Quota { window: known, .. } if known == window || known.start_us > now.wall_us => self,
+            Self::Quota { window: known, used } => {
+                // The period of a rule was made longer: what was used counts on. Otherwise it is over.
+                let holds_known = window.start_us <= known.start_us && known.end_us <= window.end_us;
+                Self::Quota { window, used: if holds_known { used } else { 0 } }
+            }
+            _ => self,
+        }
+    }
+
+    /// Takes a charge. An amount of 0 asks whether 1 would pass, and takes nothing.
+    pub(crate) fn take(self, charge: &Charge<'_>, now: Now) -> Result<Self, Refused> {
+        let amount = u64::from(charge.amount);
+        let most = charge.rule.amount;
+        match (self, &charge.rule.measure) {
+            (Self::Rate { arrival_ns }, Measure::Rate { gcra, .. }) => {
+                match gcra.check(arrival_ns, now.mono_ns, amount) {
+                    Verdict::Pass { arrival_ns } => Ok(Self::Rate { arrival_ns }),
+                    Verdict::Refuse { retry_after_ns } => Err(Refused { retry_after_ns }),
+                }
+            }
+            (Self::Quota { window, used }, Measure::Quota(_)) => {
+                if fits(used, amount, most) {
+                    return Ok(Self::Quota { window, used: used + amount });
+                }
+                let helps = fits(0, amount, most);
+                Err(Refused { retry_after_ns: helps.then(|| until_ns(window, now)) })
+            }
+            (Self::InFlight { count }, Measure::Concurrency) => {
+                // One unit, whatever the amount: `release` gives one back.
+                let one = amount.min(1);
+                if fits(count, one, most) {
+                    Ok(Self::InFlight { count: count + one })
+                } else {
+                    Err(Refused { retry_after_ns: None })
+                }
+            }
+            // Two rules with one name: what is not known is refused.
+            _ => Err(Refused { retry_after_ns: None }),
+        }
+    }
+
+    /// Where the rule stands.
+    pub(crate) fn standing(self, rule: &Rule, now: Now) -> Standing {
+        match (self, &rule.measure) {
+            (Self::Rate { arrival_ns }, Measure::Rate { gcra, .. }) => Standing {
+                remaining: gcra.remaining(arrival_ns, now.mono_ns),
+                reset_after_ns: gcra.reset_after_ns(arrival_ns, now.mono_ns),
+                window: None,
+            },
+            (Self::Quota { window, used }, Measure::Quota(_)) => Standing {
+                remaining: rule.amount.saturating_sub(used),
+                reset_after_ns: until_ns(window, now),
+                window: Some(window),
+            },
+            (Self::InFlight { count }, Measure::Concurrency) => {
+                Standing { remaining: rule.amount.saturating_sub(count), reset_after_ns: 0, window: None }
+            }
+            _ => Standing { remaining: 0, reset_after_ns: 0, window: None },
+        }
+    }
+
+    /// Whether a new cell would answer every request from now on in the same way.
+    pub(crate) fn is_as_good_as_new(self, now: Now) -> bool {
+        match self {
+            Self::Gone => true,
+            Self::Rate { arrival_ns } => arrival_ns.saturating_add(GRACE_NS) <= now.mono_ns,
+            Self::Quota { window, used } => {
+                let grace_us = i64::try_from(GRACE_NS / 1000).unwrap_or(i64::MAX);
+                used == 0 || window.end_us.saturating_add(grace_us) <= now.wall_us
+            }
+            Self::InFlight { count } => count == 0,
+        }
+    }
+}
+
+/// Whether `amount` (or 1, when only asked) still fits.
+fn fits(used: u64, amount: u64, most: u64) -> bool {
+    used.checked_add(amount.max(1)).is_some_and(|sum| sum <= most)
+}
+
+/// Nanoseconds from now to the end of a period.
+fn until_ns(window: Window, now: Now) -> u64 {
+    let micros = window.end_us.saturating_sub(now.wall_us);
+    u64::try_from(micros).unwrap_or(0).saturating_mul(1000)
+}

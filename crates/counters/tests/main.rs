@@ -1,0 +1,8 @@
+//! What the counters promise: against a naive model, one step at a time; and from many threads.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails, in its helpers too")]
+
+mod bounds;
+mod model;
+mod stress;
+mod support;
