@@ -8,6 +8,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use foldhash::quality::RandomState;
 use papaya::{Guard, HashMap, LocalGuard};
 use tollgate_core::time::Now;
 
@@ -41,14 +42,15 @@ pub(crate) struct Full;
 
 /// All cells.
 pub(crate) struct Cells {
-    map: HashMap<Key, Cell>,
+    /// The hash is seeded at random: subjects may be addresses, which clients choose.
+    map: HashMap<Key, Cell, RandomState>,
     count: AtomicUsize,
     cells_max: usize,
 }
 
 impl Cells {
     pub(crate) fn new(cells_max: usize) -> Self {
-        Self { map: HashMap::new(), count: AtomicUsize::new(0), cells_max }
+        Self { map: HashMap::default(), count: AtomicUsize::new(0), cells_max }
     }
 
     /// Keeps what is found in the map alive.
