@@ -1,0 +1,142 @@
+//! `tollgate events …`, `tollgate audit …`, `tollgate usage`
+
+use clap::{Args, Subcommand, ValueEnum};
+use tollgate_core::code::Code;
+
+use super::time::Moment;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Prints decisions as they are shipped, until interrupted
+    #[command(after_help = "\
+Examples:
+  tollgate events tail
+  tollgate events tail --code rate_limited --output json")]
+    Tail(EventFilter),
+    /// Prints or counts past decisions, newest first
+    #[command(after_help = "\
+Examples:
+  tollgate events query --key key_4fQn2SVkIqT --from 1h
+  tollgate events query --code ip_not_allowed --from 24h --count")]
+    Query(QueryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    pub(crate) filter: EventFilter,
+    /// From this moment: that long ago (24h, 7d), or an RFC 3339 time
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) from: Option<Moment>,
+    /// Before this moment
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) to: Option<Moment>,
+    /// Print only how many there are
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_name = "N", conflicts_with = "count")]
+    pub(crate) limit: u32,
+}
+
+/// Which decisions.
+#[derive(Debug, Default, Args)]
+pub(crate) struct EventFilter {
+    /// Of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<EventType>,
+    /// Of this key
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Of this consumer: its id, or `consumer`, `project/consumer`
+    #[arg(long)]
+    pub(crate) consumer: Option<String>,
+    /// Of this service: its id, or `service`, `project/service`
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    /// With this outcome: valid, key_unknown, rate_limited, …
+    #[arg(long, value_parser = code)]
+    pub(crate) code: Option<Code>,
+}
+
+fn code(text: &str) -> Result<Code, String> {
+    text.parse().map_err(|_| {
+        let names = Code::ALL.iter().map(|code| code.name());
+        match crate::located::nearest(text, names) {
+            Some(near) => format!("there is no such code; did you mean `{near}`?"),
+            None => "there is no such code; codes are `valid`, `key_unknown`, `rate_limited` and the others of docs/generated/codes.md".to_owned(),
+        }
+    })
+}
+
+/// The types of events of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventType {
+    /// A request was allowed or denied
+    Decision,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Lists changes, newest first
+    #[command(after_help = "\
+Examples:
+  tollgate audit list --limit 20
+  tollgate audit list --subject key_4fQn2SVkIqT")]
+    List(AuditListArgs),
+    /// Recomputes the chain of hashes; exit 1 when it is broken
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditListArgs {
+    /// About this thing: its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) subject: Option<String>,
+    /// From this moment: that long ago (24h, 7d), or an RFC 3339 time
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) from: Option<Moment>,
+    /// Before this moment
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) to: Option<Moment>,
+    /// How many at most
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// Columns to group by
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
+    pub(crate) by: Vec<UsageColumn>,
+    /// From this moment: that long ago (24h, 7d), or an RFC 3339 time; to the minute
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) from: Option<Moment>,
+    /// Before this moment
+    #[arg(long, value_name = "WHEN", value_parser = Moment::parse)]
+    pub(crate) to: Option<Moment>,
+    /// Of this key only
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Of this service only: its id, or `service`, `project/service`
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    /// Of this consumer only: its id, or `consumer`, `project/consumer`
+    #[arg(long)]
+    pub(crate) consumer: Option<String>,
+}
+
+/// What usage is grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageColumn {
+    Key,
+    Service,
+    Code,
+    Consumer,
+    Model,
+    Day,
+    Hour,
+    Minute,
+    Project,
+    Tenant,
+}
