@@ -1,13 +1,26 @@
 //! Tokens of the service API: `tgs_…`, for services and proxies that ask about keys.
 
+use std::collections::HashMap;
+
+use sqlx::AnyConnection;
 use tollgate_core::{
-    authz::Permit,
+    authz::{Action, Permit},
     id::{ServiceId, ServiceTokenId, TenantId},
-    key::KeyText,
+    key::{Digest, Environment, KeyText},
     secret::Secret,
 };
 
-use crate::{error::StoreError, named::Named, open::Store, write::Committed};
+use crate::{
+    error::{Entity, StoreError},
+    named::Named,
+    open::Store,
+    random, resources,
+    sql::{Columns as _, all, one, run, sql},
+    write::{Change, Committed},
+};
+
+/// What tokens begin with; no project may have it as its key prefix.
+const PREFIX: &str = "tgs";
 
 /// What a new token shall be.
 #[derive(Clone, Debug)]
@@ -50,7 +63,7 @@ pub struct ServiceTokenView {
 }
 
 impl Store {
-    /// Creates a token. Needs `Action::ChangeServiceTokens` in its tenant.
+    /// Creates a token of 32 random bytes. Needs `Action::ChangeServiceTokens` in its tenant.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] or [`StoreError::Ambiguous`] for names, [`StoreError::Conflict`]
@@ -62,8 +75,38 @@ impl Store {
         random: &Secret<[u8; 32]>,
         now_us: i64,
     ) -> Result<Committed<CreatedServiceToken>, StoreError> {
-        let _ = (permit, new, random, now_us);
-        Err(StoreError::corrupt("not built yet"))
+        tollgate_core::tables::check_name(&new.name).map_err(|problem| StoreError::invalid("name", problem))?;
+        let mut write = self.write(permit, now_us).await?;
+        let (tenant, services) = scope(write.conn(), &new).await?;
+        let taken = sql("SELECT id FROM service_tokens WHERE tenant = $1 AND name = $2 AND revoked_us IS NULL")
+            .bind(tenant.to_sql())
+            .bind(new.name.clone());
+        if one(taken, write.conn()).await?.is_some() {
+            return Err(StoreError::Conflict(format!(
+                "a service token named `{}` exists; revoke it first, or choose another name",
+                new.name
+            )));
+        }
+        let token = tollgate_core::key::mint(PREFIX, Environment::Live, random)
+            .map_err(|error| StoreError::corrupt(error.to_string()))?;
+        let last4 = tollgate_core::key::face(PREFIX, Environment::Live, token.expose()).last4;
+        let id = ServiceTokenId::from_random(random::id_bytes()?);
+        let services = resources::to_json(&services)?;
+        let insert = "INSERT INTO service_tokens (id, tenant, name, services, digest, last4, created_us, version) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, 1)";
+        let insert = sql(insert)
+            .bind(id.to_sql())
+            .bind(tenant.to_sql())
+            .bind(new.name.clone())
+            .bind(services.clone())
+            .bind(Digest::of(token.expose().as_bytes()).0.to_vec())
+            .bind(last4)
+            .bind(now_us);
+        run(insert, write.conn()).await?;
+        let after = format!(r#"{{"name":"{}","services":{services}}}"#, new.name);
+        write.record(change("service_token.create", id, (tenant, 1), (None, Some(after))))?;
+        let seq = write.commit().await?;
+        Ok(Committed { value: CreatedServiceToken { id, token }, seq })
     }
 
     /// All tokens, revoked ones too, by creation.
@@ -71,10 +114,34 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn list_service_tokens(&self) -> Result<Vec<ServiceTokenView>, StoreError> {
-        Err(StoreError::corrupt("not built yet"))
+        let mut conn = self.reader().await?;
+        let mut names = HashMap::new();
+        for row in all(sql("SELECT id, name FROM services"), &mut conn).await? {
+            names.insert(row.int(0)?, row.text(1)?.to_owned());
+        }
+        let text = "SELECT k.id, k.name, k.tenant, t.name, k.services, k.last4, k.created_us, k.revoked_us \
+                    FROM service_tokens k JOIN tenants t ON t.id = k.tenant ORDER BY k.created_us, k.id";
+        let mut views = Vec::new();
+        for row in all(sql(text), &mut conn).await? {
+            let services: Vec<ServiceId> = resources::from_json(row.text(4)?)?;
+            let named = |id: ServiceId| {
+                let name = names.get(&id.to_sql()).cloned().unwrap_or_else(|| id.to_string());
+                Named { id, name }
+            };
+            views.push(ServiceTokenView {
+                id: ServiceTokenId::from_sql(row.int(0)?),
+                name: row.text(1)?.to_owned(),
+                tenant: Named { id: TenantId::from_sql(row.int(2)?), name: row.text(3)?.to_owned() },
+                services: services.into_iter().map(named).collect(),
+                last4: row.text(5)?.to_owned(),
+                created_us: row.int(6)?,
+                revoked_us: row.opt_int(7)?,
+            });
+        }
+        Ok(views)
     }
 
-    /// Revokes a token for good; again is no change.
+    /// Revokes a token for good; again is no change. Needs `Action::ChangeServiceTokens` in its tenant.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -84,7 +151,79 @@ impl Store {
         id: ServiceTokenId,
         now_us: i64,
     ) -> Result<Committed<()>, StoreError> {
-        let _ = (permit, id, now_us);
-        Err(StoreError::corrupt("not built yet"))
+        let mut write = self.write(permit, now_us).await?;
+        let find = sql("SELECT tenant, version, revoked_us, name FROM service_tokens WHERE id = $1");
+        let row = one(find.bind(id.to_sql()), write.conn())
+            .await?
+            .ok_or_else(|| StoreError::not_found(Entity::ServiceToken, id))?;
+        if row.opt_int(2)?.is_none() {
+            let version = row.count(1)? + 1;
+            let update = sql("UPDATE service_tokens SET revoked_us = $1, version = $2 WHERE id = $3");
+            run(update.bind(now_us).bind(version as i64).bind(id.to_sql()), write.conn()).await?;
+            let tenant = TenantId::from_sql(row.int(0)?);
+            let before = format!(r#"{{"name":"{}"}}"#, row.text(3)?);
+            write.record(change("service_token.revoke", id, (tenant, version), (Some(before), None)))?;
+        }
+        let seq = write.commit().await?;
+        Ok(Committed { value: (), seq })
+    }
+}
+
+/// The tenant and services that a new token is for; all services must be one tenant's.
+async fn scope(
+    conn: &mut AnyConnection,
+    new: &NewServiceToken,
+) -> Result<(TenantId, Vec<ServiceId>), StoreError> {
+    let mut tenant = match &new.tenant {
+        Some(name) => Some(tenant_named(conn, name).await?),
+        None => None,
+    };
+    let mut services = Vec::new();
+    for (index, name) in new.services.iter().enumerate() {
+        let id = name.parse::<ServiceId>().ok().map(ServiceId::to_sql);
+        let found = resources::find(conn, Entity::Service, name, id).await?;
+        if *tenant.get_or_insert(found.tenant) != found.tenant {
+            return Err(StoreError::invalid(
+                format!("services[{index}]"),
+                format!("`{name}` belongs to another tenant; a token is for one tenant, create one for each"),
+            ));
+        }
+        services.push(ServiceId::from_sql(found.id));
+    }
+    match tenant {
+        Some(tenant) => Ok((tenant, services)),
+        None => Ok((only_tenant(conn).await?, services)),
+    }
+}
+
+async fn tenant_named(conn: &mut AnyConnection, name: &str) -> Result<TenantId, StoreError> {
+    let row = one(sql("SELECT id FROM tenants WHERE name = $1").bind(name.to_owned()), conn).await?;
+    Ok(TenantId::from_sql(row.ok_or_else(|| StoreError::not_found(Entity::Tenant, name))?.int(0)?))
+}
+
+async fn only_tenant(conn: &mut AnyConnection) -> Result<TenantId, StoreError> {
+    let rows = all(sql("SELECT id FROM tenants LIMIT 2"), conn).await?;
+    match rows.as_slice() {
+        [row] => Ok(TenantId::from_sql(row.int(0)?)),
+        [] => Err(StoreError::not_found(Entity::Tenant, "")),
+        _ => Err(StoreError::invalid("tenant", "there are several tenants; say which one")),
+    }
+}
+
+fn change(
+    action: &'static str,
+    id: ServiceTokenId,
+    (tenant, version): (TenantId, u64),
+    (before, after): (Option<String>, Option<String>),
+) -> Change {
+    Change {
+        needs: Action::ChangeServiceTokens,
+        tenant: Some(tenant),
+        action,
+        entity: Entity::ServiceToken,
+        id: id.to_sql(),
+        version,
+        before,
+        after,
     }
 }

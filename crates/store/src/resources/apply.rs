@@ -1,9 +1,22 @@
 //! Bringing the rows to what a file says, in one transaction.
 
-use tollgate_core::{authz::Permit, resource::Resources};
+use sqlx::AnyConnection;
+use tollgate_core::{
+    authz::{Action, Permit},
+    resource::Resources,
+};
 
-use super::{ApplyMode, Plan};
-use crate::{error::StoreError, open::Store};
+use super::{
+    ApplyMode, Op, Plan, PlannedChange,
+    diff::{Diff, Edit},
+    rows::State,
+};
+use crate::{
+    error::{Entity, StoreError},
+    open::Store,
+    sql::{built, places, rows_max, run, sql},
+    write::{Change, Write},
+};
 
 impl Store {
     /// Creates and updates what differs. Nothing is changed when anything is wrong. Needs
@@ -19,7 +32,156 @@ impl Store {
         mode: ApplyMode,
         now_us: i64,
     ) -> Result<Plan, StoreError> {
-        let _ = (permit, resources, mode, now_us,);
-        Err(StoreError::corrupt("not built yet"))
+        let mut write = self.write(permit, now_us).await?;
+        let state = State::load(write.conn()).await?;
+        let mut diff = Diff::new(resources, state);
+        diff.tenants()?;
+        diff.projects()?;
+        diff.services()?;
+        diff.policies()?;
+        diff.consumers(write.conn()).await?;
+        if mode.prune {
+            diff.prune(write.conn()).await?;
+        }
+        diff.check_services();
+        diff.check_policies();
+        if !diff.errors.is_empty() {
+            write.roll_back().await?;
+            return Err(StoreError::Invalid(diff.errors));
+        }
+        let edits = in_order(diff.edits);
+        let changes = edits.iter().map(planned).collect();
+        for edit in &edits {
+            record(&mut write, edit)?;
+        }
+        if mode.dry_run {
+            write.roll_back().await?;
+            return Ok(Plan { changes, seq: 0 });
+        }
+        write_rows(write.conn(), &edits).await?;
+        let changed = !write.is_empty();
+        let seq = write.commit().await?;
+        Ok(Plan { changes, seq: if changed { seq } else { 0 } })
+    }
+}
+
+/// What others refer to comes first; deletions come last, the other way round.
+fn in_order(mut edits: Vec<Edit>) -> Vec<Edit> {
+    let rank = |edit: &Edit| {
+        let kind = match edit.kind {
+            Entity::Tenant => 0,
+            Entity::Project => 1,
+            Entity::Service => 2,
+            Entity::Policy => 3,
+            _ => 4,
+        };
+        if edit.op == Op::Delete { 20 - kind } else { kind }
+    };
+    edits.sort_by_key(rank);
+    edits
+}
+
+fn planned(edit: &Edit) -> PlannedChange {
+    PlannedChange { op: edit.op, kind: edit.kind, name: edit.full_name.clone(), fields: edit.fields.clone() }
+}
+
+fn record(write: &mut Write<'_>, edit: &Edit) -> Result<(), StoreError> {
+    // A new tenant is nobody's yet: only who may change the whole installation creates one.
+    let tenant = (edit.kind != Entity::Tenant).then_some(edit.tenant);
+    write.record(Change {
+        needs: Action::ChangeResources,
+        tenant,
+        action: action(edit.kind, edit.op),
+        entity: edit.kind,
+        id: edit.id,
+        version: edit.version,
+        before: edit.before.clone(),
+        after: edit.after.clone(),
+    })
+}
+
+fn action(kind: Entity, op: Op) -> &'static str {
+    match (kind, op) {
+        (Entity::Tenant, _) => "tenant.create",
+        (Entity::Project, Op::Create) => "project.create",
+        (Entity::Project, _) => "project.update",
+        (Entity::Service, Op::Create) => "service.create",
+        (Entity::Service, Op::Update) => "service.update",
+        (Entity::Service, Op::Delete) => "service.delete",
+        (Entity::Policy, Op::Create) => "policy.create",
+        (Entity::Policy, Op::Update) => "policy.update",
+        (Entity::Policy, Op::Delete) => "policy.delete",
+        (_, Op::Create) => "consumer.create",
+        (_, Op::Update) => "consumer.update",
+        (_, Op::Delete) => "consumer.delete",
+    }
+}
+
+async fn write_rows(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
+    for edit in edits {
+        let after = || edit.after.clone().unwrap_or_default();
+        let statement = match (edit.kind, edit.op) {
+            (Entity::Tenant, _) => sql("INSERT INTO tenants (id, name, version) VALUES ($1, $2, 1)")
+                .bind(edit.id)
+                .bind(edit.name.clone()),
+            (Entity::Project, Op::Create) => {
+                sql("INSERT INTO projects (id, tenant, name, key_prefix, version) VALUES ($1, $2, $3, $4, 1)")
+                    .bind(edit.id)
+                    .bind(edit.tenant.to_sql())
+                    .bind(edit.name.clone())
+                    .bind(edit.key_prefix.clone().unwrap_or_default())
+            }
+            (Entity::Project, _) => sql("UPDATE projects SET key_prefix = $1, version = $2 WHERE id = $3")
+                .bind(edit.key_prefix.clone().unwrap_or_default())
+                .bind(edit.version as i64)
+                .bind(edit.id),
+            // Consumers may be many: below, many a statement.
+            (Entity::Consumer, Op::Create) => continue,
+            (kind, Op::Create) => {
+                let text = format!(
+                    "INSERT INTO {} (id, project, name, spec, version) VALUES ($1, $2, $3, $4, 1)",
+                    table(kind)
+                );
+                let project = edit.project.map(tollgate_core::id::ProjectId::to_sql);
+                built(text).bind(edit.id).bind(project).bind(edit.name.clone()).bind(after())
+            }
+            (kind, Op::Update) => {
+                built(format!("UPDATE {} SET spec = $1, version = $2 WHERE id = $3", table(kind)))
+                    .bind(after())
+                    .bind(edit.version as i64)
+                    .bind(edit.id)
+            }
+            (kind, Op::Delete) => built(format!("DELETE FROM {} WHERE id = $1", table(kind))).bind(edit.id),
+        };
+        run(statement, conn).await?;
+    }
+    insert_consumers(conn, edits).await
+}
+
+async fn insert_consumers(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
+    let new: Vec<&Edit> =
+        edits.iter().filter(|edit| (edit.kind, edit.op) == (Entity::Consumer, Op::Create)).collect();
+    for part in new.chunks(rows_max(5)) {
+        let text =
+            format!("INSERT INTO consumers (id, project, name, spec, version) VALUES {}", places(part.len(), 5));
+        let mut statement = built(text);
+        for edit in part {
+            statement = statement
+                .bind(edit.id)
+                .bind(edit.project.map(tollgate_core::id::ProjectId::to_sql))
+                .bind(edit.name.clone())
+                .bind(edit.after.clone().unwrap_or_default())
+                .bind(1_i64);
+        }
+        run(statement, conn).await?;
+    }
+    Ok(())
+}
+
+const fn table(kind: Entity) -> &'static str {
+    match kind {
+        Entity::Service => "services",
+        Entity::Policy => "policies",
+        _ => "consumers",
     }
 }

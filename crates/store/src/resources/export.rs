@@ -1,8 +1,11 @@
 //! Writing the resources out.
 
-use tollgate_core::resource::Resources;
+use std::collections::HashMap;
 
-use crate::{error::StoreError, open::Store};
+use tollgate_core::resource::{ConsumerSpec, ProjectSpec, Resources, TenantSpec};
+
+use super::rows::{SpecRow, State, specs};
+use crate::{error::StoreError, open::Store, sql::sql};
 
 impl Store {
     /// All resources, by name; applying them changes nothing. Projects are named `tenant/project` where
@@ -11,6 +14,51 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn export(&self) -> Result<Resources, StoreError> {
-        Err(StoreError::corrupt("not built yet"))
+        let mut tx = self.begin_read().await?;
+        let state = State::load(&mut tx).await?;
+        let text = "SELECT id, project, spec, version FROM consumers ORDER BY name";
+        let consumers: Vec<SpecRow<ConsumerSpec>> = specs(sql(text), &mut tx).await?;
+        tx.rollback().await?;
+
+        let mut shares: HashMap<&str, u32> = HashMap::new();
+        for project in &state.projects {
+            *shares.entry(&project.name).or_default() += 1;
+        }
+        let names: HashMap<u64, String> = state
+            .projects
+            .iter()
+            .map(|project| {
+                let alone = shares.get(project.name.as_str()).is_none_or(|count| *count == 1);
+                (project.id.0, if alone { project.name.clone() } else { project.full_name() })
+            })
+            .collect();
+        let name_of = |id: u64, written: &str| names.get(&id).cloned().unwrap_or_else(|| written.to_owned());
+
+        let mut resources = Resources {
+            tenants: state.tenants.iter().map(|row| TenantSpec { name: row.name.clone() }).collect(),
+            projects: state
+                .projects
+                .iter()
+                .map(|row| ProjectSpec {
+                    tenant: row.tenant_name.clone(),
+                    name: row.name.clone(),
+                    key_prefix: row.key_prefix.clone(),
+                })
+                .collect(),
+            ..Resources::default()
+        };
+        for row in state.services {
+            let project = name_of(row.project.0, &row.spec.project);
+            resources.services.push(tollgate_core::resource::ServiceSpec { project, ..row.spec });
+        }
+        for row in state.policies {
+            let project = name_of(row.project.0, &row.spec.project);
+            resources.policies.push(tollgate_core::resource::PolicySpec { project, ..row.spec });
+        }
+        for row in consumers {
+            let project = name_of(row.project.0, &row.spec.project);
+            resources.consumers.push(ConsumerSpec { project, ..row.spec });
+        }
+        Ok(resources)
     }
 }

@@ -1,10 +1,19 @@
 //! Declarative resources: `apply` brings the rows to what a file says, `export` writes them out.
 
 mod apply;
+mod checks;
+mod consumers;
+mod diff;
 mod export;
+mod find;
+mod prune;
+mod rows;
 
 use crate::error::Entity;
 
+pub(crate) use consumers::{metadata_problem, named as consumers_named, text_problem};
+pub(crate) use find::find;
+pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
 
 /// How a file is applied.
 #[derive(Clone, Copy, Debug, Default)]

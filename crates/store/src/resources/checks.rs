@@ -1,0 +1,100 @@
+//! Whether what the rows will be holds together: everything compiled as the nodes will compile it,
+//! before anything is committed.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tollgate_core::{
+    id::{PolicyId, ServiceId},
+    policy::{FieldError, Policy, PolicyRow},
+    resource::MatchSpec,
+    route::could_tie,
+    tables::{Service, ServiceRow},
+};
+
+use super::diff::Diff;
+use crate::error::Entity;
+
+impl Diff<'_> {
+    /// Compiles the services of the file and looks for ties between all services.
+    pub(super) fn check_services(&mut self) {
+        let mut errors = Vec::new();
+        for row in &self.state.services {
+            let Some(index) = self.places.get(&(Entity::Service, row.id)) else { continue };
+            let Some(project) = self.state.project_by_id(row.project) else { continue };
+            let meta = ServiceRow {
+                id: ServiceId::from_sql(row.id),
+                project: row.project,
+                tenant: project.tenant,
+                version: row.version,
+            };
+            if let Err(problems) = Service::compile(Arc::new(row.spec.clone()), meta) {
+                errors.extend(under(&format!("service[{index}]"), problems));
+            }
+        }
+        errors.extend(self.ties());
+        self.errors.append(&mut errors);
+    }
+
+    fn ties(&self) -> Vec<FieldError> {
+        let mut groups: HashMap<(Option<String>, String), Vec<usize>> = HashMap::new();
+        for (position, row) in self.state.services.iter().enumerate() {
+            groups.entry(place_of(&row.spec.matches)).or_default().push(position);
+        }
+        let mut errors = Vec::new();
+        for group in groups.values() {
+            for (nth, first) in group.iter().enumerate() {
+                errors.extend(group.iter().skip(nth + 1).filter_map(|second| self.tie(*first, *second)));
+            }
+        }
+        errors.sort_by(|a, b| a.field.cmp(&b.field));
+        errors
+    }
+
+    fn tie(&self, first: usize, second: usize) -> Option<FieldError> {
+        let (first, second) = (self.state.services.get(first)?, self.state.services.get(second)?);
+        if !could_tie(&first.spec.matches, &second.spec.matches) {
+            return None;
+        }
+        let place = |id: i64| self.places.get(&(Entity::Service, id)).copied();
+        // The later one of the file is blamed.
+        let (blamed, other) = match (place(first.id), place(second.id)) {
+            (Some(a), Some(b)) if a > b => (first, second),
+            (Some(_), None) => (first, second),
+            _ => (second, first),
+        };
+        let field = place(blamed.id)
+            .map_or_else(|| format!("service `{}`", blamed.spec.name), |index| format!("service[{index}].match"));
+        let other = format!("{}/{}", other.spec.project, other.spec.name);
+        Some(FieldError::new(
+            field,
+            format!("it takes the same requests as service `{other}`; give it another host, path or methods"),
+        ))
+    }
+
+    /// Compiles the policies of every project that the file names, those that it leaves alone too:
+    /// a service they grant may be going.
+    pub(super) fn check_policies(&mut self) {
+        let mut errors = Vec::new();
+        for row in self.state.policies.iter().filter(|row| self.touched.contains(&row.project.0)) {
+            let id = PolicyId::from_sql(row.id);
+            let meta = PolicyRow { id, project: row.project, version: row.version };
+            let compiled = Policy::compile(&row.spec, meta, |name| self.service_named(row.project, name));
+            if let Err(problems) = compiled {
+                errors.extend(under(&self.policy_field(id, &row.spec.name), problems));
+            }
+        }
+        self.errors.append(&mut errors);
+    }
+}
+
+/// What two services must share to tie.
+fn place_of(matches: &MatchSpec) -> (Option<String>, String) {
+    let prefix = matches.path_prefix.as_deref().unwrap_or("").trim_end_matches('/');
+    (matches.host.as_deref().map(str::to_ascii_lowercase), prefix.to_owned())
+}
+
+fn under(field: &str, problems: Vec<FieldError>) -> impl Iterator<Item = FieldError> {
+    problems
+        .into_iter()
+        .map(move |problem| FieldError { field: format!("{field}.{}", problem.field), problem: problem.problem })
+}

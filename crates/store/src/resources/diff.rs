@@ -1,0 +1,330 @@
+//! What a file changes: every resource of it compared with the row of its name.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use serde::Serialize;
+use tollgate_core::{
+    id::{PolicyId, ProjectId, ServiceId, TenantId},
+    policy::FieldError,
+    resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
+};
+
+use super::{
+    Op,
+    rows::{ProjectRow, SpecRow, State, TenantRow, to_json},
+};
+use crate::{
+    error::{Entity, StoreError},
+    random,
+};
+
+/// One row to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Edit {
+    pub(super) op: Op,
+    pub(super) kind: Entity,
+    pub(super) id: i64,
+    pub(super) tenant: TenantId,
+    pub(super) project: Option<ProjectId>,
+    /// Its own name.
+    pub(super) name: String,
+    /// Its name with those of its project and tenant.
+    pub(super) full_name: String,
+    /// The version after the edit.
+    pub(super) version: u64,
+    pub(super) before: Option<String>,
+    /// What is written as `spec`, and into the audit.
+    pub(super) after: Option<String>,
+    /// A project's key prefix.
+    pub(super) key_prefix: Option<String>,
+    /// The top-level fields that differ.
+    pub(super) fields: Vec<String>,
+}
+
+/// A file being compared. `state` becomes what the rows will be.
+pub(super) struct Diff<'r> {
+    pub(super) resources: &'r Resources,
+    pub(super) state: State,
+    pub(super) edits: Vec<Edit>,
+    pub(super) errors: Vec<FieldError>,
+    /// The projects that the file names.
+    pub(super) touched: BTreeSet<u64>,
+    /// Where a service or policy stands in the file.
+    pub(super) places: HashMap<(Entity, i64), usize>,
+    /// The consumers that the file names: project and name.
+    pub(super) consumers_named: HashSet<(u64, String)>,
+}
+
+impl<'r> Diff<'r> {
+    pub(super) fn new(resources: &'r Resources, state: State) -> Self {
+        Self {
+            resources,
+            state,
+            edits: Vec::new(),
+            errors: Vec::new(),
+            touched: BTreeSet::new(),
+            places: HashMap::new(),
+            consumers_named: HashSet::new(),
+        }
+    }
+
+    pub(super) fn error(&mut self, field: String, problem: impl std::fmt::Display) {
+        self.errors.push(FieldError::new(field, problem));
+    }
+
+    /// The project that a resource of the file names; an unknown one is an error of that field.
+    pub(super) fn project(&mut self, field: String, name: &str) -> Option<ProjectRow> {
+        match self.state.project(name) {
+            Ok(project) => {
+                let project = project.clone();
+                self.touched.insert(project.id.0);
+                Some(project)
+            }
+            Err(error) => {
+                self.error(field, error);
+                None
+            }
+        }
+    }
+
+    pub(super) fn tenants(&mut self) -> Result<(), StoreError> {
+        let mut seen = HashSet::new();
+        for (index, spec) in self.resources.tenants.iter().enumerate() {
+            let field = format!("tenant[{index}].name");
+            if let Err(problem) = tollgate_core::tables::check_name(&spec.name) {
+                self.error(field, problem);
+            } else if !seen.insert(&spec.name) {
+                self.error(field, format!("tenant `{}` stands here twice; leave one away", spec.name));
+            } else if !self.state.tenants.iter().any(|tenant| tenant.name == spec.name) {
+                let id = TenantId::from_random(random::id_bytes()?);
+                self.state.tenants.push(TenantRow { id, name: spec.name.clone() });
+                let mut edit = self.create(Entity::Tenant, id.to_sql(), id, spec)?;
+                edit.name.clone_from(&spec.name);
+                edit.full_name.clone_from(&spec.name);
+                self.edits.push(edit);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn projects(&mut self) -> Result<(), StoreError> {
+        let mut seen = HashSet::new();
+        for (index, spec) in self.resources.projects.iter().enumerate() {
+            let before = self.errors.len();
+            self.check_project(index, spec);
+            if !seen.insert((&spec.tenant, &spec.name)) {
+                let problem = format!("project `{}` stands here twice; leave one away", spec.name);
+                self.error(format!("project[{index}].name"), problem);
+            }
+            let tenant = self.state.tenants.iter().find(|tenant| tenant.name == spec.tenant).cloned();
+            if let Some(tenant) = tenant.filter(|_| self.errors.len() == before) {
+                self.put_project(spec, &tenant)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_project(&mut self, index: usize, spec: &ProjectSpec) {
+        let field = |name: &str| format!("project[{index}].{name}");
+        if let Err(problem) = tollgate_core::tables::check_name(&spec.name) {
+            self.error(field("name"), problem);
+        }
+        if let Err(problem) = tollgate_core::key::check_prefix(&spec.key_prefix) {
+            self.error(field("key_prefix"), problem);
+        } else if spec.key_prefix == "tgs" {
+            self.error(field("key_prefix"), "`tgs` is what service tokens begin with; use another prefix");
+        }
+        if !self.state.tenants.iter().any(|tenant| tenant.name == spec.tenant) {
+            let problem = format!("there is no tenant `{}`; add a [[tenant]], or correct the name", spec.tenant);
+            self.error(field("tenant"), problem);
+        }
+    }
+
+    fn put_project(&mut self, spec: &ProjectSpec, tenant: &TenantRow) -> Result<(), StoreError> {
+        let present = self
+            .state
+            .projects
+            .iter_mut()
+            .find(|project| project.tenant == tenant.id && project.name == spec.name);
+        let mut edit = match present {
+            Some(present) => {
+                self.touched.insert(present.id.0);
+                let old = ProjectSpec {
+                    tenant: tenant.name.clone(),
+                    name: spec.name.clone(),
+                    key_prefix: present.key_prefix.clone(),
+                };
+                if old == *spec {
+                    return Ok(());
+                }
+                present.key_prefix.clone_from(&spec.key_prefix);
+                present.version += 1;
+                let id = present.id.to_sql();
+                let version = present.version;
+                update(Entity::Project, Ids { id, tenant: tenant.id, version }, &old, spec)?
+            }
+            None => {
+                let id = ProjectId::from_random(random::id_bytes()?);
+                self.touched.insert(id.0);
+                self.state.projects.push(ProjectRow {
+                    id,
+                    tenant: tenant.id,
+                    tenant_name: tenant.name.clone(),
+                    name: spec.name.clone(),
+                    key_prefix: spec.key_prefix.clone(),
+                    version: 1,
+                });
+                self.create(Entity::Project, id.to_sql(), tenant.id, spec)?
+            }
+        };
+        edit.name.clone_from(&spec.name);
+        edit.full_name = format!("{}/{}", tenant.name, spec.name);
+        edit.key_prefix = Some(spec.key_prefix.clone());
+        self.edits.push(edit);
+        Ok(())
+    }
+
+    pub(super) fn services(&mut self) -> Result<(), StoreError> {
+        for (index, written) in self.resources.services.iter().enumerate() {
+            let field = format!("service[{index}]");
+            let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
+            let spec = ServiceSpec { project: project.full_name(), ..written.clone() };
+            let mut rows = std::mem::take(&mut self.state.services);
+            let id = self.put(Entity::Service, &project, spec, (&mut rows, |spec| &spec.name))?;
+            self.state.services = rows;
+            if self.places.insert((Entity::Service, id), index).is_some() {
+                let problem = format!("service `{}` stands here twice; leave one away", written.name);
+                self.error(format!("{field}.name"), problem);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn policies(&mut self) -> Result<(), StoreError> {
+        for (index, written) in self.resources.policies.iter().enumerate() {
+            let field = format!("policy[{index}]");
+            if let Err(problem) = tollgate_core::tables::check_name(&written.name) {
+                self.error(format!("{field}.name"), problem);
+            }
+            let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
+            let spec = PolicySpec { project: project.full_name(), ..written.clone() };
+            let mut rows = std::mem::take(&mut self.state.policies);
+            let id = self.put(Entity::Policy, &project, spec, (&mut rows, |spec| &spec.name))?;
+            self.state.policies = rows;
+            if self.places.insert((Entity::Policy, id), index).is_some() {
+                let problem = format!("policy `{}` stands here twice; leave one away", written.name);
+                self.error(format!("{field}.name"), problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares one consumer with its row, when it has one.
+    pub(super) fn consumer(
+        &mut self,
+        project: &ProjectRow,
+        spec: ConsumerSpec,
+        present: Option<SpecRow<ConsumerSpec>>,
+    ) -> Result<(), StoreError> {
+        let mut rows: Vec<SpecRow<ConsumerSpec>> = present.into_iter().collect();
+        self.put(Entity::Consumer, project, spec, (&mut rows, |spec| &spec.name))?;
+        Ok(())
+    }
+
+    /// Puts a spec into the rows of its kind and notes the edit, if one is needed. Gives its id.
+    fn put<S: Serialize + PartialEq + Clone>(
+        &mut self,
+        kind: Entity,
+        project: &ProjectRow,
+        spec: S,
+        (rows, name_of): (&mut Vec<SpecRow<S>>, fn(&S) -> &str),
+    ) -> Result<i64, StoreError> {
+        let name = name_of(&spec).to_owned();
+        let present = rows.iter_mut().find(|row| row.project == project.id && name_of(&row.spec) == name);
+        let (id, mut edit) = match present {
+            Some(row) if row.spec == spec => return Ok(row.id),
+            Some(row) => {
+                row.version += 1;
+                let ids = Ids { id: row.id, tenant: project.tenant, version: row.version };
+                let edit = update(kind, ids, &row.spec, &spec)?;
+                row.spec = spec;
+                (row.id, edit)
+            }
+            None => {
+                let id = (u64::from_le_bytes(random::id_bytes()?) >> 1) as i64;
+                let edit = self.create(kind, id, project.tenant, &spec)?;
+                rows.push(SpecRow { id, project: project.id, spec, version: 1 });
+                (id, edit)
+            }
+        };
+        edit.full_name = format!("{}/{name}", project.full_name());
+        edit.name = name;
+        edit.project = Some(project.id);
+        self.edits.push(edit);
+        Ok(id)
+    }
+
+    fn create<S: Serialize>(&self, kind: Entity, id: i64, tenant: TenantId, spec: &S) -> Result<Edit, StoreError> {
+        Ok(Edit {
+            op: Op::Create,
+            kind,
+            id,
+            tenant,
+            project: None,
+            name: String::new(),
+            full_name: String::new(),
+            version: 1,
+            before: None,
+            after: Some(to_json(spec)?),
+            key_prefix: None,
+            fields: Vec::new(),
+        })
+    }
+
+    /// The id of a service by its name in a project, as the rows will be.
+    pub(super) fn service_named(&self, project: ProjectId, name: &str) -> Option<ServiceId> {
+        let found = self.state.services.iter().find(|row| row.project == project && row.spec.name == name);
+        found.map(|row| ServiceId::from_sql(row.id))
+    }
+
+    /// How an error names a policy: by its place in the file, or by its name.
+    pub(super) fn policy_field(&self, id: PolicyId, name: &str) -> String {
+        match self.places.get(&(Entity::Policy, id.to_sql())) {
+            Some(index) => format!("policy[{index}]"),
+            None => format!("policy `{name}`"),
+        }
+    }
+}
+
+struct Ids {
+    id: i64,
+    tenant: TenantId,
+    version: u64,
+}
+
+fn update<S: Serialize>(kind: Entity, ids: Ids, old: &S, new: &S) -> Result<Edit, StoreError> {
+    Ok(Edit {
+        op: Op::Update,
+        kind,
+        id: ids.id,
+        tenant: ids.tenant,
+        project: None,
+        name: String::new(),
+        full_name: String::new(),
+        version: ids.version,
+        before: Some(to_json(old)?),
+        after: Some(to_json(new)?),
+        key_prefix: None,
+        fields: fields_that_differ(old, new)?,
+    })
+}
+
+fn fields_that_differ<S: Serialize>(old: &S, new: &S) -> Result<Vec<String>, StoreError> {
+    let object = |spec: &S| match serde_json::to_value(spec) {
+        Ok(serde_json::Value::Object(fields)) => Ok(fields),
+        _ => Err(StoreError::corrupt("a resource is no JSON object")),
+    };
+    let (old, new) = (object(old)?, object(new)?);
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    Ok(names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned().collect())
+}

@@ -1,0 +1,124 @@
+//! Taking away what a file does not name, in the projects that it names. What live keys still need
+//! is refused, so that no key is denied by surprise.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use sqlx::AnyConnection;
+use tollgate_core::{
+    id::ProjectId,
+    resource::{ConsumerSpec, PolicySpec, ServiceSpec},
+};
+
+use super::{
+    Op,
+    diff::{Diff, Edit},
+    rows::{ProjectRow, SpecRow, specs, to_json},
+};
+use crate::{
+    error::{Entity, StoreError},
+    sql::{Columns as _, Statement, all, sql},
+};
+
+impl Diff<'_> {
+    /// Notes the deletions.
+    pub(super) async fn prune(&mut self, conn: &mut AnyConnection) -> Result<(), StoreError> {
+        let touched: Vec<ProjectRow> =
+            self.state.projects.iter().filter(|row| self.touched.contains(&row.id.0)).cloned().collect();
+        for project in touched {
+            self.prune_policies(conn, &project).await?;
+            self.prune_services(&project)?;
+            self.prune_consumers(conn, &project).await?;
+        }
+        Ok(())
+    }
+
+    async fn prune_policies(&mut self, conn: &mut AnyConnection, project: &ProjectRow) -> Result<(), StoreError> {
+        let text = "SELECT DISTINCT policy FROM keys WHERE project = $1 AND state <> 3 AND policy IS NOT NULL";
+        let needed = ids(sql(text).bind(project.id.to_sql()), conn).await?;
+        let rows = std::mem::take(&mut self.state.policies);
+        let (gone, kept) = split(rows, project.id, |id| self.places.contains_key(&(Entity::Policy, id)));
+        self.state.policies = kept;
+        for row in gone {
+            if needed.contains(&row.id) {
+                self.still_needed(Entity::Policy, project, &row.spec.name);
+            }
+            let edit = delete(Entity::Policy, project, &row, |spec: &PolicySpec| &spec.name)?;
+            self.edits.push(edit);
+        }
+        Ok(())
+    }
+
+    fn prune_services(&mut self, project: &ProjectRow) -> Result<(), StoreError> {
+        let rows = std::mem::take(&mut self.state.services);
+        let (gone, kept) = split(rows, project.id, |id| self.places.contains_key(&(Entity::Service, id)));
+        self.state.services = kept;
+        for row in gone {
+            let edit = delete(Entity::Service, project, &row, |spec: &ServiceSpec| &spec.name)?;
+            self.edits.push(edit);
+        }
+        Ok(())
+    }
+
+    async fn prune_consumers(&mut self, conn: &mut AnyConnection, project: &ProjectRow) -> Result<(), StoreError> {
+        let text = "SELECT DISTINCT consumer FROM keys WHERE project = $1 AND state <> 3";
+        let needed = ids(sql(text).bind(project.id.to_sql()), conn).await?;
+        let text = "SELECT id, project, spec, version FROM consumers WHERE project = $1 ORDER BY name";
+        let rows: Vec<SpecRow<ConsumerSpec>> = specs(sql(text).bind(project.id.to_sql()), conn).await?;
+        for row in rows {
+            if self.consumers_named.contains(&(project.id.0, row.spec.name.clone())) {
+                continue;
+            }
+            if needed.contains(&row.id) {
+                self.still_needed(Entity::Consumer, project, &row.spec.name);
+            }
+            let edit = delete(Entity::Consumer, project, &row, |spec: &ConsumerSpec| &spec.name)?;
+            self.edits.push(edit);
+        }
+        Ok(())
+    }
+
+    fn still_needed(&mut self, kind: Entity, project: &ProjectRow, name: &str) {
+        let problem = format!(
+            "{kind} `{}/{name}` has keys that are not revoked; revoke them first, or keep it in the file",
+            project.full_name()
+        );
+        self.error("prune".to_owned(), problem);
+    }
+}
+
+async fn ids(statement: Statement, conn: &mut AnyConnection) -> Result<HashSet<i64>, StoreError> {
+    all(statement, conn).await?.iter().map(|row| row.int(0)).collect()
+}
+
+/// The rows of a project that are not named, and all others.
+fn split<S>(
+    rows: Vec<SpecRow<S>>,
+    project: ProjectId,
+    named: impl Fn(i64) -> bool,
+) -> (Vec<SpecRow<S>>, Vec<SpecRow<S>>) {
+    rows.into_iter().partition(|row| row.project == project && !named(row.id))
+}
+
+fn delete<S: Serialize>(
+    kind: Entity,
+    project: &ProjectRow,
+    row: &SpecRow<S>,
+    name_of: fn(&S) -> &str,
+) -> Result<Edit, StoreError> {
+    let name = name_of(&row.spec).to_owned();
+    Ok(Edit {
+        op: Op::Delete,
+        kind,
+        id: row.id,
+        tenant: project.tenant,
+        project: Some(project.id),
+        full_name: format!("{}/{name}", project.full_name()),
+        name,
+        version: row.version + 1,
+        before: Some(to_json(&row.spec)?),
+        after: None,
+        key_prefix: None,
+        fields: Vec::new(),
+    })
+}
