@@ -13,6 +13,7 @@
 //! | [`http`] | the engine: sockets, heads, framing, bounds, upstream pools |
 //! | `pipeline` | the way of a request, one file a step |
 //! | `proxy` | forwarding: choice of upstream, health, retries, heads |
+//! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
 //! | [`assertion`] | signed assertions for upstreams |
 //! | [`options`], [`ports`] | settings; the ends of the ports |
@@ -29,6 +30,7 @@ mod pipeline;
 pub mod ports;
 mod proxy;
 mod serve;
+pub mod service_api;
 pub mod slow_hash;
 
 pub use pipeline::account::{METHODS, method_number};

@@ -6,11 +6,12 @@ use std::{
 };
 
 use tollgate_core::counters::Counters;
+use tollgate_journal::Writer;
 
 use crate::{
     bound_host::BoundHosts,
     http::{
-        exchange::Lane,
+        exchange::{Handler, Lane},
         serve::{Listener, ServeError, Serving},
     },
     options::GatewayOptions,
@@ -46,6 +47,22 @@ pub fn serve<C: Counters + Send + Sync + 'static>(
     options: GatewayOptions,
     ports: Ports<C>,
 ) -> Result<Serving, StartError> {
+    let first_lane = ports.writers.first().map(Writer::lane);
+    serve_with(listener, options, ports, move |gateway, lane| {
+        if Some(lane.0) == first_lane {
+            tokio::task::spawn_local(health::watch(Rc::downgrade(&gateway)));
+        }
+        Rc::new(Gate(gateway))
+    })
+}
+
+/// Starts the lanes of a listener with what `wrap` makes of each lane's gateway.
+pub(crate) fn serve_with<C: Counters + Send + Sync + 'static, H: Handler>(
+    listener: Listener,
+    options: GatewayOptions,
+    ports: Ports<C>,
+    wrap: impl Fn(Rc<Gateway<C>>, Lane) -> Rc<H> + Send + Sync + 'static,
+) -> Result<Serving, StartError> {
     let first = ports.writers.first().ok_or(StartError::NoLane)?.lane();
     let in_order = ports.writers.iter().zip(first..).all(|(writer, lane)| writer.lane() == lane);
     let count = u16::try_from(ports.writers.len()).map_err(|_| StartError::LanesApart)?;
@@ -60,11 +77,7 @@ pub fn serve<C: Counters + Send + Sync + 'static>(
         let writer = place.map(|place| writers.swap_remove(place));
         drop(writers);
         let hosts = BoundHosts::new(host_lookup(), shared.options.bound_hosts.clone());
-        let gateway = Rc::new(Gateway::new(shared.clone(), lane, writer, hosts));
-        if lane.0 == first {
-            tokio::task::spawn_local(health::watch(Rc::downgrade(&gateway)));
-        }
-        Rc::new(Gate(gateway))
+        wrap(Rc::new(Gateway::new(shared.clone(), lane, writer, hosts)), lane)
     };
     Ok(crate::http::serve::serve(listener, first..after, make)?)
 }

@@ -88,9 +88,14 @@ impl<C: Counters + 'static> Account<C> {
     pub(crate) fn note_head(&mut self, head: &RequestHead) {
         self.entry.method = method_number(head.method());
         if let Some(agent) = head.header("user-agent") {
-            let kept = agent.get(..agent.len().min(USER_AGENT_BYTES_MAX)).unwrap_or(agent);
-            self.user_agent = String::from_utf8_lossy(kept).into();
+            self.note_user_agent(agent);
         }
+    }
+
+    /// Notes the program that calls.
+    pub(crate) fn note_user_agent(&mut self, agent: &[u8]) {
+        let kept = agent.get(..agent.len().min(USER_AGENT_BYTES_MAX)).unwrap_or(agent);
+        self.user_agent = String::from_utf8_lossy(kept).into();
     }
 
     /// Notes who the client is.
@@ -173,6 +178,13 @@ impl<C: Counters + 'static> Account<C> {
     pub(crate) fn seal(mut self: Box<Self>, answer: Answer) -> Answer {
         self.entry.status = answer.head.status();
         answer.with_finish(Finish::new(move |info| self.close(info)))
+    }
+
+    /// Closes the account of a decision that a service asked for: it stands when it is made, and
+    /// nothing is in flight after it.
+    pub(crate) fn settle(mut self: Box<Self>, status: u16) -> Result<(), FinishRefused> {
+        self.entry.status = status;
+        self.write(false)
     }
 
     fn close(mut self: Box<Self>, info: FinishInfo) -> Result<(), FinishRefused> {

@@ -68,7 +68,7 @@ impl Caller {
     /// Nobody in particular. What looks like a key of ours is kept from the upstream all the same.
     pub(super) fn public(head: &RequestHead, places: &Places) -> Self {
         let mut strip = smallvec::SmallVec::new();
-        let flaw = for_each(head, places, |presented| {
+        let flaw = for_each(head, head.query(), places, |presented| {
             if tollgate_core::key::check_shape(&presented.secret).is_ok() {
                 strip.push(presented.place);
             }
@@ -82,12 +82,12 @@ impl Caller {
 }
 
 /// A key that was recognised, with all that is needed to decide.
-pub(super) struct Recognition {
-    pub(super) record: KeyRecord,
+pub(crate) struct Recognition {
+    pub(crate) record: KeyRecord,
     /// `None` for a key that is bound to no host.
-    pub(super) host: Option<Known>,
+    pub(crate) host: Option<Known>,
     /// The moment after the last wait.
-    pub(super) now: Now,
+    pub(crate) now: Now,
 }
 
 impl<C: Counters + 'static> Gateway<C> {
@@ -100,7 +100,7 @@ impl<C: Counters + 'static> Gateway<C> {
         service: &ProxyService,
     ) -> Result<Caller, Denial> {
         let presented = extract(&exchange.head, &service.places).map_err(flaw_denial)?;
-        let known = self.recognise(&presented, request.sender.address, request.now).await?;
+        let known = self.recognise(&presented, Some(request.sender.address), request.now).await?;
         let tables = self.tables();
         let record = &known.record;
         account.note_key(record, tenant_of(&tables, record));
@@ -125,11 +125,11 @@ impl<C: Counters + 'static> Gateway<C> {
         Ok(Caller { strip, identity: Some(identity), rate: rate_fields(&decision, policy, choice) })
     }
 
-    /// Finds the key of a credential.
-    pub(super) async fn recognise(
+    /// Finds the key of a credential. Bad keys are counted against the address, where it is known.
+    pub(crate) async fn recognise(
         &self,
         presented: &Presented<'_>,
-        address: IpAddr,
+        address: Option<IpAddr>,
         mut now: Now,
     ) -> Result<Recognition, Denial> {
         let secret: &[u8] = &presented.secret;
@@ -215,7 +215,13 @@ impl<C: Counters + 'static> Gateway<C> {
     }
 
     /// A bad key: counted against its address, and refused as such or for being one of too many.
-    fn bad_key(&self, code: Code, detail: &'static str, address: IpAddr, now: Now) -> Denial {
+    pub(crate) fn bad_key(
+        &self,
+        code: Code,
+        detail: &'static str,
+        address: Option<IpAddr>,
+        now: Now,
+    ) -> Denial {
         // What is no key at all is counted apart: it is a mistake more often than a guess.
         let throttle = match code {
             Code::KeyMalformed => &self.shared.malformed_keys,
@@ -224,17 +230,21 @@ impl<C: Counters + 'static> Gateway<C> {
         if let Err(denial) = self.check_throttle(throttle, address, now) {
             return denial;
         }
-        throttle.count(address, now.mono_ns);
+        if let Some(address) = address {
+            throttle.count(address, now.mono_ns);
+        }
         Denial::new(code, detail)
     }
 
-    fn check_throttle(&self, throttle: &Throttle, address: IpAddr, now: Now) -> Result<(), Denial> {
-        let Some(wait_ns) = throttle.wait_ns(address, now.mono_ns) else { return Ok(()) };
+    fn check_throttle(&self, throttle: &Throttle, address: Option<IpAddr>, now: Now) -> Result<(), Denial> {
+        let Some(wait_ns) = address.and_then(|address| throttle.wait_ns(address, now.mono_ns)) else {
+            return Ok(());
+        };
         self.meters.throttled.increment(1);
         Err(Denial::new(Code::TooManyBadKeys, "").wait_ns(wait_ns))
     }
 
-    fn consumer_values(&self, record: &KeyRecord) -> (FieldValue, Option<FieldValue>) {
+    pub(crate) fn consumer_values(&self, record: &KeyRecord) -> (FieldValue, Option<FieldValue>) {
         let consumers = self.shared.snapshot.consumers.pin();
         match consumers.get(&record.consumer.0) {
             Some(consumer) => (value_of(&consumer.name), consumer.external_id.as_deref().map(value_of)),
@@ -252,20 +262,21 @@ pub(super) struct Judged<'a> {
     pub(super) service: Option<&'a ProxyService>,
 }
 
-const NO_SUCH_KEY: &str = "no such key; it may have been deleted, or belong to another installation";
+pub(crate) const NO_SUCH_KEY: &str =
+    "no such key; it may have been deleted, or belong to another installation";
 
 /// The policy of a key.
-pub(super) fn policy_of<'t>(tables: &'t LaneTables, record: &KeyRecord) -> Option<&'t Policy> {
+pub(crate) fn policy_of<'t>(tables: &'t LaneTables, record: &KeyRecord) -> Option<&'t Policy> {
     record.policy.and_then(|id| tables.tables.policies.get(&id)).map(|policy| &**policy)
 }
 
 /// The tenant of a key, 0 when its project is not known.
-pub(super) fn tenant_of(tables: &LaneTables, record: &KeyRecord) -> u64 {
+pub(crate) fn tenant_of(tables: &LaneTables, record: &KeyRecord) -> u64 {
     tables.tables.projects.get(&record.project).map_or(0, |project| project.tenant.0)
 }
 
 /// The refusal of a request that has not exactly one credential.
-pub(super) fn flaw_denial(flaw: Flaw) -> Denial {
+pub(crate) fn flaw_denial(flaw: Flaw) -> Denial {
     match flaw {
         Flaw::Missing => Denial::new(Code::KeyMissing, ""),
         Flaw::Ambiguous => Denial::new(

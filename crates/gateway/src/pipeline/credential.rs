@@ -76,9 +76,19 @@ pub(crate) enum Flaw {
 
 /// The one credential of a request.
 pub(crate) fn extract<'h>(head: &'h RequestHead, places: &Places) -> Result<Presented<'h>, Flaw> {
+    extract_with(head, head.query(), places)
+}
+
+/// The one credential of a request whose query stands elsewhere: that of the client, which a proxy
+/// asks about.
+pub(crate) fn extract_with<'h>(
+    head: &'h RequestHead,
+    query: Option<&'h str>,
+    places: &Places,
+) -> Result<Presented<'h>, Flaw> {
     let mut one = None;
     let mut flaw = None;
-    for_each(head, places, |presented| {
+    for_each(head, query, places, |presented| {
         if one.replace(presented).is_some() {
             flaw = Some(Flaw::Ambiguous);
         }
@@ -95,6 +105,7 @@ pub(crate) fn extract<'h>(head: &'h RequestHead, places: &Places) -> Result<Pres
 /// Two `Authorization` fields are ambiguous whatever their schemes: servers differ in which counts.
 pub(crate) fn for_each<'h>(
     head: &'h RequestHead,
+    query: Option<&'h str>,
     places: &Places,
     mut visit: impl FnMut(Presented<'h>),
 ) -> Result<(), Flaw> {
@@ -115,7 +126,7 @@ pub(crate) fn for_each<'h>(
     if places.parameters.is_empty() {
         return Ok(());
     }
-    for pair in head.query().unwrap_or("").split('&') {
+    for pair in query.unwrap_or("").split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = percent_encoding::percent_decode_str(name);
         for parameter in &places.parameters {

@@ -87,6 +87,11 @@ impl Denial {
         &self.detail
     }
 
+    /// Seconds after which it is worth trying again.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     /// The answer.
     pub(crate) fn into_answer(self, id: DecisionId) -> Answer {
         let problem =

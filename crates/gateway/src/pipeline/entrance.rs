@@ -45,12 +45,16 @@ pub(crate) fn path(head: &RequestHead) -> Result<Cow<'_, str>, PathError> {
 
 /// The host that was asked for, without port and without the dot of a fully qualified name.
 pub(crate) fn host(head: &RequestHead) -> Option<&str> {
-    let authority = head.authority()?;
+    head.authority().map(bare_host)
+}
+
+/// The host of an authority, without port and without the dot of a fully qualified name.
+pub(crate) fn bare_host(authority: &str) -> &str {
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => host,
         _ => authority,
     };
-    Some(host.strip_suffix('.').unwrap_or(host))
+    host.strip_suffix('.').unwrap_or(host)
 }
 
 /// The only value of a field as text; `None` when there is none, several, or not UTF-8.

@@ -33,9 +33,9 @@ use tollgate_wire::text;
 
 pub(crate) use self::{
     account::Account,
-    admission::{Caller, Identity},
+    admission::{Caller, Identity, NO_SUCH_KEY, Recognition, flaw_denial, policy_of, tenant_of},
     denial::{Denial, RateFields, rate_fields},
-    entrance::{Sender, only},
+    entrance::{Sender, bare_host, only},
     tables::LaneTables,
 };
 use crate::{
@@ -155,6 +155,15 @@ impl<C: Counters + 'static> Gateway<C> {
 
     /// Takes a ticket, or makes the answer that says that there is none.
     fn reserve(&self) -> Result<Ticket, Answer> {
+        self.ticket().map_err(|id| {
+            let mut answer = Denial::new(Code::Overloaded, "").into_answer(id);
+            set_request_id(&mut answer, id);
+            answer
+        })
+    }
+
+    /// Takes a ticket, or an id for the answer that says that there is none.
+    pub(crate) fn ticket(&self) -> Result<Ticket, DecisionId> {
         let refused = match self.writer.as_ref().map(Writer::reserve) {
             Some(Ok(ticket)) => return Ok(ticket),
             Some(Err(error)) => error.to_string(),
@@ -166,10 +175,7 @@ impl<C: Counters + 'static> Gateway<C> {
         });
         // Not the number of any record: those count up from 0.
         let number = (1 << 63) | self.unrecorded.replace(self.unrecorded.get() + 1);
-        let id = DecisionId { boot: self.boot, lane: self.lane.0, number };
-        let mut answer = Denial::new(Code::Overloaded, "").into_answer(id);
-        set_request_id(&mut answer, id);
-        Err(answer)
+        Err(DecisionId { boot: self.boot, lane: self.lane.0, number })
     }
 
     /// Writes a record.
@@ -288,6 +294,6 @@ pub(crate) fn request_id(id: DecisionId) -> FieldValue {
     FieldValue::parse(text::decision_id(id)).unwrap_or_else(|_| FieldValue::of(""))
 }
 
-fn set_request_id(answer: &mut Answer, id: DecisionId) {
+pub(crate) fn set_request_id(answer: &mut Answer, id: DecisionId) {
     answer.head.set(names::X_REQUEST_ID.clone(), request_id(id));
 }

@@ -69,7 +69,7 @@ impl<C: Counters + 'static> Gateway<C> {
     ) -> Result<Answer, Denial> {
         self.check_fresh(request.now)?;
         let presented = extract(&exchange.head, &Places::default()).map_err(flaw_denial)?;
-        let known = self.recognise(&presented, request.sender.address, request.now).await?;
+        let known = self.recognise(&presented, Some(request.sender.address), request.now).await?;
         let tables = self.tables();
         let record = &known.record;
         account.note_key(record, tenant_of(&tables, record));

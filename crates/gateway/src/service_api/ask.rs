@@ -1,0 +1,86 @@
+//! From a credential and the facts to a decision, for one token.
+//!
+//! Recognition is the pipeline's, the decision `core`'s; what is added here is the tenant: a key of
+//! another tenant is a key that does not exist.
+
+use std::rc::Rc;
+
+use tollgate_core::{
+    admit::{Case, Decision, admit},
+    code::Code,
+    counters::Counters,
+    facts::Facts,
+    keyring::KeyRecord,
+    policy::Policy,
+    tables::ServiceToken,
+};
+use tollgate_journal::Flags;
+
+use super::ServiceApi;
+use crate::pipeline::{
+    Account, Denial, LaneTables, NO_SUCH_KEY, Recognition, credential::Presented, policy_of, tenant_of,
+};
+
+/// A decision, with what it was made of.
+pub(super) struct Decided {
+    pub(super) known: Recognition,
+    pub(super) tables: Rc<LaneTables>,
+    pub(super) decision: Decision,
+}
+
+impl Decided {
+    /// The key.
+    pub(super) fn record(&self) -> &KeyRecord {
+        &self.known.record
+    }
+
+    /// Its policy.
+    pub(super) fn policy(&self) -> Option<&Policy> {
+        policy_of(&self.tables, self.record())
+    }
+
+    /// The names of the key's tenant and project.
+    pub(super) fn owner(&self) -> (&str, &str) {
+        let tables = &self.tables.tables;
+        let project = tables.projects.get(&self.record().project);
+        let tenant = project.and_then(|project| tables.tenants.get(&project.tenant));
+        (tenant.map_or("", |tenant| &tenant.name), project.map_or("", |project| &project.name))
+    }
+}
+
+impl<C: Counters + 'static> ServiceApi<C> {
+    /// Opens the account of a decision; its tenant is the token's until a key says more.
+    pub(super) fn open(&self, ticket: tollgate_journal::Ticket, token: &ServiceToken) -> Box<Account<C>> {
+        let mut account = Account::open(&self.gateway, ticket, self.gateway.now());
+        account.note_flag(Flags::VERIFIED);
+        account.entry.tenant = token.tenant.0;
+        account
+    }
+
+    /// Decides. What the facts say of the bound host's addresses is filled in here.
+    pub(super) async fn ask(
+        &self,
+        account: &mut Account<C>,
+        token: &ServiceToken,
+        presented: &Presented<'_>,
+        facts: Facts<'_>,
+    ) -> Result<Decided, Denial> {
+        let gateway = &self.gateway;
+        let now = gateway.now();
+        gateway.check_fresh(now)?;
+        let known = gateway.recognise(presented, facts.address, now).await?;
+        let tables = gateway.tables();
+        let tenant = tenant_of(&tables, &known.record);
+        if tenant != token.tenant.0 {
+            return Err(gateway.bad_key(Code::KeyUnknown, NO_SUCH_KEY, facts.address, known.now));
+        }
+        account.note_key(&known.record, tenant);
+        let policy = policy_of(&tables, &known.record);
+        let bound_host_addresses = known.host.as_ref().and_then(|known| known.as_deref());
+        let facts = Facts { bound_host_addresses, ..facts };
+        let case = Case { facts: &facts, record: &known.record, policy, now: known.now };
+        let decision = admit(case, &*gateway.shared.counters);
+        account.note_decision(&decision, policy);
+        Ok(Decided { known, tables, decision })
+    }
+}
