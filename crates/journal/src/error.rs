@@ -61,7 +61,7 @@ pub enum JournalError {
     /// The operating system refused.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried, as in "cannot <action> <path>".
+        /// What was tried, as in "cannot {action} {path}".
         action: &'static str,
         /// On which file.
         path: PathBuf,

@@ -4,8 +4,10 @@
 //! files; a record is in the page cache when [`Writer::append`] returns, so it survives the death
 //! of the process at any moment (promise level `process`: kill -9, panic, out of memory lose
 //! nothing). One maintenance thread flushes every [`Options::flush_interval`] (20 ms), so a power
-//! cut loses at most that interval and one flush; recovery counts what is missing from the gaps
-//! in the positions, and never reads a damaged record as a different one (I12, I14).
+//! cut loses at most that interval and one flush. Recovery never reads a damaged record as a
+//! different one, and counts what is missing exactly, from gaps in the positions and from how far
+//! the headers say a lane had got (I12, I14); only of a record that left no trace at all on the
+//! disk, nor in what follows it, can nobody know.
 //!
 //! Two numbers, not to be confused:
 //!
@@ -45,6 +47,7 @@ mod record;
 mod recovery;
 mod segment;
 mod segment_reader;
+mod shared;
 mod tend;
 mod watermarks;
 mod writer;

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     error::JournalError,
-    journal::{FAILED, LaneSlot, Shared, lock},
+    shared::{FAILED, LaneSlot, Shared, lock},
 };
 
 /// How long a failed attempt to make a segment is left alone. The disk is full then; asking it

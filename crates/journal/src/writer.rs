@@ -18,10 +18,10 @@ use crate::{
     error::{AppendError, ReserveError},
     frame::{FRAME_HEAD_BYTES, SEAL_BYTES},
     header::HEADER_BYTES,
-    journal::{FAILED, LaneSlot, RUNNING, Shared, frames_in, lock},
     mapping::SegmentWriter,
     record::Record,
     segment::Prepared,
+    shared::{FAILED, LaneSlot, RUNNING, Shared, frames_in, lock},
 };
 
 /// The writer of one lane. It can be sent to the thread that owns the lane and is used there only.

@@ -2,7 +2,7 @@
 
 use tollgate_journal::{AppendError, BOOT_MAX, Journal, JournalError, Options, ReserveError};
 
-use crate::support::{SMALL, append, append_next, check, open, read_all, reserve, wait_for};
+use crate::support::{SMALL, append, append_next, check, open, open_with, read_all, reserve, wait_for};
 
 #[test]
 fn records_appended_out_of_order_keep_their_decision_and_get_gap_free_positions() {
@@ -31,7 +31,7 @@ fn records_appended_out_of_order_keep_their_decision_and_get_gap_free_positions(
 #[test]
 fn a_dropped_ticket_gives_its_room_back_and_its_number_is_never_used() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = Journal::open(dir.path(), 1, Options { bytes_max: 128 * 1024, ..SMALL }).unwrap().0;
+    let journal = open_with(dir.path(), 1, Options { bytes_max: 128 * 1024, ..SMALL }).unwrap().0;
     let writer = journal.writer(0).unwrap();
     let mut tickets = Vec::new();
     wait_for("the second segment", || {
@@ -95,16 +95,16 @@ fn a_folder_has_one_owner_a_boot_one_life_and_a_lane_one_writer() {
         "a writer lives"
     );
     drop(writer);
-    assert!(matches!(Journal::open(dir.path(), 5, SMALL), Err(JournalError::Boot { boot: 5, .. })));
-    assert!(matches!(Journal::open(dir.path(), BOOT_MAX + 1, SMALL), Err(JournalError::Boot { .. })));
-    let (_journal, recovery) = Journal::open(dir.path(), 6, SMALL).unwrap();
+    assert!(matches!(open_with(dir.path(), 5, SMALL), Err(JournalError::Boot { boot: 5, .. })));
+    assert!(matches!(open_with(dir.path(), BOOT_MAX + 1, SMALL), Err(JournalError::Boot { .. })));
+    let (_journal, recovery) = open_with(dir.path(), 6, SMALL).unwrap();
     assert_eq!(recovery.records, 1);
 }
 
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let field = |options| match Journal::open(dir.path(), 1, options) {
+    let field = |options| match open_with(dir.path(), 1, options) {
         Err(JournalError::Option { field, .. }) => field,
         _ => "accepted",
     };

@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use tollgate_journal::{End, Journal, SegmentName, StoredRecord, recover};
+use tollgate_journal::{End, SegmentName, StoredRecord, recover};
 
-use crate::support::{SMALL, append_next, open, read_all, segment_files};
+use crate::support::{SMALL, append_next, open, open_with, read_all, segment_files};
 
 /// Writes `count` records on lane 0 of boot 1 and closes the journal.
 fn write(dir: &Path, count: u64) {
@@ -78,7 +78,7 @@ fn a_renamed_segment_gives_nothing() {
     let from = SegmentName { boot: 1, lane: 0, index: 0 };
     let to = SegmentName { boot: 1, lane: 1, index: 0 };
     fs::rename(dir.path().join(from.to_string()), dir.path().join(to.to_string())).unwrap();
-    let (_journal, recovery) = Journal::open(dir.path(), 2, SMALL).unwrap();
+    let (_journal, recovery) = open_with(dir.path(), 2, SMALL).unwrap();
     assert_eq!(recovery.records, 0);
     assert_eq!(read_all(dir.path(), &[]).0, []);
 }
@@ -100,7 +100,7 @@ fn break_record(position: u64, count: u64) -> (tollgate_journal::Recovery, Vec<S
         }
         left -= records;
     }
-    let (_journal, recovery) = Journal::open(dir.path(), 2, SMALL).unwrap();
+    let (_journal, recovery) = open_with(dir.path(), 2, SMALL).unwrap();
     let (records, lost) = read_all(dir.path(), &[]);
     (recovery, records.into_iter().map(|(_, record)| record).collect(), lost)
 }
@@ -130,7 +130,7 @@ fn a_page_that_never_reached_the_disk_is_counted() {
     bytes[8192..12288].fill(0);
     fs::write(&path, &bytes).unwrap();
     let intact = frame_starts(&bytes).len();
-    let (_journal, recovery) = Journal::open(dir.path(), 2, SMALL).unwrap();
+    let (_journal, recovery) = open_with(dir.path(), 2, SMALL).unwrap();
     assert!((1..100).contains(&recovery.records));
     assert!(recovery.records as usize <= intact);
     assert_eq!(recovery.records + recovery.lost_records, 100);
@@ -144,6 +144,6 @@ fn a_segment_of_a_later_version_stops_the_start_with_its_name() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[8] = 2;
     fs::write(&path, bytes).unwrap();
-    let error = Journal::open(dir.path(), 2, SMALL).err().unwrap();
+    let error = open_with(dir.path(), 2, SMALL).err().unwrap();
     assert!(error.to_string().contains("format 2"), "{error}");
 }

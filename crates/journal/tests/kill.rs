@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-use tollgate_journal::{Journal, Mark};
+use tollgate_journal::Mark;
 
-use crate::support::{SMALL, append, check, open, read_all, reserve};
+use crate::support::{SMALL, append, check, open, open_with, read_all, reserve};
 
 const LANES: u16 = 2;
 
@@ -102,7 +102,7 @@ fn what_was_acknowledged_survives_kill_9_exactly_once() {
     let mut torn = 0;
     for boot in 1..=40u64 {
         let acknowledged = killed_child(dir.path(), boot);
-        let (journal, recovery) = Journal::open(dir.path(), 1_000 + boot, SMALL).unwrap();
+        let (journal, recovery) = open_with(dir.path(), 1_000 + boot, SMALL).unwrap();
         let (records, lost) = read_all(dir.path(), &[]);
         assert_eq!(lost, 0, "boot {boot}");
         assert_eq!(recovery.lost_records, 0, "boot {boot}");

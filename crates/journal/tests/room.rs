@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use tollgate_journal::{Journal, Mark, Options, ReserveError, State, Writer};
 
-use crate::support::{SMALL, append, check, open, read_all, wait_for};
+use crate::support::{SMALL, append, check, open, open_with, read_all, wait_for};
 
 /// Appends until no ticket is given and none will be; returns how many were appended.
 fn fill(journal: &Journal, writer: &Writer) -> u64 {
@@ -29,7 +29,7 @@ fn fill(journal: &Journal, writer: &Writer) -> u64 {
 }
 
 fn full_refuses_and_release_reopens(dir: &Path, options: Options) {
-    let journal = Journal::open(dir, 1, options).unwrap().0;
+    let journal = open_with(dir, 1, options).unwrap().0;
     let writer = journal.writer(0).unwrap();
     let mut shipped = 0;
     for _ in 0..3 {

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use tollgate_journal::{Journal, Mark, Reader};
+use tollgate_journal::{Mark, Reader};
 
-use crate::support::{SMALL, append_next, check, open, read_all, segment_files, wait_for};
+use crate::support::{SMALL, append_next, check, open, open_with, read_all, segment_files, wait_for};
 
 #[test]
 fn released_segments_vanish_and_a_restart_goes_on_at_the_mark() {
@@ -22,7 +22,7 @@ fn released_segments_vanish_and_a_restart_goes_on_at_the_mark() {
     journal.release(&[Mark { boot: 1, lane: 0, position: 10 }]).unwrap();
     drop((writer, journal));
 
-    let (journal, recovery) = Journal::open(dir.path(), 2, SMALL).unwrap();
+    let (journal, recovery) = open_with(dir.path(), 2, SMALL).unwrap();
     assert_eq!((recovery.records, recovery.lost_records, recovery.torn_records), (300, 0, 0));
     let writer = journal.writer(0).unwrap();
     append_next(&writer);
@@ -42,7 +42,7 @@ fn whatever_the_restarts_every_record_is_committed_exactly_once() {
     let mut seen = HashSet::new();
     let mut appended = 0;
     for boot in 1..=12u64 {
-        let (journal, recovery) = Journal::open(dir.path(), boot, SMALL).unwrap();
+        let (journal, recovery) = open_with(dir.path(), boot, SMALL).unwrap();
         assert_eq!(recovery.lost_records, 0);
         // What the other side has is told first; a release may have been missed.
         journal.release(&committed).unwrap();
@@ -67,7 +67,7 @@ fn whatever_the_restarts_every_record_is_committed_exactly_once() {
             }
         }
     }
-    let (journal, _) = Journal::open(dir.path(), 99, SMALL).unwrap();
+    let (journal, _) = open_with(dir.path(), 99, SMALL).unwrap();
     for (mark, _) in read_all(dir.path(), &committed).0 {
         assert!(seen.insert((mark.boot, mark.lane, mark.position)));
     }
@@ -88,7 +88,7 @@ fn a_process_that_is_stopped_and_started_often_keeps_no_empty_segments() {
         append_next(&writer);
         wait_for("the spare", || (segment_files(dir.path()).len() as u64 > boot).then_some(()));
     }
-    let (journal, recovery) = Journal::open(dir.path(), 99, SMALL).unwrap();
+    let (journal, recovery) = open_with(dir.path(), 99, SMALL).unwrap();
     assert_eq!((recovery.segments, recovery.records), (20, 20));
     // A segment with one record takes its header and one page, not its whole size.
     assert!(journal.health().bytes <= 20 * 3 * 4096, "{:?}", journal.health());

@@ -3,7 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use tollgate_journal::{
-    Charge, Charges, Entry, Journal, Mark, Options, Reader, Record, StoredRecord, Ticket, Writer,
+    Charge, Charges, Entry, Journal, JournalError, Mark, Options, Reader, Record, Recovery, StoredRecord,
+    Ticket, Writer,
 };
 
 /// Segments so small that every test crosses several.
@@ -13,8 +14,21 @@ pub(crate) const SMALL: Options = Options {
     flush_interval: Duration::from_millis(2),
 };
 
+/// Opens a folder that nobody owns. Another test may be starting a process at this moment, which
+/// for an instant holds a copy of every open file, locks included; so `Locked` is asked again.
+pub(crate) fn open_with(
+    dir: &Path,
+    boot: u64,
+    options: Options,
+) -> Result<(Journal, Recovery), JournalError> {
+    wait_for("the lock of the folder", || match Journal::open(dir, boot, options) {
+        Err(JournalError::Locked { .. }) => None,
+        outcome => Some(outcome),
+    })
+}
+
 pub(crate) fn open(dir: &Path, boot: u64) -> Journal {
-    Journal::open(dir, boot, SMALL).unwrap().0
+    open_with(dir, boot, SMALL).unwrap().0
 }
 
 /// Asks until the answer is there; fails after ten seconds.
