@@ -5,7 +5,11 @@
 
 use std::fmt;
 
-use jiff::{Timestamp, ToSpan, Zoned, civil::Weekday, tz::TimeZone};
+use jiff::{
+    Timestamp, ToSpan,
+    civil::{Date, Weekday},
+    tz::TimeZone,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -83,28 +87,28 @@ impl Period {
     }
 
     fn calendar_window(&self, wall_us: i64) -> Option<Window> {
-        let moment = Timestamp::from_microsecond(wall_us).ok()?.to_zoned(self.zone.clone());
-        let (start, end) = match self.unit {
+        // Dates are reckoned without a time of day: 23:59 of the first of a month may not exist.
+        let date = Timestamp::from_microsecond(wall_us).ok()?.to_zoned(self.zone.clone()).date();
+        let (first, next) = match self.unit {
             PeriodUnit::Hour => return self.hour_window(wall_us),
-            PeriodUnit::Day => {
-                let start = moment.start_of_day().ok()?;
-                (start.clone(), next_day(&start, 1.day())?)
-            }
+            PeriodUnit::Day => (date, date.checked_add(1.day()).ok()?),
             PeriodUnit::Week => {
-                let since_monday = i64::from(moment.weekday().since(Weekday::Monday));
-                let start = moment.date().checked_sub(since_monday.days()).ok()?;
-                let start = start.to_zoned(self.zone.clone()).ok()?.start_of_day().ok()?;
-                (start.clone(), next_day(&start, 1.week())?)
+                let since_monday = i64::from(date.weekday().since(Weekday::Monday));
+                let monday = date.checked_sub(since_monday.days()).ok()?;
+                (monday, monday.checked_add(1.week()).ok()?)
             }
             PeriodUnit::Month => {
-                let start = moment.first_of_month().ok()?.start_of_day().ok()?;
-                (start.clone(), next_day(&start, 1.month())?)
+                let first = date.first_of_month();
+                (first, first.checked_add(1.month()).ok()?)
             }
         };
-        Some(Window {
-            start_us: start.timestamp().as_microsecond(),
-            end_us: end.timestamp().as_microsecond(),
-        })
+        Some(Window { start_us: self.first_moment(first)?, end_us: self.first_moment(next)? })
+    }
+
+    /// The first moment of a day; of the next one when the zone leaves the day out.
+    fn first_moment(&self, date: Date) -> Option<i64> {
+        let midnight = date.to_zoned(self.zone.clone()).ok()?;
+        Some(midnight.start_of_day().ok()?.timestamp().as_microsecond())
     }
 }
 
@@ -130,9 +134,4 @@ impl Period {
         }
         Some(Window { start_us, end_us })
     }
-}
-
-/// The first moment of the day that lies `step` later in the calendar.
-fn next_day(start: &Zoned, step: jiff::Span) -> Option<Zoned> {
-    start.checked_add(step).ok()?.start_of_day().ok()
 }

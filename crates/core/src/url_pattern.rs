@@ -58,7 +58,7 @@ impl UrlPattern {
             None => (rest, None),
         };
         let (host, port) = split_port(authority);
-        if host.is_empty() || !host.bytes().all(|byte| byte == b'*' || is_host_byte(byte)) {
+        if !is_host(&host.replace('*', "a")) {
             return Err(error());
         }
         let port = match port {
@@ -81,7 +81,7 @@ impl UrlPattern {
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let Some((authority, path)) = rest.split_at_checked(end) else { return false };
         let (host, port) = split_port(authority);
-        if host.is_empty() || !host.bytes().all(is_host_byte) || !port.is_none_or(is_port) {
+        if !is_host(host) || !port.is_none_or(is_port) {
             return false;
         }
         let path = if path.is_empty() { "/" } else { path };
@@ -121,9 +121,15 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// What a host consists of as browsers write it: names in ASCII (punycode), addresses, `[…]`.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte)
+/// A host as browsers write it: a name in ASCII (punycode), an IPv4 address, or IPv6 in brackets.
+fn is_host(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        }
+    }
 }
 
 fn is_port(text: &str) -> bool {

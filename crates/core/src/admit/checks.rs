@@ -114,7 +114,8 @@ fn scope(case: Case<'_>) -> Outcome {
         return Outcome::Open;
     };
     let refused = |words: String| {
-        let own = listed(granted.iter().map(|own| &**own));
+        let own =
+            if granted.is_empty() { "no scope".to_owned() } else { listed(granted.iter().map(|own| &**own)) };
         Outcome::Fail(Code::ScopeMissing, format!("{words}; policy {} grants {own}", policy.name))
     };
     let facts = case.facts;

@@ -25,7 +25,7 @@ pub(crate) fn listed(items: impl IntoIterator<Item = impl std::fmt::Display>) ->
     let mut items = items.into_iter();
     let shown: Vec<String> = items.by_ref().take(LISTED_MAX).map(|item| item.to_string()).collect();
     match (shown.is_empty(), items.count()) {
-        (true, _) => "nothing".to_owned(),
+        (true, _) => "an empty list".to_owned(),
         (false, 0) => shown.join(", "),
         (false, more) => format!("{} and {more} more", shown.join(", ")),
     }

@@ -1,0 +1,40 @@
+//! The promises of `core`, one module per topic. Nothing here waits, sleeps or touches a network.
+
+#[cfg(test)]
+mod addresses;
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod authz;
+#[cfg(test)]
+mod checks;
+#[cfg(test)]
+mod codes;
+#[cfg(test)]
+mod explain;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod ids;
+#[cfg(test)]
+mod keyring;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod paths;
+#[cfg(test)]
+mod patterns;
+#[cfg(test)]
+mod periods;
+#[cfg(test)]
+mod recognition;
+#[cfg(test)]
+mod resources;
+#[cfg(test)]
+mod routes;
+#[cfg(test)]
+mod spans;
+#[cfg(test)]
+mod urls;
