@@ -85,6 +85,7 @@ CREATE TABLE keys (
   generation BIGINT NOT NULL,
   import_id BIGINT
 );
+CREATE INDEX keys_by_time ON keys (created_us, id);
 CREATE INDEX keys_by_project ON keys (project, created_us, id);
 CREATE INDEX keys_by_consumer ON keys (consumer, created_us, id);
 CREATE INDEX keys_by_import ON keys (import_id) WHERE import_id IS NOT NULL;

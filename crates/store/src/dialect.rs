@@ -86,6 +86,18 @@ impl Engine {
         }
     }
 
+    /// Lets one mutation run at a time; SQLite's write lock does so already.
+    ///
+    /// The head of the feed would make them commit one by one anyway. Taken first, the same lock
+    /// also keeps two of them from deciding on rows that the other is changing: a rotation never
+    /// writes back the state that a revocation took away.
+    pub(crate) const fn lock_mutations(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT seq FROM feed_head WHERE id = 1 FOR UPDATE"),
+        }
+    }
+
     /// Takes the lock that lets one process migrate at a time; SQLite's write lock is one already.
     pub(crate) const fn lock_migrations(self) -> Option<&'static str> {
         match self {

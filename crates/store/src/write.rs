@@ -52,7 +52,10 @@ pub(crate) struct Write<'p> {
 impl Store {
     /// Begins a mutation at a moment of wall time.
     pub(crate) async fn write<'p>(&self, permit: &'p Permit, now_us: i64) -> Result<Write<'p>, StoreError> {
-        let tx = self.begin_write().await?;
+        let mut tx = self.begin_write().await?;
+        if let Some(lock) = self.engine().lock_mutations() {
+            only(sql(lock), &mut tx).await?;
+        }
         Ok(Write { tx, permit, at_us: now_us, changes: Vec::new() })
     }
 }
@@ -79,8 +82,8 @@ impl Write<'_> {
 
     /// Numbers the changes, chains them, commits. Nothing recorded: rolls back and gives the head.
     ///
-    /// The update of the head is the last thing a transaction waits for: it holds the row until the
-    /// commit, so the order of numbers is the order of commits, and a rollback gives them back.
+    /// The head is held until the commit, so the order of numbers is the order of commits, and a
+    /// rollback gives them back.
     pub(crate) async fn commit(mut self) -> Result<u64, StoreError> {
         if self.changes.is_empty() {
             let row = only(sql("SELECT seq FROM feed_head WHERE id = 1"), &mut self.tx).await?;

@@ -1,9 +1,33 @@
 //! Creating a key.
 
-use tollgate_core::{authz::Permit, secret::Secret};
+use sqlx::AnyConnection;
+use tollgate_core::{
+    address::parse_network,
+    authz::Permit,
+    id::{ConsumerId, KeyId, PolicyId, ProjectId},
+    key::{Digest, face, mint},
+    keyring::KeyState,
+    policy::FieldError,
+    secret::Secret,
+};
 
-use super::{CreatedKey, NewKey};
-use crate::{error::StoreError, open::Store, write::Committed};
+use super::{
+    CreatedKey, NewKey,
+    row::{KeyRow, NarrowingText, SecretRow, insert_keys, insert_secrets},
+};
+use crate::{
+    error::{Entity, StoreError},
+    open::Store,
+    random,
+    resources::{find_project, metadata_problem, to_json},
+    sql::{Columns as _, one, sql},
+    write::Committed,
+};
+
+/// Bytes of a key's name for people.
+const NAME_BYTES_MAX: usize = 200;
+/// Networks that a key may list.
+const NETWORKS_MAX: usize = tollgate_core::policy::LIST_MAX;
 
 impl Store {
     /// Creates a key of 32 random bytes. Needs `Action::ChangeKeys` in the project's tenant.
@@ -18,7 +42,112 @@ impl Store {
         random: &Secret<[u8; 32]>,
         now_us: i64,
     ) -> Result<Committed<CreatedKey>, StoreError> {
-        let _ = (permit, new, random, now_us,);
-        Err(StoreError::corrupt("not built yet"))
+        let errors = problems(&new, now_us);
+        if !errors.is_empty() {
+            return Err(StoreError::Invalid(errors));
+        }
+        let mut write = self.write(permit, now_us).await?;
+        let project = find_project(write.conn(), &new.project).await?;
+        let consumer = consumer_named(write.conn(), project.id, &new.consumer).await?;
+        let policy = match &new.policy {
+            Some(name) => Some(policy_named(write.conn(), project.id, name).await?),
+            None => None,
+        };
+        let key = mint(&project.key_prefix, new.environment, random)
+            .map_err(|error| StoreError::corrupt(error.to_string()))?;
+        let face = face(&project.key_prefix, new.environment, key.expose());
+        let narrowing = NarrowingText { bind_host: new.bind_host, allow_ips: new.allow_ips };
+        let row = KeyRow {
+            id: KeyId::from_random(random::id_bytes()?),
+            project: project.id,
+            consumer,
+            policy,
+            environment: new.environment,
+            state: KeyState::Active,
+            name: new.name,
+            expires_us: new.expires_us.unwrap_or(i64::MAX),
+            narrowing: narrowing.row()?,
+            metadata: if new.metadata.is_empty() { None } else { Some(to_json(&new.metadata)?) },
+            prefix: face.prefix.clone(),
+            last4: face.last4.clone(),
+            created_us: now_us,
+            version: 1,
+            generation: 0,
+            import: None,
+        };
+        insert_keys(write.conn(), std::slice::from_ref(&row)).await?;
+        let digest = Digest::of(key.expose().as_bytes());
+        insert_secrets(write.conn(), &[SecretRow { digest, key: row.id, generation: 0, scheme: 0 }]).await?;
+        write.record(row.change(project.tenant, "key.create", (None, Some(row.audit()?))))?;
+        let seq = write.commit().await?;
+        let value = CreatedKey { id: row.id, key, face, generation: 0, previous_until_us: None };
+        Ok(Committed { value, seq })
     }
+}
+
+fn problems(new: &NewKey, now_us: i64) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if let Some(problem) = new.name.as_deref().and_then(check_name_for_people) {
+        errors.push(FieldError::new("name", problem));
+    }
+    if new.expires_us.is_some_and(|expires| expires <= now_us) {
+        errors.push(FieldError::new("expires", "it is past already; name a later moment"));
+    }
+    if let Some(problem) = metadata_problem(&new.metadata) {
+        errors.push(FieldError::new("metadata", problem));
+    }
+    if let Some(host) = new.bind_host.as_deref().filter(|host| !is_host(host)) {
+        let problem = format!("`{host}` is no host name such as `build-7.example.com`");
+        errors.push(FieldError::new("bind_host", problem));
+    }
+    let networks = new.allow_ips.as_deref().unwrap_or_default();
+    if networks.len() > NETWORKS_MAX {
+        let problem = format!("{} networks; at most {NETWORKS_MAX} are allowed", networks.len());
+        errors.push(FieldError::new("allow_ips", problem));
+    }
+    for (index, network) in networks.iter().enumerate() {
+        if let Err(problem) = parse_network(network) {
+            errors.push(FieldError::new(format!("allow_ips[{index}]"), problem));
+        }
+    }
+    errors
+}
+
+/// What is wrong with a key's name, if anything.
+pub(crate) fn check_name_for_people(name: &str) -> Option<String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Some(format!("it must have 1 to {NAME_BYTES_MAX} bytes"));
+    }
+    name.chars().any(char::is_control).then(|| "it has a control character; leave it away".to_owned())
+}
+
+/// A host name (RFC 1123 §2.1; `_` is let pass, as resolvers do) or an address.
+fn is_host(host: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    host.parse::<std::net::IpAddr>().is_ok()
+        || (host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(label))
+}
+
+async fn consumer_named(
+    conn: &mut AnyConnection,
+    project: ProjectId,
+    name: &str,
+) -> Result<ConsumerId, StoreError> {
+    let find = sql("SELECT id FROM consumers WHERE project = $1 AND name = $2");
+    let row = one(find.bind(project.to_sql()).bind(name.to_owned()), conn).await?;
+    Ok(ConsumerId::from_sql(row.ok_or_else(|| StoreError::not_found(Entity::Consumer, name))?.int(0)?))
+}
+
+/// The policy of this name in a project.
+pub(crate) async fn policy_named(
+    conn: &mut AnyConnection,
+    project: ProjectId,
+    name: &str,
+) -> Result<PolicyId, StoreError> {
+    let find = sql("SELECT id FROM policies WHERE project = $1 AND name = $2");
+    let row = one(find.bind(project.to_sql()).bind(name.to_owned()), conn).await?;
+    Ok(PolicyId::from_sql(row.ok_or_else(|| StoreError::not_found(Entity::Policy, name))?.int(0)?))
 }

@@ -3,6 +3,7 @@
 
 mod create;
 mod list;
+mod row;
 mod rotate;
 mod show;
 mod state;
@@ -17,6 +18,9 @@ use tollgate_core::{
 
 use crate::named::Named;
 
+pub(crate) use create::{check_name_for_people, policy_named};
+pub(crate) use row::{KeyRow, NarrowingText, SecretRow, environment, insert_keys, insert_secrets, small, state};
+pub(crate) use show::address;
 
 /// What a new key shall be.
 #[derive(Clone, Debug)]

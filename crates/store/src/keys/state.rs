@@ -1,13 +1,18 @@
 //! Switching keys off, on, and off for good; moving their expiry.
 
+use serde_json::json;
 use tollgate_core::{authz::Permit, id::KeyId, keyring::KeyState};
 
-use super::KeyView;
+use super::{
+    KeyView,
+    list::load_view,
+    row::{KeyRow, update_key},
+};
 use crate::{error::StoreError, open::Store, write::Committed};
 
 impl Store {
     /// Puts a key in a state. Revoked is final; the state it has already is no change.
-    /// Needs `Action::ChangeKeys`.
+    /// Needs `Action::ChangeKeys` in its tenant.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] for a revoked key.
@@ -18,12 +23,24 @@ impl Store {
         state: KeyState,
         now_us: i64,
     ) -> Result<Committed<KeyView>, StoreError> {
-        let _ = (permit, id, state, now_us,);
-        Err(StoreError::corrupt("not built yet"))
+        let mut write = self.write(permit, now_us).await?;
+        let (mut key, tenant) = KeyRow::load(write.conn(), id).await?;
+        if key.state != state {
+            key.not_revoked()?;
+            let before = json!({ "state": key.state.name() });
+            key.state = state;
+            key.next_version()?;
+            update_key(write.conn(), &key).await?;
+            let after = json!({ "state": state.name() });
+            write.record(key.change(tenant, action(state), (Some(before), Some(after))))?;
+        }
+        let value = load_view(write.conn(), id).await?;
+        let seq = write.commit().await?;
+        Ok(Committed { value, seq })
     }
 
     /// Moves the moment a key expires; `None` never, a moment up to now expires it at once.
-    /// Needs `Action::ChangeKeys`.
+    /// Needs `Action::ChangeKeys` in its tenant.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] for a revoked key.
@@ -34,7 +51,29 @@ impl Store {
         expires_us: Option<i64>,
         now_us: i64,
     ) -> Result<Committed<KeyView>, StoreError> {
-        let _ = (permit, id, expires_us, now_us,);
-        Err(StoreError::corrupt("not built yet"))
+        let mut write = self.write(permit, now_us).await?;
+        let (mut key, tenant) = KeyRow::load(write.conn(), id).await?;
+        let expires = expires_us.unwrap_or(i64::MAX);
+        if key.expires_us != expires {
+            key.not_revoked()?;
+            let shown = |moment: i64| json!({ "expires_us": (moment != i64::MAX).then_some(moment) });
+            let before = shown(key.expires_us);
+            key.expires_us = expires;
+            key.next_version()?;
+            update_key(write.conn(), &key).await?;
+            write.record(key.change(tenant, "key.expire", (Some(before), Some(shown(expires)))))?;
+        }
+        let value = load_view(write.conn(), id).await?;
+        let seq = write.commit().await?;
+        Ok(Committed { value, seq })
+    }
+}
+
+const fn action(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Active => "key.enable",
+        KeyState::Disabled => "key.disable",
+        KeyState::Blocked => "key.block",
+        KeyState::Revoked => "key.revoke",
     }
 }
