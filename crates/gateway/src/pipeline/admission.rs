@@ -145,7 +145,10 @@ impl<C: Counters + 'static> Gateway<C> {
                 Recognised::Slow(candidates) => {
                     let digest = Digest::of(secret);
                     match self.shared.slow_hashes.recall(&digest, &candidates) {
-                        Some(record) => record,
+                        Some(record) => {
+                            self.offer_rehash(&record, digest);
+                            record
+                        }
                         None => {
                             self.check_throttle(&self.shared.unknown_keys, address, now)?;
                             let verified = self.shared.slow_hashes.verify(secret, candidates).await;

@@ -37,9 +37,13 @@ pub(crate) fn rate_fields(decision: &Decision, policy: Option<&Policy>, choice: 
     fields
 }
 
-/// Why a request gets no further.
+/// Why a request gets no further. Boxed, for every step of an allowed request hands the room for
+/// one around.
 #[derive(Debug)]
-pub(crate) struct Denial {
+pub(crate) struct Denial(Box<Words>);
+
+#[derive(Debug)]
+struct Words {
     code: Code,
     detail: Cow<'static, str>,
     violated: Option<Box<str>>,
@@ -55,58 +59,60 @@ impl Denial {
             Retry::Wait(seconds) => Some(seconds),
             Retry::Never | Retry::BackOff => None,
         };
-        Self { code, detail: detail.into(), violated: None, retry_after_s, fields: RateFields::new() }
+        let detail = detail.into();
+        Self(Box::new(Words { code, detail, violated: None, retry_after_s, fields: RateFields::new() }))
     }
 
     /// The same refusal, with the nanoseconds after which it is worth trying again.
     #[must_use]
     pub(crate) fn wait_ns(mut self, wait_ns: u64) -> Self {
-        self.retry_after_s = Some(wait_ns.div_ceil(1_000_000_000).max(1));
+        self.0.retry_after_s = Some(wait_ns.div_ceil(1_000_000_000).max(1));
         self
     }
 
     /// The refusal of a decision.
     pub(crate) fn of_decision(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> Self {
         let violated = policy.and_then(|policy| decision.violated(policy)).map(|rule| rule.name.clone());
-        Self {
+        Self(Box::new(Words {
             code: decision.code,
             detail: decision.detail.as_deref().unwrap_or("").to_owned().into(),
             violated,
             retry_after_s: rate::retry_after_s(decision),
             fields: rate_fields(decision, policy, choice),
-        }
+        }))
     }
 
     /// Its code.
     pub(crate) fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// Its words.
     pub(crate) fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// Seconds after which it is worth trying again.
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
-        self.retry_after_s
+        self.0.retry_after_s
     }
 
     /// The answer.
     pub(crate) fn into_answer(self, id: DecisionId) -> Answer {
+        let words = *self.0;
         let problem =
-            Problem { violated: self.violated.as_deref(), ..Problem::new(self.code, &self.detail, id) };
+            Problem { violated: words.violated.as_deref(), ..Problem::new(words.code, &words.detail, id) };
         let mut answer = Answer::new(problem.status()).with_body(problem.to_body());
         let head = &mut answer.head;
         head.set(names::CONTENT_TYPE.clone(), names::APPLICATION_PROBLEM_JSON.clone());
         head.set(names::CACHE_CONTROL.clone(), names::NO_STORE.clone());
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = words.retry_after_s {
             head.set(names::RETRY_AFTER.clone(), FieldValue::number(seconds));
         }
-        if let Some(challenge) = challenge(self.code) {
+        if let Some(challenge) = challenge(words.code) {
             head.set(names::WWW_AUTHENTICATE.clone(), challenge.clone());
         }
-        for (name, value) in self.fields {
+        for (name, value) in words.fields {
             head.set(name, value);
         }
         answer

@@ -153,15 +153,6 @@ impl<C: Counters + 'static> Gateway<C> {
         Err(Denial::new(Code::AuthStale, ""))
     }
 
-    /// Takes a ticket, or makes the answer that says that there is none.
-    fn reserve(&self) -> Result<Ticket, Answer> {
-        self.ticket().map_err(|id| {
-            let mut answer = Denial::new(Code::Overloaded, "").into_answer(id);
-            set_request_id(&mut answer, id);
-            answer
-        })
-    }
-
     /// Takes a ticket, or an id for the answer that says that there is none.
     pub(crate) fn ticket(&self) -> Result<Ticket, DecisionId> {
         let refused = match self.writer.as_ref().map(Writer::reserve) {
@@ -259,9 +250,9 @@ impl<C: Counters + 'static> Handler for Gate<C> {
     async fn handle(self: Rc<Self>, exchange: Exchange) -> Answer {
         let gateway = &self.0;
         let now = gateway.now();
-        let ticket = match gateway.reserve() {
+        let ticket = match gateway.ticket() {
             Ok(ticket) => ticket,
-            Err(answer) => return answer,
+            Err(id) => return unrecorded(id),
         };
         let mut account = Account::open(gateway, ticket, now);
         account.note_head(&exchange.head);
@@ -271,9 +262,9 @@ impl<C: Counters + 'static> Handler for Gate<C> {
 
     fn refused(&self, peer: Peer, why: Malformed, head: Option<&RequestHead>) -> Answer {
         let gateway = &self.0;
-        let ticket = match gateway.reserve() {
+        let ticket = match gateway.ticket() {
             Ok(ticket) => ticket,
-            Err(answer) => return answer,
+            Err(id) => return unrecorded(id),
         };
         let mut account = Account::open(gateway, ticket, gateway.now());
         account.note_address(peer.addr.ip().to_canonical());
@@ -287,6 +278,13 @@ impl<C: Counters + 'static> Handler for Gate<C> {
         set_request_id(&mut answer, account.id());
         account.seal(answer)
     }
+}
+
+/// The answer to a request that could not be counted.
+fn unrecorded(id: DecisionId) -> Answer {
+    let mut answer = Denial::new(Code::Overloaded, "").into_answer(id);
+    set_request_id(&mut answer, id);
+    answer
 }
 
 /// The id of a decision as a field value.

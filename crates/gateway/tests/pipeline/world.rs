@@ -1,0 +1,341 @@
+//! A gateway with everything around it, made from resources as people write them.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tollgate_core::{
+    counters::RuleId,
+    id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
+    key::{Digest, Environment, mint},
+    keyring::{KeyRecord, KeyState, Narrowing},
+    policy::{Policy, PolicyRow},
+    resource::Resources,
+    route::Router,
+    secret::Secret,
+    tables::{Consumer, Foreign, Project, Service, ServiceRow, Snapshot, Tables, Tenant},
+};
+use tollgate_gateway::{
+    http::{
+        bounds::Bounds,
+        serve::{Listener, Serving},
+    },
+    options::GatewayOptions,
+    ports::Ports,
+    serve,
+};
+use tollgate_journal::{Journal, Options, Reader, StoredRecord};
+use tollgate_testkit::{
+    Upstream,
+    http::{Call, Reply},
+    wait_until,
+};
+
+use crate::ports::{Names, TestClock, TestCounters, TestRehash, host_lookup};
+
+/// How long anything in these tests may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) const TENANT: TenantId = TenantId(11);
+pub(crate) const PROJECT: ProjectId = ProjectId(22);
+pub(crate) const CONSUMER: ConsumerId = ConsumerId(33);
+
+/// What a world is made of before it starts.
+pub(crate) struct Plan {
+    pub(crate) resources: String,
+    pub(crate) options: GatewayOptions,
+    pub(crate) bounds: Bounds,
+    pub(crate) journal: Options,
+    pub(crate) lanes: u16,
+}
+
+/// A running gateway.
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) upstream: Upstream,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) counters: Arc<TestCounters>,
+    pub(crate) rehash: Arc<TestRehash>,
+    pub(crate) names: Names,
+    policies: HashMap<String, PolicyId>,
+    minted: AtomicU64,
+    serving: Option<Serving>,
+    journal_dir: TempDir,
+    _journal: Journal,
+}
+
+/// A service at `/tiles` and a policy that allows it all.
+pub(crate) const TILES: &str = r#"
+    [[service]]
+    project = "maps"
+    name = "tiles"
+    kind = "proxy"
+    match = { path_prefix = "/tiles" }
+    upstreams = ["{upstream}"]
+
+    [[policy]]
+    project = "maps"
+    name = "standard"
+    services = ["tiles"]
+"#;
+
+impl Plan {
+    /// A plan with these services and policies, as TOML; `{upstream}` stands for the upstream's URL.
+    pub(crate) fn new(resources: &str) -> Self {
+        Self {
+            resources: resources.to_owned(),
+            options: GatewayOptions::default(),
+            bounds: Bounds::default(),
+            journal: Options { segment_bytes: 256 * 1024, bytes_max: 16 * 1024 * 1024, ..Options::default() },
+            lanes: 1,
+        }
+    }
+
+    pub(crate) fn start(self) -> World {
+        self.start_with(Upstream::start())
+    }
+
+    /// Starts with a snapshot that is not known to be fresh.
+    pub(crate) fn start_stale(self) -> World {
+        self.launch(Upstream::start(), 0)
+    }
+
+    pub(crate) fn start_with(self, upstream: Upstream) -> World {
+        self.launch(upstream, u64::MAX)
+    }
+
+    fn launch(self, upstream: Upstream, fresh_until_ns: u64) -> World {
+        let resources: Resources = toml::from_str(&self.resources.replace("{upstream}", &upstream.url()))
+            .expect("the resources of a test are right");
+        let journal_dir = TempDir::new().expect("make a temporary folder");
+        let (journal, _) = Journal::open(journal_dir.path(), 0x7e57, self.journal).expect("open the journal");
+        let snapshot = Arc::new(Snapshot::with_capacity(16));
+        snapshot.keep_fresh_until(fresh_until_ns);
+        snapshot.replace_tables(tables(&resources));
+        snapshot.consumers.pin().insert(CONSUMER.0, Arc::new(consumer("team")));
+        let (clock, counters) = (Arc::new(TestClock::new()), Arc::new(TestCounters::default()));
+        let (rehash, names) = (Arc::new(TestRehash::default()), Names::default());
+        let ports = Ports {
+            snapshot: snapshot.clone(),
+            counters: counters.clone(),
+            writers: (0..self.lanes).map(|lane| journal.writer(lane).expect("open a writer")).collect(),
+            clock: clock.clone(),
+            rehash: rehash.clone(),
+            host_lookup: host_lookup(&names),
+        };
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = Listener { bind, tls: None, bounds: self.bounds };
+        let serving = serve(listener, self.options, ports).expect("start the gateway");
+        World {
+            address: serving.local_addr(),
+            upstream,
+            snapshot,
+            clock,
+            counters,
+            rehash,
+            names,
+            policies: policy_ids(&resources),
+            minted: AtomicU64::new(0),
+            serving: Some(serving),
+            journal_dir,
+            _journal: journal,
+        }
+    }
+}
+
+fn consumer(name: &str) -> Consumer {
+    Consumer {
+        id: CONSUMER,
+        project: PROJECT,
+        name: name.into(),
+        kind: tollgate_core::resource::ConsumerKind::Partner,
+        external_id: Some("p 17".into()),
+        metadata: Box::default(),
+    }
+}
+
+fn policy_ids(resources: &Resources) -> HashMap<String, PolicyId> {
+    resources.policies.iter().zip(1000..).map(|(spec, id)| (spec.name.clone(), PolicyId(id))).collect()
+}
+
+pub(crate) fn service_ids(resources: &Resources) -> HashMap<String, ServiceId> {
+    resources.services.iter().zip(2000..).map(|(spec, id)| (spec.name.clone(), ServiceId(id))).collect()
+}
+
+fn tables(resources: &Resources) -> Tables {
+    let service_ids = service_ids(resources);
+    let services: HashMap<ServiceId, Arc<Service>> = resources
+        .services
+        .iter()
+        .map(|spec| {
+            let id = service_ids[&spec.name];
+            // A service of another project shows that a key stays in its own.
+            let project = if spec.project == "maps" { PROJECT } else { ProjectId(99) };
+            let row = ServiceRow { id, project, tenant: TENANT, version: 1 };
+            (id, Arc::new(Service::compile(Arc::new(spec.clone()), row).expect("a right service")))
+        })
+        .collect();
+    let policies = policy_ids(resources);
+    let policies = resources
+        .policies
+        .iter()
+        .map(|spec| {
+            let id = policies[&spec.name];
+            let row = PolicyRow { id, project: PROJECT, version: 1 };
+            let policy = Policy::compile(spec, row, |name| service_ids.get(name).copied());
+            (id, Arc::new(policy.expect("a right policy")))
+        })
+        .collect();
+    Tables {
+        tenants: HashMap::from([(TENANT, Tenant { name: "acme".into() })]),
+        projects: HashMap::from([(
+            PROJECT,
+            Project { tenant: TENANT, name: "maps".into(), key_prefix: "mbk".into() },
+        )]),
+        policies,
+        router: Router::new(services.values().cloned()),
+        services,
+        service_tokens: HashMap::new(),
+        foreign: Foreign::default(),
+        seq: 1,
+    }
+}
+
+impl World {
+    /// A world with [`TILES`].
+    pub(crate) fn tiles() -> Self {
+        Plan::new(TILES).start()
+    }
+
+    /// A key with this policy.
+    pub(crate) fn key(&self, policy: &str) -> String {
+        self.key_with(policy, |_| {})
+    }
+
+    /// A key with this policy and a record of one's own.
+    pub(crate) fn key_with(&self, policy: &str, change: impl FnOnce(&mut KeyRecord)) -> String {
+        let text = self.fresh_text();
+        self.put(text.as_bytes(), policy, change);
+        text
+    }
+
+    /// The text of a key that nobody has.
+    pub(crate) fn fresh_text(&self) -> String {
+        let number = self.minted.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut random = [7; 32];
+        random[..8].copy_from_slice(&number.to_le_bytes());
+        mint("mbk", Environment::Live, &Secret::new(random)).expect("a right prefix").expose().clone()
+    }
+
+    /// Puts a secret into the keyring.
+    pub(crate) fn put(&self, secret: &[u8], policy: &str, change: impl FnOnce(&mut KeyRecord)) {
+        let mut record = self.record(policy);
+        change(&mut record);
+        self.snapshot.keyring.put(Digest::of(secret), record);
+    }
+
+    /// A record with this policy.
+    pub(crate) fn record(&self, policy: &str) -> KeyRecord {
+        let number = self.minted.fetch_add(1, Ordering::SeqCst) + 1;
+        KeyRecord {
+            id: KeyId(number),
+            consumer: CONSUMER,
+            project: PROJECT,
+            policy: Some(self.policies[policy]),
+            expires_us: i64::MAX,
+            secret_until_us: i64::MAX,
+            version: 1,
+            generation: 0,
+            state: KeyState::Active,
+            environment: Environment::Live,
+            narrowing: None,
+        }
+    }
+
+    /// A narrowing to a host.
+    pub(crate) fn bound_to(host: &str) -> Option<Box<Narrowing>> {
+        Some(Box::new(Narrowing { bind_host: Some(host.into()), networks: None }))
+    }
+
+    /// Sends a request on a connection of its own.
+    pub(crate) async fn send(&self, call: Call) -> Reply {
+        call.send(self.address).await
+    }
+
+    /// `GET target` with a bearer key.
+    pub(crate) async fn get(&self, target: &str, key: &str) -> Reply {
+        self.send(Call::get(target).bearer(key)).await
+    }
+
+    /// The rule of a policy with this name (`concurrency` for that).
+    pub(crate) fn rule(&self, policy: &str, name: &str) -> RuleId {
+        let tables = self.snapshot.tables();
+        let policy = &tables.policies[&self.policies[policy]];
+        policy.rules.iter().find(|rule| &*rule.name == name).expect("the policy has the rule").id
+    }
+
+    /// Changes the small tables.
+    pub(crate) fn change_tables(&self, change: impl FnOnce(&mut Tables)) {
+        let old = self.snapshot.tables();
+        let mut new = Tables {
+            tenants: old.tenants.clone(),
+            projects: old.projects.clone(),
+            policies: old.policies.clone(),
+            router: Router::new(old.services.values().cloned()),
+            services: old.services.clone(),
+            service_tokens: HashMap::new(),
+            foreign: Foreign::default(),
+            seq: old.seq + 1,
+        };
+        change(&mut new);
+        self.snapshot.replace_tables(new);
+    }
+
+    /// Everything that was journalled, in the order in which requests came.
+    pub(crate) fn records(&self) -> Vec<StoredRecord> {
+        let mut reader = Reader::open(self.journal_dir.path()).expect("open the journal for reading");
+        let batches = reader.batches(&[], 1_000_000).expect("read the journal");
+        let mut records: Vec<_> = batches.into_iter().flat_map(|batch| batch.records).collect();
+        records.sort_by_key(|record| record.decision);
+        records
+    }
+
+    /// Waits until so many requests were journalled and gives their records.
+    pub(crate) async fn records_of(&self, count: usize) -> Vec<StoredRecord> {
+        wait_until(DEADLINE, || async { self.records().len() >= count }).await;
+        let records = self.records();
+        assert_eq!(records.len(), count, "{records:#?}");
+        records
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            let _ = serving.drain(Duration::from_secs(1));
+        }
+    }
+}
+
+/// Asserts a refusal of the gate: status, code, shape, id.
+#[track_caller]
+pub(crate) fn assert_refused(reply: &Reply, status: u16, code: &str) {
+    assert_eq!((reply.status.as_u16(), reply.code().as_str()), (status, code), "{}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    let body = reply.json();
+    assert_eq!(body["status"], status);
+    assert!(body["title"].as_str().is_some_and(|title| !title.is_empty()), "{body}");
+    assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{body}");
+    assert!(body["type"].as_str().is_some_and(|kind| kind.contains(':')), "{body}");
+    let id = reply.header("x-request-id").expect("every answer has an id");
+    assert_eq!(body["decision_id"].as_str(), Some(id));
+    assert!(id.parse::<tollgate_core::id::DecisionId>().is_ok(), "{id}");
+}
