@@ -15,7 +15,7 @@ use crate::http::guard::{HeadBounds, Next, Scanner, Step};
 use crate::http::stream::Stream;
 use crate::http::ticks::Deadline;
 
-use super::state::{ConnState, UpgradeWait};
+use super::state::{ConnState, Owes, UpgradeWait};
 
 /// Stands for a refused head. Only its place in the order of requests says so; see `ConnState`.
 const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
@@ -32,8 +32,6 @@ pub(super) struct Guarded {
     /// `held` has bytes behind the accepted ones that were not scanned yet.
     unscanned: bool,
     end: End,
-    phase: Phase,
-    read_deadline: Deadline,
     write_deadline: Option<Deadline>,
 }
 
@@ -46,22 +44,12 @@ enum End {
     Broken,
 }
 
-/// What silence means now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// A request is being read or answered: others watch the time.
-    Busy,
-    /// Nothing has come since the last answer.
-    Idle,
-    /// A head has begun and is not whole.
-    Head,
-}
-
 impl Guarded {
     /// Scans `stream` as HTTP/1; `sniffed` was read from it already.
     pub(super) fn http1(stream: Stream, state: &Rc<ConnState>, sniffed: Vec<u8>) -> Self {
-        let scanner = Scanner::new(HeadBounds::from(&state.lane.bounds));
-        Self { scanner: Some(scanner), unscanned: !sniffed.is_empty(), ..Self::raw(stream, state, sniffed) }
+        let scanner = Some(Scanner::new(HeadBounds::from(&state.lane.bounds)));
+        let unscanned = !sniffed.is_empty();
+        Self { scanner, unscanned, accepted: 0, ..Self::raw(stream, state, sniffed) }
     }
 
     /// Hands everything on as it is: HTTP/2 and tunnels.
@@ -74,8 +62,6 @@ impl Guarded {
             held: sniffed,
             unscanned: false,
             end: End::No,
-            phase: Phase::Busy,
-            read_deadline: Deadline::new(&state.lane.ticks),
             write_deadline: None,
         }
     }
@@ -86,17 +72,17 @@ impl Guarded {
         Self::raw(stream, &state, held)
     }
 
-    /// Ready when there is something to read, without reading it; `false` when the time for it is over.
-    /// Plain sockets only: elsewhere it is ready at once.
-    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let readable = match &self.stream {
-            Stream::Plain(tcp) => tcp.poll_read_ready(cx).map(|_| true),
-            Stream::Tls(_) => Poll::Ready(true),
-        };
-        if readable.is_pending() && self.read_deadline.poll_due(cx) {
-            return Poll::Ready(false);
+    /// Ready when there is something to read, without reading it. Plain sockets only: elsewhere it is ready
+    /// at once.
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp.poll_read_ready(cx).map(|_| ()),
+            Stream::Tls(_) => Poll::Ready(()),
         }
-        readable
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
     }
 
     /// Moves accepted bytes into `buf`; whether there were any.
@@ -157,27 +143,13 @@ impl Guarded {
         }
     }
 
-    /// Nothing to read: enter the phase this is, and say whether its time is over.
-    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        let between = self.scanner.as_ref().is_some_and(Scanner::is_between_requests);
-        let phase = match () {
-            () if self.state.is_busy() || self.scanner.is_none() => Phase::Busy,
-            () if between => Phase::Idle,
-            () if self.held.is_empty() => Phase::Busy,
-            () => Phase::Head,
-        };
-        if phase != self.phase {
-            let bounds = &self.state.lane.bounds;
-            match phase {
-                Phase::Busy => self.read_deadline.disarm(),
-                Phase::Idle if self.state.heads_seen() > 0 => self.read_deadline.arm(bounds.keep_alive_idle),
-                Phase::Idle | Phase::Head => self.read_deadline.arm(bounds.head_timeout),
-            }
-            self.phase = phase;
+    /// Nothing to read: what the client owes us now, for whoever watches the time.
+    fn owes(&self) -> Owes {
+        match &self.scanner {
+            Some(scanner) if scanner.is_between_requests() => Owes::Request,
+            Some(_) if !self.held.is_empty() && self.end == End::No => Owes::RestOfHead,
+            _ => Owes::Nothing,
         }
-        self.state.set_waiting(phase == Phase::Idle && matches!(self.stream, Stream::Plain(_)));
-        // Asked even when not armed: draining wakes whoever is registered.
-        self.read_deadline.poll_due(cx)
     }
 
     fn write_progress(
@@ -236,12 +208,8 @@ impl AsyncRead for Guarded {
             }
             let before = buf.filled().len();
             let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-            if read.is_pending() && this.is_overdue(cx) {
-                // As if the client had closed: the codec ends the connection without an answer.
-                return Poll::Ready(Ok(()));
-            }
+            this.state.set_owes(if read.is_pending() { this.owes() } else { Owes::Nothing });
             ready!(read)?;
-            this.state.set_waiting(false);
             if buf.filled().len() == before || this.scanner.is_none() {
                 return Poll::Ready(Ok(()));
             }

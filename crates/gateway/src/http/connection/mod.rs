@@ -111,12 +111,13 @@ enum Stretch {
 
 async fn http1<H: Handler>(stream: Stream, sniffed: Vec<u8>, state: &Rc<ConnState>, handler: &Rc<H>) {
     let mut io = Guarded::http1(stream, state, sniffed);
+    let foldable = io.is_plain();
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES_MAX).half_close(false).keep_alive(true);
     loop {
         let service = Service::http1(handler, state);
         let mut codec = Box::pin(builder.serve_connection(TokioIo::new(io), service));
-        let stretch = stretch(&mut codec, state).await;
+        let stretch = stretch(&mut codec, state, foldable).await;
         // The codec is `Unpin`; taking it out of its box gives the stream back.
         io = Pin::into_inner(codec).into_parts().io.into_inner();
         if let Some(job) = state.take_tunnel() {
@@ -125,12 +126,13 @@ async fn http1<H: Handler>(stream: Stream, sniffed: Vec<u8>, state: &Rc<ConnStat
         match stretch {
             Stretch::Closed => return close(io, state).await,
             Stretch::Idle => {
-                let awake = poll_fn(|cx| match io.poll_readable(cx) {
-                    Poll::Pending if state.lane.is_draining() => Poll::Ready(false),
-                    polled => polled,
+                let is_readable = poll_fn(|cx| match io.poll_readable(cx) {
+                    Poll::Ready(()) => Poll::Ready(true),
+                    Poll::Pending if state.is_overdue(cx) || state.lane.is_draining() => Poll::Ready(false),
+                    Poll::Pending => Poll::Pending,
                 })
                 .await;
-                if !awake {
+                if !is_readable {
                     return;
                 }
             }
@@ -141,7 +143,11 @@ async fn http1<H: Handler>(stream: Stream, sniffed: Vec<u8>, state: &Rc<ConnStat
 type Codec<H> = http1::Connection<TokioIo<Guarded>, Service<H>>;
 
 /// Runs the codec until the connection is over, or has been idle for a while.
-async fn stretch<H: Handler>(codec: &mut Pin<Box<Codec<H>>>, state: &Rc<ConnState>) -> Stretch {
+async fn stretch<H: Handler>(
+    codec: &mut Pin<Box<Codec<H>>>,
+    state: &Rc<ConnState>,
+    foldable: bool,
+) -> Stretch {
     let lane = &state.lane;
     let fold = Deadline::new(&lane.ticks);
     let mut told = false;
@@ -163,7 +169,10 @@ async fn stretch<H: Handler>(codec: &mut Pin<Box<Codec<H>>>, state: &Rc<ConnStat
                 Poll::Pending => break,
             }
         }
-        if polled_again || !state.is_quiet() {
+        if state.is_overdue(cx) {
+            return Poll::Ready(Stretch::Closed);
+        }
+        if polled_again || !foldable || !state.is_quiet() {
             return Poll::Pending;
         }
         if seen != Some(state.heads_seen()) {

@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use crate::http::exchange::Peer;
 use crate::http::guard::Malformed;
 use crate::http::lane::LaneState;
+use crate::http::ticks::Deadline;
 
 use super::tunnel::TunnelJob;
 
@@ -32,8 +33,11 @@ pub(in crate::http) struct ConnState {
     leftovers: Cell<bool>,
     /// An upgrade was asked for at some time.
     asked_ever: Cell<bool>,
-    /// The guard waits for the first byte of a request on a plain socket and holds nothing.
-    waiting: Cell<bool>,
+    /// What the guard waited for when it last read.
+    owes: Cell<Owes>,
+    phase: Cell<Phase>,
+    /// The end of the present phase.
+    phase_end: Deadline,
     /// The socket has no room for what the codec wants to write.
     write_blocked: Cell<bool>,
 }
@@ -47,6 +51,25 @@ pub(in crate::http) enum UpgradeWait {
     Asked,
     /// Answered without a change; the guard has not gone on yet.
     Declined,
+}
+
+/// What the client has to send next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owes {
+    /// Nothing, or a body: whoever reads that watches its pace.
+    Nothing,
+    /// The first byte of a request.
+    Request,
+    /// The rest of a head that has begun.
+    RestOfHead,
+}
+
+/// What silence means now. The number of requests seen tells one idle time from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Busy,
+    Idle { after: u32 },
+    Head { after: u32 },
 }
 
 impl ConnState {
@@ -64,7 +87,9 @@ impl ConnState {
             tunnel: RefCell::new(None),
             leftovers: Cell::new(false),
             asked_ever: Cell::new(false),
-            waiting: Cell::new(false),
+            owes: Cell::new(Owes::Nothing),
+            phase: Cell::new(Phase::Busy),
+            phase_end: Deadline::new(&lane.ticks),
             write_blocked: Cell::new(false),
         })
     }
@@ -89,8 +114,29 @@ impl ConnState {
         self.seen.get()
     }
 
-    pub(super) fn set_waiting(&self, waiting: bool) {
-        self.waiting.set(waiting);
+    pub(super) fn set_owes(&self, owes: Owes) {
+        self.owes.set(owes);
+    }
+
+    /// Whether the client has been silent for too long; to be asked whenever the codec has nothing to do.
+    /// The codec does not read while it answers, so the guard alone could not tell.
+    pub(super) fn is_overdue(&self, cx: &mut Context<'_>) -> bool {
+        let phase = match self.owes.get() {
+            _ if self.is_busy() => Phase::Busy,
+            Owes::Nothing => Phase::Busy,
+            Owes::Request => Phase::Idle { after: self.seen.get() },
+            Owes::RestOfHead => Phase::Head { after: self.seen.get() },
+        };
+        if phase != self.phase.replace(phase) {
+            let bounds = &self.lane.bounds;
+            match phase {
+                Phase::Busy => self.phase_end.disarm(),
+                Phase::Idle { after: 1.. } => self.phase_end.arm(bounds.keep_alive_idle),
+                Phase::Idle { .. } | Phase::Head { .. } => self.phase_end.arm(bounds.head_timeout),
+            }
+        }
+        // Asked even when not armed: draining wakes whoever is registered.
+        self.phase_end.poll_due(cx)
     }
 
     pub(super) fn set_write_blocked(&self, blocked: bool) {
@@ -99,7 +145,10 @@ impl ConnState {
 
     /// Whether the codec holds nothing that matters: no request, no answer, no unsent byte.
     pub(super) fn is_quiet(&self) -> bool {
-        self.waiting.get() && !self.write_blocked.get() && !self.is_busy() && self.seen == self.given
+        self.owes.get() == Owes::Request
+            && !self.write_blocked.get()
+            && !self.is_busy()
+            && self.seen == self.given
     }
 
     pub(super) fn break_body(&self, why: Malformed) {

@@ -134,6 +134,10 @@ impl Origin {
         if !plain || uri.query().is_some() || written.as_str().contains('@') || written.host().is_empty() {
             return Err(OriginInvalid::Url);
         }
+        if written.port().is_none() && written.as_str() != written.host() {
+            // A port that is none.
+            return Err(OriginInvalid::Url);
+        }
         let port = match written.port() {
             Some(port) => port.as_str().parse().map_err(|_| OriginInvalid::Url)?,
             None => default_port,

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, UPGRADE};
 use http::uri::{PathAndQuery, Scheme as UriScheme};
-use http::{HeaderMap, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use hyper::body::{Frame as HyperFrame, SizeHint};
 
 use crate::http::body::{BodyError, Frame, RequestBody};
@@ -43,6 +43,10 @@ pub(super) fn build(
     match wire {
         Wire::Http1 => {
             *built.uri_mut() = Uri::from(target);
+            if built.body().0.is_none() && matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+                // These methods expect a body, so its absence is said (RFC 9110 §8.6).
+                built.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
             if let Some(upgrade) = &request.upgrade
                 && let Ok(protocol) = HeaderValue::from_str(&upgrade.protocol)
             {

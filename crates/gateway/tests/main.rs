@@ -1,0 +1,3 @@
+//! Integration tests of the gateway: one binary, one module per part.
+
+mod engine;
