@@ -239,10 +239,11 @@ pub(crate) fn name((boot, lane): LaneKey, index: u32) -> SegmentName {
     SegmentName { boot, lane, index }
 }
 
+/// The path is only put together when there is something to say: this is asked for every record.
 fn read_error(
     files: LaneFiles<'_>,
     lane: LaneKey,
     index: u32,
 ) -> impl FnOnce(std::io::Error) -> JournalError {
-    JournalError::io("read", files.dir.join(name(lane, index).to_string()))
+    move |source| JournalError::io("read", files.dir.join(name(lane, index).to_string()))(source)
 }
