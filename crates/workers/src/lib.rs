@@ -1,1 +1,31 @@
-//! (workers)
+//! What goes on beside the requests: keeping up with changes, shipping usage, replacing imported
+//! hashes, forgetting what is old.
+//!
+//! Every task is level-triggered: it looks at the state and does what is missing, whatever woke it,
+//! and has one code path for "the first time", "again" and "after a fault". Nothing is queued
+//! without a bound, nothing is dropped that was answered, and a task that fails tries again for
+//! ever with a bounded pause, saying so at most once every ten seconds.
+//!
+//! | task | does | keeps |
+//! | --- | --- | --- |
+//! | `feed` | follows the change feed into the snapshot | I2, I3, I5 |
+//! | `beat` | writes down how far this node is | what `revoke --wait` relies on |
+//! | `ship` | takes the journal over into the database | I12, I13 |
+//! | `rehash` | replaces imported hashes after their first use | – |
+//! | `retention` | forgets old decisions and ended periods, sweeps counters | – |
+//!
+//! What this crate must never know: HTTP, the gateway, how limits are counted.
+
+mod beat;
+mod faults;
+mod feed;
+mod rehash;
+mod retention;
+mod running;
+mod ship;
+mod state;
+
+pub use faults::Faults;
+pub use running::{Options, Parts, PrepareError, Prepared, Running};
+pub use ship::QuotaSink;
+pub use state::Progress;

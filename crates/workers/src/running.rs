@@ -1,0 +1,251 @@
+//! Starting in the right order, running, ending in the right order.
+
+use std::{sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    task::JoinHandle,
+};
+use tollgate_core::{
+    tables::Snapshot,
+    time::{Clock, Now},
+};
+use tollgate_journal::{Journal, Reader};
+use tollgate_store::{Applied, Rehash, Store, StoreError};
+
+use crate::{
+    beat::Beat,
+    feed::Feed,
+    rehash,
+    retention::Retention,
+    ship::{Failure, QuotaSink, Shipper},
+    state::Progress,
+};
+
+/// How often, how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How often the feed is polled.
+    pub poll_every: Duration,
+    /// How long the snapshot counts as fresh after a poll began (`L`).
+    pub lease: Duration,
+    /// How often the journal is shipped.
+    pub ship_every: Duration,
+    /// How long raw decisions are kept; zero keeps none.
+    pub decisions_kept: Duration,
+    /// How long per-minute roll-ups are kept.
+    pub usage_kept: Duration,
+    /// How long leftovers of an earlier run may take to ship at the start, and the rest at the end.
+    pub drain_patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            poll_every: Duration::from_millis(100),
+            lease: Duration::from_secs(10),
+            ship_every: Duration::from_millis(200),
+            decisions_kept: Duration::from_secs(30 * 86_400),
+            usage_kept: Duration::from_secs(400 * 86_400),
+            drain_patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the tasks work on.
+pub struct Parts {
+    /// The durable rows.
+    pub store: Arc<Store>,
+    /// What decisions are made from.
+    pub snapshot: Arc<Snapshot>,
+    /// The usage journal; a process without gateway and service API has none.
+    pub journal: Option<Arc<Journal>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told what quotas have taken.
+    pub quotas: Arc<dyn QuotaSink>,
+    /// Drops counters that are as good as new.
+    pub sweep: Arc<dyn Fn(Now) + Send + Sync>,
+    /// Secrets to re-hash, from a bounded channel.
+    pub rehashes: mpsc::Receiver<Rehash>,
+    /// This node.
+    pub node: u64,
+    /// This run of it.
+    pub boot: u64,
+    /// How often, how long.
+    pub options: Options,
+}
+
+/// Why a process cannot start its work.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// The database does not do its part.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What an earlier run left cannot be taken over.
+    #[error("usage of an earlier run cannot be taken over: {public}")]
+    Leftovers {
+        /// What is wrong.
+        public: String,
+        /// For the log.
+        cause: Option<String>,
+    },
+}
+
+impl From<Failure> for PrepareError {
+    fn from(failure: Failure) -> Self {
+        Self::Leftovers { public: failure.public, cause: failure.cause }
+    }
+}
+
+/// Leftovers shipped, snapshot loaded, quotas counted: ready to be started.
+pub struct Prepared {
+    parts: Parts,
+    applied: Applied,
+    shipper: Option<Shipper>,
+    progress: Arc<Progress>,
+    moved: Arc<Notify>,
+    ship_now: Arc<Notify>,
+}
+
+impl Parts {
+    /// Ships what earlier runs left, loads the snapshot, counts the quotas, in this order: a quota
+    /// read before the leftovers are in would be too low.
+    ///
+    /// # Errors
+    /// When the database or the journal does not do its part.
+    pub async fn prepare(self) -> Result<Prepared, PrepareError> {
+        let progress = Arc::new(Progress::default());
+        let ship_now = Arc::new(Notify::new());
+        let mut shipper = match &self.journal {
+            None => None,
+            Some(journal) => Some(Shipper {
+                store: Arc::clone(&self.store),
+                reader: Reader::open(journal.dir()).map_err(|error| PrepareError::Leftovers {
+                    public: "the journal cannot be read".to_owned(),
+                    cause: Some(error.to_string()),
+                })?,
+                journal: Arc::clone(journal),
+                clock: Arc::clone(&self.clock),
+                progress: Arc::clone(&progress),
+                quotas: Arc::clone(&self.quotas),
+                ship_every: self.options.ship_every,
+                keep: !self.options.decisions_kept.is_zero(),
+                now: Arc::clone(&ship_now),
+                marks: None,
+            }),
+        };
+        if let Some(shipper) = &mut shipper {
+            shipper.drain(self.options.drain_patience).await?;
+        }
+        let began = self.clock.now();
+        let applied = self.store.load(&self.snapshot).await?;
+        progress.applied(applied.seq);
+        progress.database(true);
+        self.quotas.merge(&self.store.quota_usage(self.clock.now().wall_us).await?);
+        let lease_ns = u64::try_from(self.options.lease.as_nanos()).unwrap_or(u64::MAX);
+        self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
+        Ok(Prepared { parts: self, applied, shipper, progress, moved: Arc::new(Notify::new()), ship_now })
+    }
+}
+
+impl Prepared {
+    /// How far the tasks are.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Starts the tasks on the present tokio runtime.
+    ///
+    /// # Errors
+    /// When the node's first heartbeat cannot be written: nobody would wait for it otherwise.
+    pub async fn start(self) -> Result<Running, StoreError> {
+        let Self { parts, applied, shipper, progress, moved, ship_now } = self;
+        let Parts { store, snapshot, clock, rehashes, node, boot, options, sweep, .. } = parts;
+        let beat = Beat {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            progress: Arc::clone(&progress),
+            node,
+            boot,
+            lease: options.lease,
+            moved: Arc::clone(&moved),
+        };
+        store.heartbeat(&beat.now()).await?;
+        let feed = Feed {
+            store: Arc::clone(&store),
+            snapshot,
+            clock: Arc::clone(&clock),
+            progress: Arc::clone(&progress),
+            applied,
+            poll_every: options.poll_every,
+            lease: options.lease,
+            moved,
+        };
+        let retention = Retention {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            decisions_kept: options.decisions_kept,
+            usage_kept: options.usage_kept,
+            sweep,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let tasks = vec![
+            tokio::spawn(feed.run(stopped.clone())),
+            tokio::spawn(beat.run(stopped.clone())),
+            tokio::spawn(rehash::run(Arc::clone(&store), clock, rehashes, stopped.clone())),
+            tokio::spawn(retention.run(stopped.clone())),
+        ];
+        let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
+        Ok(Running { store, node, options, progress, ship_now, stop, tasks, shipping })
+    }
+}
+
+/// The running tasks.
+pub struct Running {
+    store: Arc<Store>,
+    node: u64,
+    options: Options,
+    progress: Arc<Progress>,
+    ship_now: Arc<Notify>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    shipping: Option<JoinHandle<Shipper>>,
+}
+
+impl Running {
+    /// How far they are.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Ships what is there without waiting for the next turn.
+    pub fn ship_now(&self) {
+        self.ship_now.notify_one();
+    }
+
+    /// Ends the tasks, ships the rest and takes the node off the list. To be called when nothing
+    /// is answered any more.
+    ///
+    /// # Errors
+    /// When the rest cannot be shipped in time; it stays in the journal for the next start.
+    pub async fn stop(self) -> Result<(), PrepareError> {
+        // Nobody listening means that they have ended already.
+        let _listeners = self.stop.send(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a worker ended badly");
+            }
+        }
+        if let Some(shipping) = self.shipping {
+            match shipping.await {
+                Ok(mut shipper) => shipper.drain(self.options.drain_patience).await?,
+                Err(error) => tracing::error!(%error, "the shipper ended badly"),
+            }
+        }
+        Ok(self.store.retire_node(self.node).await?)
+    }
+}

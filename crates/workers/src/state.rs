@@ -1,0 +1,73 @@
+//! How far the tasks are: what health reports and heartbeats read.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+/// How far the tasks of this process are.
+#[derive(Debug, Default)]
+pub struct Progress {
+    applied_seq: AtomicU64,
+    shipped_until_us: AtomicI64,
+    records_shipped: AtomicU64,
+    records_lost: AtomicU64,
+    database_ok: AtomicBool,
+    restored: AtomicBool,
+}
+
+impl Progress {
+    /// The last change that is in the snapshot.
+    #[must_use]
+    pub fn applied_seq(&self) -> u64 {
+        self.applied_seq.load(Ordering::Acquire)
+    }
+
+    /// Everything answered before this moment (wall microseconds) is in the database.
+    #[must_use]
+    pub fn shipped_until_us(&self) -> i64 {
+        self.shipped_until_us.load(Ordering::Acquire)
+    }
+
+    /// Records shipped since the start.
+    #[must_use]
+    pub fn records_shipped(&self) -> u64 {
+        self.records_shipped.load(Ordering::Relaxed)
+    }
+
+    /// Records known to be lost (I14), reported by the journal since the start.
+    #[must_use]
+    pub fn records_lost(&self) -> u64 {
+        self.records_lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last poll of the database worked.
+    #[must_use]
+    pub fn is_database_ok(&self) -> bool {
+        self.database_ok.load(Ordering::Acquire)
+    }
+
+    /// Whether the database turned out to have another history than before (I23).
+    #[must_use]
+    pub fn was_restored(&self) -> bool {
+        self.restored.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn applied(&self, seq: u64) {
+        self.applied_seq.store(seq, Ordering::Release);
+    }
+
+    pub(crate) fn shipped_until(&self, wall_us: i64) {
+        self.shipped_until_us.fetch_max(wall_us, Ordering::AcqRel);
+    }
+
+    pub(crate) fn shipped(&self, records: u64, lost: u64) {
+        self.records_shipped.fetch_add(records, Ordering::Relaxed);
+        self.records_lost.fetch_add(lost, Ordering::Relaxed);
+    }
+
+    pub(crate) fn database(&self, ok: bool) {
+        self.database_ok.store(ok, Ordering::Release);
+    }
+
+    pub(crate) fn restored(&self) {
+        self.restored.store(true, Ordering::Release);
+    }
+}
