@@ -107,7 +107,7 @@ mod tests {
             .iter()
             .map(|(path, text)| Rust::parse(format!("crates/a/src/{path}"), (*text).to_owned()).unwrap())
             .collect();
-        let tree = Tree { root: PathBuf::new(), rust, other: Vec::new() };
+        let tree = Tree { root: PathBuf::new(), rust, other: Vec::new(), large: Vec::new() };
         check(&tree).iter().map(|finding| finding.what.clone()).collect()
     }
 

@@ -78,7 +78,12 @@ mod tests {
         std::fs::create_dir_all(root.path().join("crates/core/src")).unwrap();
         std::fs::write(root.path().join("crates/core/src/lib.rs"), "").unwrap();
         let root: PathBuf = root.path().to_owned();
-        let tree = Tree { root, rust: Vec::new(), other: vec![("README.md".to_owned(), text.to_owned())] };
+        let tree = Tree {
+            root,
+            rust: Vec::new(),
+            other: vec![("README.md".to_owned(), text.to_owned())],
+            large: Vec::new(),
+        };
         check(&tree).into_iter().map(|finding| finding.what).collect()
     }
 

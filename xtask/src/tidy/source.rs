@@ -7,6 +7,8 @@ use syn::spanned::Spanned;
 use super::relative;
 use crate::command::Outcome;
 
+/// Files above this do not belong into the history of a repository.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Folders that hold no source of ours.
 const SKIPPED: [&str; 5] = ["target", ".git", "artifacts", "corpus", "tollgate-data"];
 
@@ -16,6 +18,8 @@ pub(super) struct Tree {
     pub(super) rust: Vec<Rust>,
     /// Everything else that is UTF-8: relative path and text.
     pub(super) other: Vec<(String, String)>,
+    /// Files that are too large for a repository of text: relative path and bytes.
+    pub(super) large: Vec<(String, u64)>,
 }
 
 /// One Rust source file.
@@ -30,7 +34,7 @@ pub(super) struct Rust {
 
 impl Tree {
     pub(super) fn read(root: &Path) -> Outcome<Self> {
-        let mut tree = Self { root: root.to_owned(), rust: Vec::new(), other: Vec::new() };
+        let mut tree = Self { root: root.to_owned(), rust: Vec::new(), other: Vec::new(), large: Vec::new() };
         tree.walk(root)?;
         tree.rust.sort_by(|one, two| one.path.cmp(&two.path));
         Ok(tree)
@@ -45,6 +49,11 @@ impl Tree {
             }
             if path.is_dir() {
                 self.walk(&path)?;
+                continue;
+            }
+            let bytes = path.metadata()?.len();
+            if bytes > FILE_BYTES_MAX {
+                self.large.push((relative(&self.root, &path), bytes));
             } else if let Ok(text) = std::fs::read_to_string(&path) {
                 let path = relative(&self.root, &path);
                 if Path::new(&path).extension().is_some_and(|end| end == "rs") {

@@ -1,4 +1,4 @@
-//! Rules about the words of a file: its opening page, debts left in comments, `unsafe`, and names that must not be
+//! Rules about what a file is made of: its size, its opening page, debts left in comments, `unsafe`, and names that must not be
 //! in a public repository. Forbidden words are put together from pieces, so that this file does not hold them.
 
 use super::source::{Rust, Tree};
@@ -38,6 +38,10 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for (path, text) in tree.other.iter().filter(|(path, _)| !path.ends_with("Cargo.lock")) {
         findings.extend(words(path, text));
     }
+    findings.extend(tree.large.iter().map(|(path, bytes)| {
+        let remedy = "take it out of the history: what is needed is made or installed on demand";
+        Finding::fault(path, format!("{} KiB in one file", bytes / 1024), remedy)
+    }));
     findings
 }
 
