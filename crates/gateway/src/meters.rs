@@ -1,6 +1,8 @@
 //! What the gateway counts of itself, through the `metrics` facade: handles made once per lane, so
 //! that counting costs no look-up and no allocation. Label values come from closed sets.
 
+use std::cell::Cell;
+
 use metrics::{
     Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
@@ -14,8 +16,8 @@ pub(crate) struct Meters {
     /// By code, for requests that none took.
     own: Vec<Counter>,
     seconds: Histogram,
-    /// Requests whose answer is not done.
-    pub(crate) in_flight: Gauge,
+    in_flight: Gauge,
+    open: Cell<u32>,
     /// Requests refused because the journal had no room.
     pub(crate) journal_full: Counter,
     /// Requests refused by the throttle for bad keys.
@@ -51,7 +53,7 @@ impl UpstreamFault {
 
 impl Meters {
     /// Makes the handles.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(lane: u16) -> Self {
         describe();
         let by_code = |kind: &'static str| {
             let handle = |code: &Code| counter!("tollgate_gateway_requests_total", "code" => code.name(), "kind" => kind);
@@ -61,7 +63,8 @@ impl Meters {
             service: by_code("proxy"),
             own: by_code("none"),
             seconds: histogram!("tollgate_gateway_request_seconds"),
-            in_flight: gauge!("tollgate_gateway_in_flight"),
+            in_flight: gauge!("tollgate_gateway_in_flight", "lane" => lane.to_string()),
+            open: Cell::new(0),
             journal_full: counter!("tollgate_gateway_journal_full_total"),
             throttled: counter!("tollgate_gateway_bad_keys_throttled_total"),
             retries: counter!("tollgate_gateway_upstream_retries_total"),
@@ -72,9 +75,16 @@ impl Meters {
         }
     }
 
-    /// Counts one answered request.
+    /// Counts one request in. The gauge is written by this lane alone, so this is one store.
+    pub(crate) fn opened(&self) {
+        self.open.set(self.open.get().saturating_add(1));
+        self.in_flight.set(f64::from(self.open.get()));
+    }
+
+    /// Counts one answered request, and out.
     pub(crate) fn answered(&self, code: Code, by_service: bool, took_ns: u64) {
-        self.in_flight.decrement(1.0);
+        self.open.set(self.open.get().saturating_sub(1));
+        self.in_flight.set(f64::from(self.open.get()));
         let handles = if by_service { &self.service } else { &self.own };
         if let Some(handle) = handles.get(usize::from(code.number())) {
             handle.increment(1);

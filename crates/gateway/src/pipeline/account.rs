@@ -19,11 +19,13 @@ use tollgate_core::{
     time::Now,
 };
 use tollgate_journal::{Charge, Charges, Entry, Flags, Record, Ticket, USER_AGENT_BYTES_MAX};
+use tollgate_wire::text;
 
 use super::Gateway;
 use crate::{
     http::{
         answer::{Answer, Finish, FinishInfo, FinishRefused},
+        field::FieldValue,
         head::RequestHead,
     },
     proxy::balance::Load,
@@ -47,6 +49,8 @@ pub(crate) struct Account<C: Counters + 'static> {
     gateway: Rc<Gateway<C>>,
     ticket: Option<Ticket>,
     id: DecisionId,
+    /// Its text, which is needed twice.
+    request_id: [u8; 26],
     started_ns: u64,
     pub(crate) entry: Entry,
     code: Code,
@@ -61,9 +65,10 @@ pub(crate) struct Account<C: Counters + 'static> {
 impl<C: Counters + 'static> Account<C> {
     /// Opens the account of a request that has a ticket.
     pub(crate) fn open(gateway: &Rc<Gateway<C>>, ticket: Ticket, now: Now) -> Box<Self> {
-        gateway.meters.in_flight.increment(1.0);
+        gateway.meters.opened();
         Box::new(Self {
             id: ticket.decision(),
+            request_id: text::decision_id(ticket.decision()),
             gateway: gateway.clone(),
             ticket: Some(ticket),
             started_ns: now.mono_ns,
@@ -82,6 +87,16 @@ impl<C: Counters + 'static> Account<C> {
     /// The id of the decision.
     pub(crate) fn id(&self) -> DecisionId {
         self.id
+    }
+
+    /// The id as `X-Request-Id` has it.
+    pub(crate) fn request_id(&self) -> FieldValue {
+        FieldValue::parse(self.request_id).unwrap_or_else(|_| FieldValue::of(""))
+    }
+
+    /// When the request came, nanoseconds.
+    pub(crate) fn started_ns(&self) -> u64 {
+        self.started_ns
     }
 
     /// Notes what the head says.

@@ -122,7 +122,7 @@ impl<C: Counters + 'static> Gateway<C> {
             writer,
             unrecorded: Cell::new(0),
             tables: RefCell::new(Rc::new(tables)),
-            meters: Meters::new(),
+            meters: Meters::new(lane.0),
             upstream_fault: Fault::default(),
             journal_fault: Fault::default(),
         }
@@ -196,7 +196,7 @@ impl<C: Counters + 'static> Gateway<C> {
         if let Some(grant) = grant {
             cors::Grant::write(grant, &mut answer.head);
         }
-        set_request_id(&mut answer, account.id());
+        answer.head.set(names::X_REQUEST_ID.clone(), account.request_id());
         answer
     }
 

@@ -5,14 +5,17 @@
 
 use std::net::IpAddr;
 
-use tollgate_core::{counters::Counters, id::DecisionId};
-use tollgate_wire::{headers::IDENTITY_PREFIX, text::push_id};
+use tollgate_core::counters::Counters;
+use tollgate_wire::{
+    headers::IDENTITY_PREFIX,
+    text::{push_id, push_number},
+};
 
 use super::{Passage, service::ProxyService};
 use crate::{
     http::{answer::AnswerHead, exchange::Peer, field::FieldValue, head::RequestHead},
     names,
-    pipeline::{Caller, Gateway, Sender, credential::Place, only, request_id},
+    pipeline::{Caller, Gateway, Sender, credential::Place, only},
 };
 
 /// Writes the fields that go upstream.
@@ -21,7 +24,7 @@ pub(super) fn write_request<C: Counters + 'static>(
     head: &mut RequestHead,
     peer: Peer,
     passage: &Passage,
-    id: DecisionId,
+    request_id: FieldValue,
 ) {
     // Read before the client's own words are dropped.
     let forwarded = Forwarded::of(head, peer, passage.sender);
@@ -31,7 +34,7 @@ pub(super) fn write_request<C: Counters + 'static>(
     head.strip(names::X_REAL_IP.clone());
     strip_credentials(head, &passage.caller);
     change(head, &passage.service);
-    head.set(names::X_REQUEST_ID.clone(), request_id(id));
+    head.set(names::X_REQUEST_ID.clone(), request_id);
     forwarded.write(head);
     head.set(names::X_TOLLGATE_TENANT.clone(), passage.service.tenant.clone());
     head.set(names::X_TOLLGATE_PROJECT.clone(), passage.service.project.clone());
@@ -136,7 +139,21 @@ impl Forwarded {
 }
 
 fn address_value(address: IpAddr) -> FieldValue {
-    FieldValue::parse(address.to_string()).unwrap_or_else(|_| FieldValue::of("unknown"))
+    let text = match address {
+        // On every request: written without the formatting machinery.
+        IpAddr::V4(v4) => {
+            let mut text = Vec::with_capacity(15);
+            for (place, part) in v4.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push(b'.');
+                }
+                push_number(&mut text, u64::from(part));
+            }
+            text
+        }
+        IpAddr::V6(v6) => v6.to_string().into_bytes(),
+    };
+    FieldValue::from_bytes(text.into()).unwrap_or_else(|_| FieldValue::of("unknown"))
 }
 
 /// Changes the fields of an upstream's answer and adds the gate's own.

@@ -52,7 +52,7 @@ pub(crate) async fn forward<C: Counters + 'static>(
 ) -> Result<Answer, Denial> {
     let Exchange { peer, mut head, body, upgrade } = exchange;
     write_target(&mut head, &passage)?;
-    heads::write_request(gateway, &mut head, peer, &passage, account.id());
+    heads::write_request(gateway, &mut head, peer, &passage, account.request_id());
     let service = passage.service.clone();
     let upgrade = upgrade.filter(|wish| service.service.spec.websocket && is_websocket(wish));
     let mut request = UpstreamRequest { head: &head, body, timeouts: service.timeouts, upgrade };
@@ -96,7 +96,7 @@ async fn send<C: Counters + 'static>(
     request: &mut UpstreamRequest<'_>,
 ) -> Result<UpstreamAnswer, Denial> {
     let retries = service.service.spec.retries;
-    let mut now_ns = gateway.now().mono_ns;
+    let mut now_ns = account.started_ns();
     let mut tried = 0;
     let mut attempt = 0;
     loop {

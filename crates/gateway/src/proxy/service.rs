@@ -113,14 +113,14 @@ fn names_of(service: &Service, tables: &Tables) -> (Box<str>, Box<str>) {
 }
 
 fn origin(spec: &ServiceSpec, upstream: &str) -> Result<Origin, String> {
-    let Some(tls) = &spec.tls else {
-        return Origin::parse(upstream).map_err(|error| error.to_string());
-    };
-    let roots_pem = match &tls.ca_file {
+    let ca_file = spec.tls.as_ref().and_then(|tls| tls.ca_file.as_ref());
+    let roots_pem = match ca_file {
         Some(path) => Some(std::fs::read(path).map_err(|error| format!("{path}: {error}"))?),
         None => None,
     };
-    let tls = OriginTls { roots_pem, server_name: tls.server_name.clone(), http1_only: spec.websocket };
+    let server_name = spec.tls.as_ref().and_then(|tls| tls.server_name.clone());
+    // A WebSocket needs HTTP/1.1.
+    let tls = OriginTls { roots_pem, server_name, http1_only: spec.websocket };
     Origin::with_tls(upstream, &tls).map_err(|error| error.to_string())
 }
 

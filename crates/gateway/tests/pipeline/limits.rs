@@ -3,6 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::io::AsyncWriteExt as _;
+use tollgate_core::id::KeyId;
 use tollgate_testkit::{
     http::{Call, Reply},
     wait_until,
@@ -118,18 +119,18 @@ async fn the_service_chooses_which_rate_headers_are_sent() {
 #[tokio::test]
 async fn a_place_in_flight_is_held_until_the_answer_ends_and_given_back_once() {
     let world = limited("");
-    let (key, rule) = (world.key("narrow"), world.rule("narrow", "concurrency"));
+    let key = world.key_with("narrow", |record| record.id = KeyId(77));
     let slow = {
         let call = Call::get("/tiles/slow-body/50").bearer(&key);
         let address = world.address;
         tokio::spawn(async move { call.send(address).await })
     };
-    wait_until(DEADLINE, || async { world.counters.in_flight(rule) == 1 }).await;
+    wait_until(DEADLINE, || async { world.in_flight("narrow", KeyId(77)) == 1 }).await;
     let refused = world.get("/tiles/1", &key).await;
     assert_refused(&refused, 429, "concurrency_exceeded");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(slow.await.unwrap().status, 200);
-    wait_until(DEADLINE, || async { world.counters.in_flight(rule) == 0 }).await;
+    wait_until(DEADLINE, || async { world.in_flight("narrow", KeyId(77)) == 0 }).await;
     assert_eq!(world.get("/tiles/1", &key).await.status, 200);
     wait_until(DEADLINE, || async { world.counters.released.load(Ordering::SeqCst) == 2 }).await;
 }
@@ -137,19 +138,19 @@ async fn a_place_in_flight_is_held_until_the_answer_ends_and_given_back_once() {
 #[tokio::test]
 async fn a_client_that_goes_away_gives_its_place_back_and_is_journalled_as_aborted() {
     let world = limited("");
-    let (key, rule) = (world.key("narrow"), world.rule("narrow", "concurrency"));
+    let key = world.key_with("narrow", |record| record.id = KeyId(77));
     for (target, before_head) in [("/tiles/hang", true), ("/tiles/sse-endless", false)] {
         let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        wait_until(DEADLINE, || async { world.counters.in_flight(rule) == 1 }).await;
+        wait_until(DEADLINE, || async { world.in_flight("narrow", KeyId(77)) == 1 }).await;
         if before_head {
             wait_until(DEADLINE, || async { world.upstream.count() == 1 }).await;
         } else {
             stream.readable().await.unwrap();
         }
         drop(stream);
-        wait_until(DEADLINE, || async { world.counters.in_flight(rule) == 0 }).await;
+        wait_until(DEADLINE, || async { world.in_flight("narrow", KeyId(77)) == 0 }).await;
     }
     let records = world.records_of(2).await;
     assert!(records.iter().all(|record| record.entry.flags.contains(tollgate_journal::Flags::ABORTED)));

@@ -11,10 +11,10 @@ use std::{
 };
 
 use tollgate_core::{
-    counters::{Charge, Counters, Measure, Refusal, Rule, RuleId, Standing, Standings},
-    limits::Verdict,
+    counters::{Charge, Counters, Refusal, Rule, RuleId, Standing, Standings},
     time::{Clock, Now},
 };
+use tollgate_counters::LocalCounters;
 use tollgate_gateway::{
     bound_host::{HostAnswer, HostLookup, HostUnknown, Lookup, MakeHostLookup},
     slow_hash::{Rehash, RehashSink},
@@ -48,101 +48,30 @@ impl Clock for TestClock {
     }
 }
 
-/// Counters behind one lock.
-#[derive(Default)]
+/// The counters of the product, and how often something was given back.
 pub(crate) struct TestCounters {
-    cells: Mutex<HashMap<(RuleId, u64), u64>>,
+    inner: LocalCounters,
     pub(crate) released: AtomicU32,
 }
 
 impl TestCounters {
-    fn cell_of(rule: &Rule, subject: u64, now: Now) -> (RuleId, u64) {
-        match &rule.measure {
-            Measure::Quota(period) => {
-                let start = period.window_at(now.wall_us).start_us;
-                (rule.id, subject ^ start.unsigned_abs().rotate_left(20))
-            }
-            _ => (rule.id, subject),
-        }
-    }
-
-    /// Units in flight of all keys together.
-    pub(crate) fn in_flight(&self, rule: RuleId) -> u64 {
-        let cells = self.cells.lock().unwrap();
-        cells.iter().filter(|((own, _), _)| *own == rule).map(|(_, count)| count).sum()
-    }
-
-    fn ask(value: u64, charge: &Charge<'_>, now: Now) -> Result<(u64, Standing), Option<u64>> {
-        let rule = charge.rule;
-        let amount = u64::from(charge.amount);
-        match &rule.measure {
-            Measure::Concurrency if value + amount.max(1) > rule.amount => Err(None),
-            Measure::Concurrency => Ok((value + amount, stands(rule, value + amount, now))),
-            Measure::Rate { gcra, .. } => match gcra.check(value, now.mono_ns, amount) {
-                Verdict::Pass { arrival_ns } => Ok((arrival_ns, stands(rule, arrival_ns, now))),
-                Verdict::Refuse { retry_after_ns } => Err(retry_after_ns),
-            },
-            Measure::Quota(_) if value + amount.max(1) > rule.amount => {
-                Err(Some(stands(rule, value, now).reset_after_ns))
-            }
-            Measure::Quota(_) => Ok((value + amount, stands(rule, value + amount, now))),
-        }
-    }
-}
-
-fn stands(rule: &Rule, value: u64, now: Now) -> Standing {
-    match &rule.measure {
-        Measure::Concurrency => {
-            Standing { remaining: rule.amount.saturating_sub(value), reset_after_ns: 0, window: None }
-        }
-        Measure::Rate { gcra, .. } => Standing {
-            remaining: gcra.remaining(value, now.mono_ns),
-            reset_after_ns: gcra.reset_after_ns(value, now.mono_ns),
-            window: None,
-        },
-        Measure::Quota(period) => {
-            let window = period.window_at(now.wall_us);
-            Standing {
-                remaining: rule.amount.saturating_sub(value),
-                reset_after_ns: (window.end_us - now.wall_us).unsigned_abs() * 1_000,
-                window: Some(window),
-            }
-        }
+    pub(crate) fn new() -> Self {
+        Self { inner: LocalCounters::new(10_000), released: AtomicU32::new(0) }
     }
 }
 
 impl Counters for TestCounters {
     fn take(&self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal> {
-        let mut cells = self.cells.lock().unwrap();
-        let mut taken = Vec::new();
-        for (index, charge) in charges.iter().enumerate() {
-            let cell = Self::cell_of(charge.rule, charge.subject, now);
-            let value = cells.get(&cell).copied().unwrap_or(0);
-            match Self::ask(value, charge, now) {
-                Ok((value, standing)) => {
-                    taken.push((cell, value));
-                    standings.push(standing);
-                }
-                Err(retry_after_ns) => {
-                    standings.push(stands(charge.rule, value, now));
-                    return Err(Refusal::Exhausted { index, retry_after_ns });
-                }
-            }
-        }
-        cells.extend(taken);
-        Ok(())
+        self.inner.take(charges, now, standings)
     }
 
     fn release(&self, rule: RuleId, subject: u64) {
         self.released.fetch_add(1, Ordering::SeqCst);
-        let mut cells = self.cells.lock().unwrap();
-        let count = cells.get_mut(&(rule, subject)).expect("released what was taken");
-        *count = count.checked_sub(1).expect("released once");
+        self.inner.release(rule, subject);
     }
 
     fn peek(&self, rule: &Rule, subject: u64, now: Now) -> Standing {
-        let cells = self.cells.lock().unwrap();
-        stands(rule, cells.get(&Self::cell_of(rule, subject, now)).copied().unwrap_or(0), now)
+        self.inner.peek(rule, subject, now)
     }
 }
 

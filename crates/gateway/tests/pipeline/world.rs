@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 use tollgate_core::{
-    counters::RuleId,
+    counters::{Counters as _, Measure, Rule},
     id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
     key::{Digest, Environment, mint},
     keyring::{KeyRecord, KeyState, Narrowing},
@@ -21,6 +21,7 @@ use tollgate_core::{
     route::Router,
     secret::Secret,
     tables::{Consumer, Foreign, Project, Service, ServiceRow, Snapshot, Tables, Tenant},
+    time::Clock as _,
 };
 use tollgate_gateway::{
     http::{
@@ -121,7 +122,7 @@ impl Plan {
         snapshot.keep_fresh_until(fresh_until_ns);
         snapshot.replace_tables(tables(&resources));
         snapshot.consumers.pin().insert(CONSUMER.0, Arc::new(consumer("team")));
-        let (clock, counters) = (Arc::new(TestClock::new()), Arc::new(TestCounters::default()));
+        let (clock, counters) = (Arc::new(TestClock::new()), Arc::new(TestCounters::new()));
         let (rehash, names) = (Arc::new(TestRehash::default()), Names::default());
         let ports = Ports {
             snapshot: snapshot.clone(),
@@ -275,11 +276,13 @@ impl World {
         self.send(Call::get(target).bearer(key)).await
     }
 
-    /// The rule of a policy with this name (`concurrency` for that).
-    pub(crate) fn rule(&self, policy: &str, name: &str) -> RuleId {
+    /// How many requests of a key are in flight, of a policy with `max_concurrency`.
+    pub(crate) fn in_flight(&self, policy: &str, key: KeyId) -> u64 {
         let tables = self.snapshot.tables();
         let policy = &tables.policies[&self.policies[policy]];
-        policy.rules.iter().find(|rule| &*rule.name == name).expect("the policy has the rule").id
+        let concurrent = |rule: &&Rule| matches!(rule.measure, Measure::Concurrency);
+        let rule = policy.rules.iter().find(concurrent).expect("the policy has max_concurrency");
+        rule.amount - self.counters.peek(rule, key.0, self.clock.now()).remaining
     }
 
     /// Changes the small tables.
