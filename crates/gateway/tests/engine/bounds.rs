@@ -1,6 +1,8 @@
 //! Bounds that are only visible over time or over many connections, and draining.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use tollgate_gateway::http::bounds::Bounds;
 use tollgate_gateway::http::serve::Drained;

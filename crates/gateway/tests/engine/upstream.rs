@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use tollgate_gateway::http::bounds::{Bounds, PoolBounds, Timeouts};
 use tollgate_gateway::http::upstream::{Origin, OriginInvalid, UpstreamErrorKind};
