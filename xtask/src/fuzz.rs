@@ -200,7 +200,7 @@ fn is_progress(line: &str) -> bool {
 fn keep(folder: &std::path::Path, name: &str) -> Outcome {
     show(
         in_root(folder.join(name))
-            .args(["-set_cover_merge=1", "-verbosity=0"])
+            .args(["-set_cover_merge=1", "-use_counters=0", "-verbosity=0"])
             .arg(committed(name))
             .arg(found(name))
             .stderr(Stdio::null()),
