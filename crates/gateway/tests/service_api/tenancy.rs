@@ -89,7 +89,7 @@ async fn only_a_service_token_opens_the_service_api() {
     assert_mistake(&world.send(call()).await, 401, "token_missing");
     let reply = world.send(call()).await;
     assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
-    for token in ["tgs_nobody_has_it", &key, "", &TOKEN[..10], &format!("{TOKEN}x"), &"tgs_".repeat(1000)] {
+    for token in ["tgs_nobody_has_it", &key, "", "tgs_of_all", &format!("{TOKEN}x"), &"tgs_".repeat(1000)] {
         let reply = world.send(call().bearer(token)).await;
         assert_eq!(reply.status, 401, "{token}");
         assert!(["token_unknown", "token_missing"].contains(&reply.code().as_str()));
