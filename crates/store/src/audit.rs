@@ -96,7 +96,8 @@ impl Store {
             wheres.push(text.replace('?', &format!("${}", values.len())));
         };
         if let Some(cursor) = &page.cursor {
-            let before = cursor.parse().map_err(|_| StoreError::invalid("cursor", "it is none of this list"))?;
+            let before =
+                cursor.parse().map_err(|_| StoreError::invalid("cursor", "it is none of this list"))?;
             only_where("seq < ?", before);
         }
         if let Some(tenant) = filter.tenant {
@@ -146,10 +147,7 @@ impl Store {
     }
 }
 
-async fn verify(
-    conn: &mut AnyConnection,
-    genesis: [u8; 32],
-) -> Result<Result<Verified, Broken>, StoreError> {
+async fn verify(conn: &mut AnyConnection, genesis: [u8; 32]) -> Result<Result<Verified, Broken>, StoreError> {
     let mut verified = Verified { rows: 0, head: 0, hash: genesis };
     loop {
         let text = format!("SELECT {COLUMNS} FROM changes WHERE seq > $1 ORDER BY seq LIMIT {VERIFY_ROWS}");

@@ -23,7 +23,11 @@ pub(crate) struct Link<'a> {
 
 /// The hash before the first change of an installation.
 pub(crate) fn genesis(installation: i64) -> [u8; 32] {
-    Sha256::new().chain_update(b"tollgate audit chain 1").chain_update(installation.to_be_bytes()).finalize().into()
+    Sha256::new()
+        .chain_update(b"tollgate audit chain 1")
+        .chain_update(installation.to_be_bytes())
+        .finalize()
+        .into()
 }
 
 impl Link<'_> {

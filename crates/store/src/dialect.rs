@@ -125,7 +125,10 @@ impl Engine {
     /// The text of a migration in this engine's spelling.
     pub(crate) fn spell(self, migration: &str) -> String {
         match self {
-            Self::Sqlite => migration.replace("/*WITHOUT_ROWID*/", "WITHOUT ROWID"),
+            // Only `INTEGER PRIMARY KEY` makes the key of a SQLite table the table's own order.
+            Self::Sqlite => migration
+                .replace("BIGINT NOT NULL PRIMARY KEY", "INTEGER NOT NULL PRIMARY KEY")
+                .replace("/*WITHOUT_ROWID*/", "WITHOUT ROWID"),
             Self::Postgres => migration.replace(" BLOB", " BYTEA"),
         }
     }
@@ -171,7 +174,9 @@ impl Place {
         let escaped: String = path
             .bytes()
             .map(|byte| match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => char::from(byte).to_string(),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                    char::from(byte).to_string()
+                }
                 other => format!("%{other:02X}"),
             })
             .collect();

@@ -141,12 +141,18 @@ impl From<sqlx::Error> for StoreError {
         let cause = error.to_string();
         let public = match &error {
             sqlx::Error::Database(database) => {
-                return from_code(database.code().as_deref().unwrap_or(""), database.is_unique_violation(), cause);
+                return from_code(
+                    database.code().as_deref().unwrap_or(""),
+                    database.is_unique_violation(),
+                    cause,
+                );
             }
             sqlx::Error::PoolTimedOut => return Self::Busy { cause },
             sqlx::Error::Io(_) => "the connection broke or could not be made",
             sqlx::Error::Tls(_) => "TLS towards it failed",
-            sqlx::Error::Configuration(_) => "its URL is not one; write sqlite://PATH or postgres://USER@HOST/NAME",
+            sqlx::Error::Configuration(_) => {
+                "its URL is not one; write sqlite://PATH or postgres://USER@HOST/NAME"
+            }
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return Self::Corrupt(cause),
             _ => "it failed; the log has the cause",
         };
@@ -163,7 +169,9 @@ fn from_code(code: &str, unique: bool, cause: String) -> StoreError {
     let primary = code.parse::<u32>().ok().filter(|_| code.len() < 5).map(|code| code & 0xFF);
     let public = match (primary, code) {
         // SQLITE_BUSY, SQLITE_LOCKED; lock_not_available, deadlock, serialization, query_canceled.
-        (Some(5 | 6), _) | (None, "55P03" | "40P01" | "40001" | "57014") => return StoreError::Busy { cause },
+        (Some(5 | 6), _) | (None, "55P03" | "40P01" | "40001" | "57014") => {
+            return StoreError::Busy { cause };
+        }
         (Some(8), _) | (None, "25006") => "it can only be read, not written",
         (Some(10), _) => "the disk reported an error",
         (Some(11 | 26), _) => return StoreError::Corrupt("the file is damaged or is no database".to_owned()),

@@ -93,7 +93,12 @@ async fn first_tenant(write: &mut Write<'_>, name: &str) -> Result<TenantId, Sto
     let id = TenantId::from_random(random::id_bytes()?);
     let insert = sql("INSERT INTO tenants (id, name, version) VALUES ($1, $2, 1)");
     run(insert.bind(id.to_sql()).bind(name.to_owned()), write.conn()).await?;
-    write.record(change("tenant.create", Entity::Tenant, id.to_sql(), serde_json::json!({ "name": name })))?;
+    write.record(change(
+        "tenant.create",
+        Entity::Tenant,
+        id.to_sql(),
+        serde_json::json!({ "name": name }),
+    ))?;
     Ok(id)
 }
 

@@ -66,7 +66,6 @@ pub use open::{OpenOptions, Store, StoreCheck};
 pub use resources::{ApplyMode, Op, Plan, PlannedChange};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use usage::{
-    DecisionFilter, DecisionRow, QuotaTotal, Shipped, UsageBy, UsageFilter, UsageReport, UsageRow,
-    UsageSums,
+    DecisionFilter, DecisionRow, QuotaTotal, Shipped, UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums,
 };
 pub use write::Committed;

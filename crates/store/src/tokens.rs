@@ -75,12 +75,14 @@ impl Store {
         random: &Secret<[u8; 32]>,
         now_us: i64,
     ) -> Result<Committed<CreatedServiceToken>, StoreError> {
-        tollgate_core::tables::check_name(&new.name).map_err(|problem| StoreError::invalid("name", problem))?;
+        tollgate_core::tables::check_name(&new.name)
+            .map_err(|problem| StoreError::invalid("name", problem))?;
         let mut write = self.write(permit, now_us).await?;
         let (tenant, services) = scope(write.conn(), &new).await?;
-        let taken = sql("SELECT id FROM service_tokens WHERE tenant = $1 AND name = $2 AND revoked_us IS NULL")
-            .bind(tenant.to_sql())
-            .bind(new.name.clone());
+        let taken =
+            sql("SELECT id FROM service_tokens WHERE tenant = $1 AND name = $2 AND revoked_us IS NULL")
+                .bind(tenant.to_sql())
+                .bind(new.name.clone());
         if one(taken, write.conn()).await?.is_some() {
             return Err(StoreError::Conflict(format!(
                 "a service token named `{}` exists; revoke it first, or choose another name",

@@ -100,7 +100,8 @@ impl Write<'_> {
         let mut first = seq - count + 1;
         const COLUMNS: usize = 12;
         for part in changes.chunks(rows_max(COLUMNS)) {
-            hash = insert_changes(&mut self.tx, part, Part { first, at_us: self.at_us, actor: &actor, hash }).await?;
+            hash = insert_changes(&mut self.tx, part, Part { first, at_us: self.at_us, actor: &actor, hash })
+                .await?;
             first += part.len() as i64;
         }
         let link = sql("UPDATE feed_head SET hash = $1 WHERE id = 1").bind(hash.to_vec());

@@ -1,18 +1,85 @@
 //! Filling a snapshot from nothing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tollgate_core::tables::Snapshot;
 
-use super::Applied;
-use crate::{error::StoreError, open::Store};
+use super::{
+    Applied,
+    keys::{Which, load_consumers, load_keys, load_slow},
+    tables::load_tables,
+};
+use crate::{
+    error::StoreError,
+    open::Store,
+    sql::{Columns as _, only, sql},
+};
+
+/// Keys that are read at a time, on average: ids are uniform, so equal ranges hold equal numbers.
+const KEYS_A_RANGE: u64 = 2_000;
 
 impl Store {
-    /// Loads everything. Keys are read on several connections after the head was read; what they see
-    /// that is newer is applied again by the first [`Store::catch_up`].
+    /// Loads everything.
+    ///
+    /// The head and the small tables come from one state of the database. Keys are read after that
+    /// on several connections; where they saw something newer, the first [`Store::catch_up`] applies
+    /// the same again, and versions keep anything from going back (I5).
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn load(&self, snapshot: &Snapshot) -> Result<Applied, StoreError> {
-        let _ = (snapshot,);
-        Err(StoreError::corrupt("not built yet"))
+        let mut tx = self.begin_read().await?;
+        let row = only(sql("SELECT seq, hash, installation FROM feed_head WHERE id = 1"), &mut tx).await?;
+        let applied =
+            Applied { installation: row.count(2)?, seq: row.count(0)?, hash: row.hash(1)?, restored: false };
+        let tables = load_tables(&mut tx, applied.seq).await?;
+        let count = "SELECT (SELECT COUNT(*) FROM keys) + (SELECT COUNT(*) FROM consumers)";
+        let keys = only(sql(count), &mut tx).await?.count(0)?;
+        tx.rollback().await?;
+
+        let ranges = Ranges { count: (keys / KEYS_A_RANGE).clamp(1, 1 << 20), next: AtomicU64::new(0) };
+        let lane = || self.load_ranges(&ranges, snapshot);
+        tokio::try_join!(lane(), lane(), lane(), lane())?;
+        snapshot.replace_tables(tables);
+        Ok(applied)
+    }
+
+    /// How many keys there are: the room a snapshot needs.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn count_keys(&self) -> Result<u64, StoreError> {
+        let mut conn = self.reader().await?;
+        only(sql("SELECT COUNT(*) FROM keys"), &mut conn).await?.count(0)
+    }
+
+    async fn load_ranges(&self, ranges: &Ranges, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let mut conn = self.reader().await?;
+        while let Some((low, high)) = ranges.next() {
+            let which = Which::Range(low, high);
+            load_consumers(&mut conn, &which, snapshot).await?;
+            load_keys(self.engine(), &mut conn, &which, snapshot).await?;
+            load_slow(&mut conn, &which, snapshot).await?;
+        }
+        Ok(())
+    }
+}
+
+/// All ids, cut into equal ranges that several connections take in turn.
+struct Ranges {
+    count: u64,
+    next: AtomicU64,
+}
+
+impl Ranges {
+    fn next(&self) -> Option<(i64, i64)> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= self.count {
+            return None;
+        }
+        let width = (1u64 << 63) / self.count;
+        let low = (number * width) as i64;
+        let high = if number + 1 == self.count { i64::MAX } else { ((number + 1) * width) as i64 };
+        Some((low, high))
     }
 }

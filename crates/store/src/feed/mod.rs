@@ -2,8 +2,10 @@
 //! changes; and how nodes tell each other how far they are.
 
 mod apply;
+mod keys;
 mod load;
 mod nodes;
+mod tables;
 
 pub use nodes::{LiveNode, NodeBeat, Waited};
 

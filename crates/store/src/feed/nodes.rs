@@ -1,13 +1,19 @@
-//! Nodes: how far each is.
+//! Nodes: how far each is, and waiting for all of them.
+
+use std::time::Duration;
 
 use tollgate_core::time::Clock;
 
-use crate::{error::StoreError, open::Store};
+use crate::{
+    error::StoreError,
+    open::Store,
+    sql::{Columns as _, all, run, sql},
+};
 
 /// What a node says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeBeat {
-    /// The node, a random number of the process or its data folder.
+    /// The node, a random number of its process or data folder, below 2^63.
     pub node: u64,
     /// The run of its process, as in its decision ids.
     pub boot: u64,
@@ -33,15 +39,30 @@ pub enum Waited {
     LeaseElapsed,
 }
 
+/// How often waiting looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 impl Store {
-    /// Writes down how far a node is. To be called before it serves, after each [`Store::catch_up`] that
-    /// changed something, and every second.
+    /// Writes down how far a node is. To be called before it serves, after each [`Store::catch_up`]
+    /// that changed something, and every second.
     ///
     /// # Errors
     /// When the database cannot be written.
     pub async fn heartbeat(&self, beat: &NodeBeat) -> Result<(), StoreError> {
-        let _ = (beat,);
-        Err(StoreError::corrupt("not built yet"))
+        let text = "INSERT INTO nodes (node, boot, applied_seq, seen_us, lease_ms, shipped_until_us) \
+                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (node) DO UPDATE SET boot = excluded.boot, \
+                    applied_seq = excluded.applied_seq, seen_us = excluded.seen_us, \
+                    lease_ms = excluded.lease_ms, shipped_until_us = excluded.shipped_until_us";
+        let statement = sql(text)
+            .bind(beat.node as i64)
+            .bind(beat.boot as i64)
+            .bind(beat.applied_seq as i64)
+            .bind(beat.seen_us)
+            .bind(beat.lease_ms as i64)
+            .bind(beat.shipped_until_us);
+        let mut tx = self.begin_write().await?;
+        run(statement, &mut tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Takes a node off the list, at its orderly end.
@@ -49,8 +70,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn retire_node(&self, node: u64) -> Result<(), StoreError> {
-        let _ = (node,);
-        Err(StoreError::corrupt("not built yet"))
+        let mut tx = self.begin_write().await?;
+        run(sql("DELETE FROM nodes WHERE node = $1").bind(node as i64), &mut tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The nodes that have not retired, dead ones too.
@@ -58,11 +80,26 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn live_nodes(&self) -> Result<Vec<LiveNode>, StoreError> {
-        Err(StoreError::corrupt("not built yet"))
+        let mut conn = self.reader().await?;
+        let text =
+            "SELECT node, boot, applied_seq, seen_us, lease_ms, shipped_until_us FROM nodes ORDER BY node";
+        let rows = all(sql(text), &mut conn).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(NodeBeat {
+                    node: row.count(0)?,
+                    boot: row.count(1)?,
+                    applied_seq: row.count(2)?,
+                    seen_us: row.int(3)?,
+                    lease_ms: row.count(4)?,
+                    shipped_until_us: row.int(5)?,
+                })
+            })
+            .collect()
     }
 
     /// Waits until every node has applied a change, or the longest lease has passed since
-    /// `committed_mono_ns`, a moment of `clock` after the commit. No wall clock is asked.
+    /// `committed_mono_ns`, a moment of `clock` after the commit. No wall clock is asked (I2).
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -72,17 +109,34 @@ impl Store {
         committed_mono_ns: u64,
         clock: &dyn Clock,
     ) -> Result<Waited, StoreError> {
-        let _ = (seq, committed_mono_ns, clock.now(),);
-        Err(StoreError::corrupt("not built yet"))
+        loop {
+            let behind = self.live_nodes().await?.into_iter().filter(|node| node.applied_seq < seq);
+            let Some(lease_ms) = behind.map(|node| node.lease_ms).max() else {
+                return Ok(Waited::AllApplied);
+            };
+            let passed_ns = clock.now().mono_ns.saturating_sub(committed_mono_ns);
+            if passed_ns >= lease_ms.saturating_mul(1_000_000) {
+                return Ok(Waited::LeaseElapsed);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
-    /// Waits until every node has shipped what it answered before a moment; `false` when `timeout_ms`
-    /// passed before.
+    /// Waits until every node has shipped what it answered before a moment; `false` when
+    /// `timeout_ms` passed before.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn wait_shipped(&self, until_us: i64, timeout_ms: u64) -> Result<bool, StoreError> {
-        let _ = (until_us, timeout_ms,);
-        Err(StoreError::corrupt("not built yet"))
+        let all_shipped = async {
+            while self.live_nodes().await?.iter().any(|node| node.shipped_until_us < until_us) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok::<_, StoreError>(())
+        };
+        match tokio::time::timeout(Duration::from_millis(timeout_ms), all_shipped).await {
+            Ok(outcome) => outcome.map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 }

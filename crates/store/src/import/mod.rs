@@ -1,7 +1,11 @@
 //! Keys from elsewhere: imported with the hash they have, replaced by the fast one at first use.
 
+mod chunk;
+mod read;
 mod rehash;
 mod run;
+
+pub(crate) use read::from_hex;
 
 use std::collections::BTreeMap;
 

@@ -142,7 +142,7 @@ async fn consumer_named(
 }
 
 /// The policy of this name in a project.
-pub(crate) async fn policy_named(
+async fn policy_named(
     conn: &mut AnyConnection,
     project: ProjectId,
     name: &str,

@@ -30,7 +30,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] or [`StoreError::Ambiguous`] for names, [`StoreError::Invalid`] for a
     /// cursor that is none, or a consumer without a project.
-    pub async fn list_keys(&self, filter: &KeyFilter, page: &PageRequest) -> Result<Page<KeyView>, StoreError> {
+    pub async fn list_keys(
+        &self,
+        filter: &KeyFilter,
+        page: &PageRequest,
+    ) -> Result<Page<KeyView>, StoreError> {
         let mut conn = self.reader().await?;
         let (mut wheres, mut values) = conditions(&mut conn, filter).await?;
         if let Some(cursor) = &page.cursor {
@@ -38,7 +42,8 @@ impl Store {
             values.extend([created, id]);
             wheres.push(format!("(k.created_us, k.id) < (${}, ${})", values.len() - 1, values.len()));
         }
-        let wheres = if wheres.is_empty() { String::new() } else { format!(" WHERE {}", wheres.join(" AND ")) };
+        let wheres =
+            if wheres.is_empty() { String::new() } else { format!(" WHERE {}", wheres.join(" AND ")) };
         let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
         let text = format!("{VIEW}{wheres} ORDER BY k.created_us DESC, k.id DESC LIMIT {}", limit + 1);
         let statement = values.into_iter().fold(built(text), |statement, value| statement.bind(value));
@@ -101,7 +106,8 @@ fn view(row: &Row) -> Result<KeyView, StoreError> {
     let consumer = ConsumerId::from_sql(row.int(5)?);
     let policy = row.opt_int(7)?.map(PolicyId::from_sql);
     let narrowing: NarrowingText = row.opt_text(13)?.map(from_json).transpose()?.unwrap_or_default();
-    let name = |column: usize, id: String| Ok::<_, StoreError>(row.opt_text(column)?.map_or(id, str::to_owned));
+    let name =
+        |column: usize, id: String| Ok::<_, StoreError>(row.opt_text(column)?.map_or(id, str::to_owned));
     let expires = row.int(12)?;
     Ok(KeyView {
         id: KeyId::from_sql(row.int(0)?),

@@ -3,8 +3,8 @@
 
 mod create;
 mod list;
-mod row;
 mod rotate;
+mod row;
 mod show;
 mod state;
 
@@ -18,8 +18,10 @@ use tollgate_core::{
 
 use crate::named::Named;
 
-pub(crate) use create::{check_name_for_people, policy_named};
-pub(crate) use row::{KeyRow, NarrowingText, SecretRow, environment, insert_keys, insert_secrets, small, state};
+pub(crate) use create::check_name_for_people;
+pub(crate) use row::{
+    KeyRow, NarrowingText, SecretRow, environment, insert_keys, insert_secrets, small, state,
+};
 pub(crate) use show::address;
 
 /// What a new key shall be.

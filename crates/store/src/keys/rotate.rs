@@ -65,13 +65,8 @@ impl Store {
         });
         write.record(row.change(tenant, "key.rotate", (Some(before), Some(after))))?;
         let seq = write.commit().await?;
-        let value = CreatedKey {
-            id: row.id,
-            key,
-            face,
-            generation: row.generation,
-            previous_until_us: Some(until),
-        };
+        let value =
+            CreatedKey { id: row.id, key, face, generation: row.generation, previous_until_us: Some(until) };
         Ok(Committed { value, seq })
     }
 }

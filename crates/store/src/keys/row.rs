@@ -56,10 +56,12 @@ const COLUMN_COUNT: usize = 16;
 
 impl KeyRow {
     /// Reads a key and its tenant for changing it.
-    pub(super) async fn load(conn: &mut AnyConnection, id: KeyId) -> Result<(Self, TenantId), StoreError> {
-        let columns = COLUMNS.split(", ").map(|name| format!("k.{}", name.trim())).collect::<Vec<_>>().join(", ");
-        let text =
-            format!("SELECT {columns}, p.tenant FROM keys k JOIN projects p ON p.id = k.project WHERE k.id = $1");
+    pub(crate) async fn load(conn: &mut AnyConnection, id: KeyId) -> Result<(Self, TenantId), StoreError> {
+        let columns =
+            COLUMNS.split(", ").map(|name| format!("k.{}", name.trim())).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "SELECT {columns}, p.tenant FROM keys k JOIN projects p ON p.id = k.project WHERE k.id = $1"
+        );
         let row = one(built(text).bind(id.to_sql()), conn)
             .await?
             .ok_or_else(|| StoreError::not_found(Entity::Key, id))?;
@@ -89,16 +91,15 @@ impl KeyRow {
     }
 
     /// Takes the next version; the last one there can be is refused.
-    pub(super) fn next_version(&mut self) -> Result<(), StoreError> {
-        self.version = self
-            .version
-            .checked_add(1)
-            .ok_or_else(|| StoreError::Conflict("this key was changed too often; create a new one".to_owned()))?;
+    pub(crate) fn next_version(&mut self) -> Result<(), StoreError> {
+        self.version = self.version.checked_add(1).ok_or_else(|| {
+            StoreError::Conflict("this key was changed too often; create a new one".to_owned())
+        })?;
         Ok(())
     }
 
     /// Refuses to change a revoked key.
-    pub(super) fn not_revoked(&self) -> Result<(), StoreError> {
+    pub(crate) fn not_revoked(&self) -> Result<(), StoreError> {
         if self.state == KeyState::Revoked {
             return Err(StoreError::Conflict(format!(
                 "key `{}` is revoked, which is for good; create a new one",
@@ -109,7 +110,7 @@ impl KeyRow {
     }
 
     /// The audit entry of a change of this key.
-    pub(super) fn change(
+    pub(crate) fn change(
         &self,
         tenant: TenantId,
         action: &'static str,
@@ -129,8 +130,10 @@ impl KeyRow {
 
     /// All of it as the audit shows a new key.
     pub(super) fn audit(&self) -> Result<serde_json::Value, StoreError> {
-        let narrowing: Option<serde_json::Value> = self.narrowing.as_deref().map(crate::resources::from_json).transpose()?;
-        let metadata: Option<serde_json::Value> = self.metadata.as_deref().map(crate::resources::from_json).transpose()?;
+        let narrowing: Option<serde_json::Value> =
+            self.narrowing.as_deref().map(crate::resources::from_json).transpose()?;
+        let metadata: Option<serde_json::Value> =
+            self.metadata.as_deref().map(crate::resources::from_json).transpose()?;
         Ok(serde_json::json!({
             "project": self.project, "consumer": self.consumer, "policy": self.policy,
             "environment": self.environment, "state": self.state.name(), "name": self.name,
@@ -188,7 +191,10 @@ pub(crate) struct SecretRow {
 }
 
 /// Inserts current secrets, many a statement.
-pub(crate) async fn insert_secrets(conn: &mut AnyConnection, secrets: &[SecretRow]) -> Result<(), StoreError> {
+pub(crate) async fn insert_secrets(
+    conn: &mut AnyConnection,
+    secrets: &[SecretRow],
+) -> Result<(), StoreError> {
     for part in secrets.chunks(rows_max(5)) {
         let text = format!(
             "INSERT INTO key_secrets (digest, key, generation, until_us, scheme) VALUES {}",

@@ -44,8 +44,7 @@ async fn find(conn: &mut AnyConnection, text: &str) -> Result<KeyId, StoreError>
     let (low, high) = range(text).ok_or_else(unknown)?;
     let select = sql("SELECT id FROM keys WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT 5");
     let rows = all(select.bind(low).bind(high), conn).await?;
-    let ids: Vec<KeyId> =
-        rows.iter().map(|row| row.int(0).map(KeyId::from_sql)).collect::<Result<_, _>>()?;
+    let ids: Vec<KeyId> = rows.iter().map(|row| row.int(0).map(KeyId::from_sql)).collect::<Result<_, _>>()?;
     match ids.as_slice() {
         [] => Err(unknown()),
         [id] => Ok(*id),

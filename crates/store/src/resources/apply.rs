@@ -162,8 +162,10 @@ async fn insert_consumers(conn: &mut AnyConnection, edits: &[Edit]) -> Result<()
     let new: Vec<&Edit> =
         edits.iter().filter(|edit| (edit.kind, edit.op) == (Entity::Consumer, Op::Create)).collect();
     for part in new.chunks(rows_max(5)) {
-        let text =
-            format!("INSERT INTO consumers (id, project, name, spec, version) VALUES {}", places(part.len(), 5));
+        let text = format!(
+            "INSERT INTO consumers (id, project, name, spec, version) VALUES {}",
+            places(part.len(), 5)
+        );
         let mut statement = built(text);
         for edit in part {
             statement = statement

@@ -62,8 +62,10 @@ impl Diff<'_> {
             (Some(_), None) => (first, second),
             _ => (second, first),
         };
-        let field = place(blamed.id)
-            .map_or_else(|| format!("service `{}`", blamed.spec.name), |index| format!("service[{index}].match"));
+        let field = place(blamed.id).map_or_else(
+            || format!("service `{}`", blamed.spec.name),
+            |index| format!("service[{index}].match"),
+        );
         let other = format!("{}/{}", other.spec.project, other.spec.name);
         Some(FieldError::new(
             field,
@@ -94,7 +96,8 @@ fn place_of(matches: &MatchSpec) -> (Option<String>, String) {
 }
 
 fn under(field: &str, problems: Vec<FieldError>) -> impl Iterator<Item = FieldError> {
-    problems
-        .into_iter()
-        .map(move |problem| FieldError { field: format!("{field}.{}", problem.field), problem: problem.problem })
+    problems.into_iter().map(move |problem| FieldError {
+        field: format!("{field}.{}", problem.field),
+        problem: problem.problem,
+    })
 }

@@ -90,7 +90,7 @@ pub(crate) async fn named(
 }
 
 /// What is wrong with free text, if anything.
-pub(crate) fn text_problem(text: &str) -> Option<String> {
+fn text_problem(text: &str) -> Option<String> {
     if text.len() > METADATA_BYTES_MAX {
         Some(format!("it is {} bytes long; at most {METADATA_BYTES_MAX} are kept", text.len()))
     } else if text.chars().any(char::is_control) {

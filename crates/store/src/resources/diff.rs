@@ -135,7 +135,8 @@ impl<'r> Diff<'r> {
             self.error(field("key_prefix"), "`tgs` is what service tokens begin with; use another prefix");
         }
         if !self.state.tenants.iter().any(|tenant| tenant.name == spec.tenant) {
-            let problem = format!("there is no tenant `{}`; add a [[tenant]], or correct the name", spec.tenant);
+            let problem =
+                format!("there is no tenant `{}`; add a [[tenant]], or correct the name", spec.tenant);
             self.error(field("tenant"), problem);
         }
     }
@@ -264,7 +265,13 @@ impl<'r> Diff<'r> {
         Ok(id)
     }
 
-    fn create<S: Serialize>(&self, kind: Entity, id: i64, tenant: TenantId, spec: &S) -> Result<Edit, StoreError> {
+    fn create<S: Serialize>(
+        &self,
+        kind: Entity,
+        id: i64,
+        tenant: TenantId,
+        spec: &S,
+    ) -> Result<Edit, StoreError> {
         Ok(Edit {
             op: Op::Create,
             kind,

@@ -11,7 +11,7 @@ mod rows;
 
 use crate::error::Entity;
 
-pub(crate) use consumers::{metadata_problem, named as consumers_named, text_problem};
+pub(crate) use consumers::{metadata_problem, named as consumers_named};
 pub(crate) use find::find;
 pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
 

@@ -33,8 +33,13 @@ impl Diff<'_> {
         Ok(())
     }
 
-    async fn prune_policies(&mut self, conn: &mut AnyConnection, project: &ProjectRow) -> Result<(), StoreError> {
-        let text = "SELECT DISTINCT policy FROM keys WHERE project = $1 AND state <> 3 AND policy IS NOT NULL";
+    async fn prune_policies(
+        &mut self,
+        conn: &mut AnyConnection,
+        project: &ProjectRow,
+    ) -> Result<(), StoreError> {
+        let text =
+            "SELECT DISTINCT policy FROM keys WHERE project = $1 AND state <> 3 AND policy IS NOT NULL";
         let needed = ids(sql(text).bind(project.id.to_sql()), conn).await?;
         let rows = std::mem::take(&mut self.state.policies);
         let (gone, kept) = split(rows, project.id, |id| self.places.contains_key(&(Entity::Policy, id)));
@@ -60,7 +65,11 @@ impl Diff<'_> {
         Ok(())
     }
 
-    async fn prune_consumers(&mut self, conn: &mut AnyConnection, project: &ProjectRow) -> Result<(), StoreError> {
+    async fn prune_consumers(
+        &mut self,
+        conn: &mut AnyConnection,
+        project: &ProjectRow,
+    ) -> Result<(), StoreError> {
         let text = "SELECT DISTINCT consumer FROM keys WHERE project = $1 AND state <> 3";
         let needed = ids(sql(text).bind(project.id.to_sql()), conn).await?;
         let text = "SELECT id, project, spec, version FROM consumers WHERE project = $1 ORDER BY name";

@@ -63,8 +63,10 @@ impl State {
             tenants.push(TenantRow { id: TenantId::from_sql(row.int(0)?), name: row.text(1)?.to_owned() });
         }
         let projects = projects(conn).await?;
-        let services = specs(sql("SELECT id, project, spec, version FROM services ORDER BY name"), conn).await?;
-        let policies = specs(sql("SELECT id, project, spec, version FROM policies ORDER BY name"), conn).await?;
+        let services =
+            specs(sql("SELECT id, project, spec, version FROM services ORDER BY name"), conn).await?;
+        let policies =
+            specs(sql("SELECT id, project, spec, version FROM policies ORDER BY name"), conn).await?;
         Ok(Self { tenants, projects, services, policies })
     }
 
@@ -140,7 +142,8 @@ fn choose_project(projects: &[ProjectRow], name: &str) -> Result<usize, StoreErr
 
 /// A value as the JSON text of a row.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::corrupt(format!("cannot be written as JSON: {error}")))
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::corrupt(format!("cannot be written as JSON: {error}")))
 }
 
 /// The value of a row's JSON text.

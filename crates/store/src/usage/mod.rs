@@ -2,9 +2,12 @@
 //! as long as the operator wants, counted into quotas.
 
 mod decisions;
+mod names;
+mod packed;
 mod quotas;
 mod report;
 mod retention;
+mod rollup;
 mod ship;
 
 use std::net::IpAddr;

@@ -1,15 +1,173 @@
 //! Usage by group.
 
-use super::{UsageBy, UsageFilter, UsageReport};
-use crate::{error::StoreError, open::Store};
+use sqlx::AnyConnection;
+use tollgate_core::{
+    code::Code,
+    id::{ConsumerId, KeyId, ProjectId, ServiceId, TenantId},
+};
+
+use super::{UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums, names::Names, rollup::MINUTE_US};
+use crate::{
+    error::StoreError,
+    open::Store,
+    sql::{Columns as _, Row, Statement, all, built},
+};
+
+const SUMS: &str = "CAST(COALESCE(SUM(requests), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(CASE WHEN code = 0 THEN 0 ELSE requests END), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(units), 0) AS BIGINT), CAST(COALESCE(SUM(latency_us), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(upstream_us), 0) AS BIGINT), CAST(COALESCE(SUM(bytes_in), 0) AS BIGINT), \
+     CAST(COALESCE(SUM(bytes_out), 0) AS BIGINT)";
 
 impl Store {
-    /// Sums usage by the columns given.
+    /// Sums usage by the columns given, from all nodes, as far as they shipped it
+    /// (see [`Store::wait_shipped`]).
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when more than one of day, hour and minute is given.
+    /// [`StoreError::Invalid`] when a column is given twice, or more than one of day, hour and minute.
     pub async fn usage(&self, by: &[UsageBy], filter: &UsageFilter) -> Result<UsageReport, StoreError> {
-        let _ = (by, filter,);
-        Err(StoreError::corrupt("not built yet"))
+        check(by)?;
+        let (wheres, values) = conditions(filter);
+        let columns: Vec<String> = by.iter().map(|column| expression(*column)).collect();
+        let numbers: Vec<String> = (1..=by.len()).map(|number| number.to_string()).collect();
+        let text = if by.is_empty() {
+            format!("SELECT {SUMS} FROM usage_minute{wheres}")
+        } else {
+            let (columns, numbers) = (columns.join(", "), numbers.join(", "));
+            format!(
+                "SELECT {columns}, {SUMS} FROM usage_minute{wheres} GROUP BY {numbers} ORDER BY {numbers}"
+            )
+        };
+        let statement = values.into_iter().fold(built(text), Statement::bind);
+        let mut tx = self.begin_read().await?;
+        let rows = all(statement, &mut tx).await?;
+        let mut report = UsageReport::default();
+        for row in &rows {
+            report.total = plus(report.total, sums(row, by.len())?);
+        }
+        if !by.is_empty() {
+            report.rows = named(&mut tx, by, &rows).await?;
+        }
+        tx.rollback().await?;
+        Ok(report)
     }
+}
+
+fn check(by: &[UsageBy]) -> Result<(), StoreError> {
+    let twice =
+        by.iter().enumerate().any(|(index, column)| by.iter().skip(index + 1).any(|other| other == column));
+    let times = by.iter().filter(|column| step(**column).is_some()).count();
+    if twice || times > 1 {
+        return Err(StoreError::invalid("by", "name each column once, and only one of day, hour and minute"));
+    }
+    Ok(())
+}
+
+/// The length of a column of time.
+const fn step(column: UsageBy) -> Option<i64> {
+    match column {
+        UsageBy::Day => Some(1440 * MINUTE_US),
+        UsageBy::Hour => Some(60 * MINUTE_US),
+        UsageBy::Minute => Some(MINUTE_US),
+        _ => None,
+    }
+}
+
+fn expression(column: UsageBy) -> String {
+    if let Some(step) = step(column) {
+        return format!("(minute_us / {step}) * {step}");
+    }
+    match column {
+        UsageBy::Key => "key",
+        UsageBy::Service => "service",
+        UsageBy::Code => "code",
+        UsageBy::Consumer => "consumer",
+        UsageBy::Project => "project",
+        _ => "tenant",
+    }
+    .to_owned()
+}
+
+fn conditions(filter: &UsageFilter) -> (String, Vec<i64>) {
+    let mut wheres = Vec::new();
+    let mut values = Vec::new();
+    let from = filter.from_us.map(|from| from.div_euclid(MINUTE_US) * MINUTE_US);
+    let asked = [
+        ("minute_us >=", from),
+        ("minute_us <", filter.to_us),
+        ("key =", filter.key.map(KeyId::to_sql)),
+        ("consumer =", filter.consumer.map(ConsumerId::to_sql)),
+        ("service =", filter.service.map(ServiceId::to_sql)),
+        ("project =", filter.project.map(ProjectId::to_sql)),
+        ("tenant =", filter.tenant.map(TenantId::to_sql)),
+        ("code =", filter.code.map(|code| i64::from(code.number()))),
+    ];
+    for (test, value) in asked {
+        if let Some(value) = value {
+            values.push(value);
+            wheres.push(format!("{test} ${}", values.len()));
+        }
+    }
+    let wheres = if wheres.is_empty() { String::new() } else { format!(" WHERE {}", wheres.join(" AND ")) };
+    (wheres, values)
+}
+
+fn sums(row: &Row, first: usize) -> Result<UsageSums, StoreError> {
+    Ok(UsageSums {
+        requests: row.count(first)?,
+        denied: row.count(first + 1)?,
+        units: row.count(first + 2)?,
+        latency_us: row.count(first + 3)?,
+        upstream_us: row.count(first + 4)?,
+        bytes_in: row.count(first + 5)?,
+        bytes_out: row.count(first + 6)?,
+    })
+}
+
+fn plus(a: UsageSums, b: UsageSums) -> UsageSums {
+    UsageSums {
+        requests: a.requests.saturating_add(b.requests),
+        denied: a.denied.saturating_add(b.denied),
+        units: a.units.saturating_add(b.units),
+        latency_us: a.latency_us.saturating_add(b.latency_us),
+        upstream_us: a.upstream_us.saturating_add(b.upstream_us),
+        bytes_in: a.bytes_in.saturating_add(b.bytes_in),
+        bytes_out: a.bytes_out.saturating_add(b.bytes_out),
+    }
+}
+
+async fn named(conn: &mut AnyConnection, by: &[UsageBy], rows: &[Row]) -> Result<Vec<UsageRow>, StoreError> {
+    let mut names = Vec::with_capacity(by.len());
+    for (index, column) in by.iter().enumerate() {
+        let table = match column {
+            UsageBy::Service => "services",
+            UsageBy::Consumer => "consumers",
+            UsageBy::Project => "projects",
+            UsageBy::Tenant => "tenants",
+            _ => {
+                names.push(None);
+                continue;
+            }
+        };
+        let ids = rows.iter().map(|row| row.int(index)).collect::<Result<Vec<_>, _>>()?;
+        names.push(Some(Names::load(conn, table, ids.into_iter()).await?));
+    }
+    rows.iter().map(|row| usage_row(row, by, &names)).collect()
+}
+
+fn usage_row(row: &Row, by: &[UsageBy], names: &[Option<Names>]) -> Result<UsageRow, StoreError> {
+    let mut usage = UsageRow { sums: sums(row, by.len())?, ..UsageRow::default() };
+    for (index, (column, names)) in by.iter().zip(names).enumerate() {
+        let value = row.int(index)?;
+        match (column, names) {
+            (UsageBy::Key, _) => usage.key = (value != 0).then(|| KeyId::from_sql(value)),
+            (UsageBy::Code, _) => usage.code = u8::try_from(value).ok().and_then(Code::from_number),
+            (UsageBy::Service, Some(names)) => usage.service = names.of(value, ServiceId::from_sql),
+            (UsageBy::Consumer, Some(names)) => usage.consumer = names.of(value, ConsumerId::from_sql),
+            (UsageBy::Project, Some(names)) => usage.project = names.of(value, ProjectId::from_sql),
+            (UsageBy::Tenant, Some(names)) => usage.tenant = names.of(value, TenantId::from_sql),
+            _ => usage.time_us = Some(value),
+        }
+    }
+    Ok(usage)
 }

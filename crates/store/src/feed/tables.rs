@@ -1,0 +1,132 @@
+//! The small tables on their way from rows to memory: read whole, compiled whole, swapped whole.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sqlx::AnyConnection;
+use tollgate_core::{
+    id::{PolicyId, ServiceId, ServiceTokenId, TenantId},
+    key::Digest,
+    policy::{Policy, PolicyRow},
+    route::Router,
+    secret::Secret,
+    tables::{Foreign, Project, Service, ServiceRow, ServiceToken, Tables, Tenant},
+};
+
+use crate::{
+    error::StoreError,
+    resources::{State, from_json},
+    sql::{Columns as _, all, only, sql},
+};
+
+/// Reads and compiles them; `seq` is the last change that they hold.
+pub(super) async fn load_tables(conn: &mut AnyConnection, seq: u64) -> Result<Tables, StoreError> {
+    let state = State::load(conn).await?;
+    let services = services(&state);
+    let policies = policies(&state);
+    Ok(Tables {
+        tenants: state
+            .tenants
+            .iter()
+            .map(|row| (row.id, Tenant { name: row.name.as_str().into() }))
+            .collect(),
+        projects: state
+            .projects
+            .iter()
+            .map(|row| {
+                let project = Project {
+                    tenant: row.tenant,
+                    name: row.name.as_str().into(),
+                    key_prefix: row.key_prefix.as_str().into(),
+                };
+                (row.id, project)
+            })
+            .collect(),
+        policies,
+        router: Router::new(services.values().cloned()),
+        services,
+        service_tokens: service_tokens(conn).await?,
+        foreign: foreign(conn).await?,
+        seq,
+    })
+}
+
+fn services(state: &State) -> HashMap<ServiceId, Arc<Service>> {
+    let mut services = HashMap::with_capacity(state.services.len());
+    for row in &state.services {
+        let Some(project) = state.project_by_id(row.project) else { continue };
+        let id = ServiceId::from_sql(row.id);
+        let meta = ServiceRow { id, project: row.project, tenant: project.tenant, version: row.version };
+        match Service::compile(Arc::new(row.spec.clone()), meta) {
+            Ok(service) => {
+                services.insert(id, Arc::new(service));
+            }
+            // It was checked when it was written; another version of the program wrote it. Without
+            // it requests get `no_service`, which is the safe side.
+            Err(errors) => {
+                tracing::error!(service = %row.spec.name, ?errors, "a stored service does not compile; it is left out");
+            }
+        }
+    }
+    services
+}
+
+fn policies(state: &State) -> HashMap<PolicyId, Arc<Policy>> {
+    let named: HashMap<(u64, &str), ServiceId> = state
+        .services
+        .iter()
+        .map(|row| ((row.project.0, row.spec.name.as_str()), ServiceId::from_sql(row.id)))
+        .collect();
+    let mut policies = HashMap::with_capacity(state.policies.len());
+    for row in &state.policies {
+        let id = PolicyId::from_sql(row.id);
+        let meta = PolicyRow { id, project: row.project, version: row.version };
+        match Policy::compile(&row.spec, meta, |name| named.get(&(row.project.0, name)).copied()) {
+            Ok(policy) => {
+                policies.insert(id, Arc::new(policy));
+            }
+            // Keys of a policy that is not there are granted nothing, which is the safe side.
+            Err(errors) => {
+                tracing::error!(policy = %row.spec.name, ?errors, "a stored policy does not compile; it is left out");
+            }
+        }
+    }
+    policies
+}
+
+async fn service_tokens(conn: &mut AnyConnection) -> Result<HashMap<Digest, Arc<ServiceToken>>, StoreError> {
+    let text = "SELECT digest, id, name, tenant, services FROM service_tokens WHERE revoked_us IS NULL";
+    let mut tokens = HashMap::new();
+    for row in all(sql(text), conn).await? {
+        let services: Vec<ServiceId> = from_json(row.text(4)?)?;
+        let token = ServiceToken {
+            id: ServiceTokenId::from_sql(row.int(1)?),
+            name: row.text(2)?.into(),
+            tenant: TenantId::from_sql(row.int(3)?),
+            services: services.into(),
+        };
+        tokens.insert(Digest(row.hash(0)?), Arc::new(token));
+    }
+    Ok(tokens)
+}
+
+/// Which shapes beside our own can be keys at all.
+async fn foreign(conn: &mut AnyConnection) -> Result<Foreign, StoreError> {
+    // `scheme <> 0` is what the partial index says; without it SQLite would not use the index.
+    let text = "SELECT \
+        (SELECT COUNT(*) FROM (SELECT 1 FROM key_secrets WHERE scheme <> 0 LIMIT 1) a), \
+        (SELECT COUNT(*) FROM (SELECT 1 FROM key_secrets WHERE scheme = 2 AND scheme <> 0 LIMIT 1) b), \
+        (SELECT COUNT(*) FROM (SELECT 1 FROM key_secrets WHERE scheme = 3 AND scheme <> 0 LIMIT 1) c)";
+    let counts = only(sql(text), conn).await?;
+    let mut hmacs = Vec::new();
+    if counts.int(2)? > 0 {
+        for row in all(sql("SELECT secret FROM hmac_secrets ORDER BY id"), conn).await? {
+            hmacs.push(Secret::new(row.blob(0)?.to_vec()));
+        }
+    }
+    let mut slow_prefix_lens = Vec::new();
+    for row in all(sql("SELECT DISTINCT prefix_bytes FROM slow_secrets ORDER BY prefix_bytes"), conn).await? {
+        slow_prefix_lens.extend(u16::try_from(row.int(0)?));
+    }
+    let any = counts.int(0)? > 0 || !slow_prefix_lens.is_empty();
+    Ok(Foreign { any, sha512: counts.int(1)? > 0, hmacs, slow_prefix_lens })
+}
