@@ -17,10 +17,11 @@ use sha2::{Digest as _, Sha256};
 use tollgate_core::{
     id::{KeyId, ServiceId},
     secret::Secret,
+    tables::Service,
     time::Now,
 };
 
-use crate::{http::field::FieldValue, pipeline::Identity, proxy::service::ProxyService};
+use crate::{caller::Identity, http::field::FieldValue};
 
 /// How long a token is valid, in seconds.
 const LIFETIME_S: i64 = 60;
@@ -185,6 +186,16 @@ struct Claims<'a> {
     scope: &'a str,
 }
 
+/// Whom a token is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Audience<'a> {
+    pub(crate) service: &'a Service,
+    /// The name of its tenant.
+    pub(crate) tenant: &'a FieldValue,
+    /// The name of its project.
+    pub(crate) project: &'a FieldValue,
+}
+
 /// The tokens of one lane.
 pub(crate) struct Assertions {
     keys: Option<AssertionKeys>,
@@ -213,9 +224,10 @@ impl Assertions {
     }
 
     /// A token for a caller at a service; `None` without a key to sign with.
-    pub(crate) fn token(&self, service: &ProxyService, caller: &Identity, now: Now) -> Option<FieldValue> {
+    pub(crate) fn token(&self, audience: Audience<'_>, caller: &Identity, now: Now) -> Option<FieldValue> {
         let keys = self.keys.as_ref()?;
-        let (key, id) = (caller.record.id, service.service.id);
+        let service = audience.service;
+        let (key, id) = (caller.record.id, service.id);
         let place = (key.0 ^ id.0.rotate_left(32)) as usize % TOKENS_MAX;
         let mut slots = self.slots.borrow_mut();
         let slot = slots.get_mut(place)?;
@@ -223,18 +235,18 @@ impl Assertions {
             slot.key == key
                 && slot.service == id
                 && slot.key_version == caller.record.version
-                && slot.service_version == service.service.version
+                && slot.service_version == service.version
                 && now.mono_ns.saturating_sub(slot.made_ns) < REUSE_NS
         });
         if let Some(slot) = still_good {
             return Some(slot.token.clone());
         }
-        let token = FieldValue::parse(keys.token(service, caller, now)?).ok()?;
+        let token = FieldValue::parse(keys.token(audience, caller, now)?).ok()?;
         *slot = Some(Slot {
             key,
             key_version: caller.record.version,
             service: id,
-            service_version: service.service.version,
+            service_version: service.version,
             made_ns: now.mono_ns,
             token: token.clone(),
         });
@@ -243,16 +255,16 @@ impl Assertions {
 }
 
 impl AssertionKeys {
-    fn token(&self, service: &ProxyService, caller: &Identity, now: Now) -> Option<String> {
+    fn token(&self, audience: Audience<'_>, caller: &Identity, now: Now) -> Option<String> {
         let iat = now.wall_us.div_euclid(1_000_000);
         let claims = Claims {
             iss: &self.issuer,
             sub: caller.record.id.to_string(),
-            aud: service.service.name(),
+            aud: audience.service.name(),
             iat,
             exp: iat.saturating_add(LIFETIME_S),
-            tenant: text(&service.tenant),
-            project: text(&service.project),
+            tenant: text(audience.tenant),
+            project: text(audience.project),
             consumer: text(&caller.consumer),
             consumer_external_id: caller.external_id.as_ref().map(text),
             environment: caller.record.environment.name(),

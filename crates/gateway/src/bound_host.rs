@@ -7,7 +7,35 @@ use std::{
     cell::RefCell, collections::HashMap, future::Future, net::IpAddr, pin::Pin, rc::Rc, time::Duration,
 };
 
-use crate::options::BoundHostOptions;
+/// Bounds of resolving the hosts that keys are bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundHostOptions {
+    /// An answer is used for at least this long, whatever its TTL says. Default 5 s.
+    pub ttl_min: Duration,
+    /// And for at most this long. Default 5 min.
+    pub ttl_max: Duration,
+    /// How long "there is no such host" is believed. Default 5 s.
+    pub failure_ttl: Duration,
+    /// How long one look-up may take. Default 2 s.
+    pub timeout: Duration,
+    /// Hosts remembered per lane; beyond it the oldest answers go. Default 4,096.
+    pub hosts_max: usize,
+    /// Look-ups under way at once per lane; more get `overloaded`. Default 32.
+    pub lookups_max: usize,
+}
+
+impl Default for BoundHostOptions {
+    fn default() -> Self {
+        Self {
+            ttl_min: Duration::from_secs(5),
+            ttl_max: Duration::from_secs(300),
+            failure_ttl: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            hosts_max: 4_096,
+            lookups_max: 32,
+        }
+    }
+}
 
 /// What a name resolved to.
 #[derive(Clone, Debug, PartialEq, Eq)]

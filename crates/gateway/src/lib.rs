@@ -11,8 +11,11 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`http`] | the engine: sockets, heads, framing, bounds, upstream pools |
-//! | `pipeline` | the way of a request, one file a step |
-//! | `proxy` | forwarding: choice of upstream, health, retries, heads |
+//! | `request` | what is read of a head: sender, path, host, credential |
+//! | `service` | services compiled: origins, choice of upstream, paths, CORS |
+//! | `lane` | what one lane works with; the account of each request |
+//! | `proxy` | forwarding: attempts, health, heads |
+//! | `pipeline` | the way of a request from ticket to answer |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
 //! | [`assertion`] | signed assertions for upstreams |
@@ -20,18 +23,23 @@
 
 pub mod assertion;
 pub mod bound_host;
+mod caller;
+mod denial;
 mod faults;
 pub mod http;
 mod identity;
+mod lane;
 mod meters;
 mod names;
 pub mod options;
 mod pipeline;
 pub mod ports;
 mod proxy;
+mod request;
 mod serve;
+mod service;
 pub mod service_api;
 pub mod slow_hash;
 
-pub use pipeline::account::{METHODS, method_number};
+pub use lane::account::{METHODS, method_number};
 pub use serve::{StartError, serve};

@@ -14,8 +14,9 @@ use crate::{
         exchange::{Handler, Lane},
         serve::{Listener, ServeError, Serving},
     },
+    lane::{Gateway, Shared},
     options::GatewayOptions,
-    pipeline::{Gate, Gateway, Shared},
+    pipeline::Gate,
     ports::Ports,
     proxy::health,
 };

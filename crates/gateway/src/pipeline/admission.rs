@@ -19,17 +19,19 @@ use tollgate_core::{
     time::Now,
 };
 
-use super::{
-    Account, Denial, Gateway, LaneTables, RateFields, Sender,
-    credential::{Flaw, Place, Places, Presented, extract, for_each},
-    only, rate_fields,
-    throttle::Throttle,
-};
 use crate::{
     bound_host::Known,
+    caller::{Caller, Identity},
+    denial::{Denial, rate_fields},
     http::{exchange::Exchange, field::FieldValue, head::RequestHead},
     identity::{environment_value, value_of},
-    proxy::service::ProxyService,
+    lane::{Gateway, account::Account, tables::LaneTables, throttle::Throttle},
+    request::{
+        Sender,
+        credential::{Flaw, Presented, extract},
+        only,
+    },
+    service::ProxyService,
     slow_hash::Rehash,
 };
 
@@ -43,42 +45,6 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     pub(super) sender: Sender,
     pub(super) now: Now,
-}
-
-/// Who was let through, and what that means for the request and its answer.
-pub(crate) struct Caller {
-    /// Where credentials stood that must not travel on.
-    pub(crate) strip: smallvec::SmallVec<[Place; 1]>,
-    /// Who it is; `None` at a public service.
-    pub(crate) identity: Option<Identity>,
-    /// Rate headers of the answer.
-    pub(crate) rate: RateFields,
-}
-
-/// What upstreams are told of a caller.
-pub(crate) struct Identity {
-    pub(crate) record: KeyRecord,
-    pub(crate) consumer: FieldValue,
-    pub(crate) external_id: Option<FieldValue>,
-    pub(crate) environment: FieldValue,
-    pub(crate) scopes: FieldValue,
-}
-
-impl Caller {
-    /// Nobody in particular. What looks like a key of ours is kept from the upstream all the same.
-    pub(super) fn public(head: &RequestHead, places: &Places) -> Self {
-        let mut strip = smallvec::SmallVec::new();
-        let flaw = for_each(head, head.query(), places, |presented| {
-            if tollgate_core::key::check_shape(&presented.secret).is_ok() {
-                strip.push(presented.place);
-            }
-        });
-        if flaw.is_err() {
-            // Several `Authorization` fields: none can be vouched for.
-            strip.push(Place::Authorization);
-        }
-        Self { strip, identity: None, rate: RateFields::new() }
-    }
 }
 
 /// A key that was recognised, with all that is needed to decide.

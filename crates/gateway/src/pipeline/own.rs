@@ -10,14 +10,16 @@ use tollgate_core::{
 };
 use tollgate_wire::me::Me;
 
-use super::{
-    Account, Denial, Gateway, Sender,
-    admission::{Judged, Request, flaw_denial, policy_of, tenant_of},
-    credential::{Places, extract},
-};
+use super::admission::{Judged, Request, flaw_denial, policy_of, tenant_of};
 use crate::{
+    denial::Denial,
     http::{answer::Answer, exchange::Exchange, field::FieldValue},
+    lane::{Gateway, account::Account},
     names,
+    request::{
+        Sender,
+        credential::{Places, extract},
+    },
 };
 
 /// One of the gateway's own endpoints.

@@ -11,11 +11,15 @@ use tollgate_wire::{
     text::{push_id, push_number},
 };
 
-use super::{Passage, service::ProxyService};
+use super::Passage;
 use crate::{
+    assertion::Audience,
+    caller::Caller,
     http::{answer::AnswerHead, exchange::Peer, field::FieldValue, head::RequestHead},
+    lane::Gateway,
     names,
-    pipeline::{Caller, Gateway, Sender, credential::Place, only},
+    request::{Sender, credential::Place, only},
+    service::ProxyService,
 };
 
 /// Writes the fields that go upstream.
@@ -91,7 +95,8 @@ fn assertion<C: Counters + 'static>(gateway: &Gateway<C>, passage: &Passage) -> 
         return None;
     }
     let identity = passage.caller.identity.as_ref()?;
-    gateway.assertions.token(&passage.service, identity, gateway.now())
+    let ProxyService { service, tenant, project, .. } = &*passage.service;
+    gateway.assertions.token(Audience { service, tenant, project }, identity, gateway.now())
 }
 
 /// Where a request came from, in the words of forwarding proxies.

@@ -8,7 +8,6 @@ use std::{
 
 use tollgate_core::{counters::Counters, resource::HealthSpec};
 
-use super::service::ProxyService;
 use crate::{
     http::{
         body::RequestBody,
@@ -16,7 +15,8 @@ use crate::{
         head::RequestHead,
         upstream::{Origin, UpstreamRequest},
     },
-    pipeline::Gateway,
+    lane::Gateway,
+    service::ProxyService,
 };
 
 /// How often it is looked which checks are due.

@@ -4,22 +4,17 @@
 //! idempotent (RFC 9110 §9.2.2) and no byte of an answer has come; and only while the body is still
 //! whole. At most `retries` times.
 
-pub(crate) mod balance;
 mod heads;
 pub(crate) mod health;
-pub(crate) mod service;
-mod target;
 
 use std::rc::Rc;
 
 use tollgate_core::{code::Code, counters::Counters};
 use tollgate_journal::Flags;
 
-use self::{
-    balance::{Load, choose},
-    service::ProxyService,
-};
 use crate::{
+    caller::Caller,
+    denial::Denial,
     http::{
         answer::Answer,
         body::BodyError,
@@ -27,10 +22,15 @@ use crate::{
         head::RequestHead,
         upstream::{UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRequest},
     },
+    lane::{Gateway, account::Account},
     meters::UpstreamFault,
-    pipeline::{
-        Account, Caller, Denial, Gateway, Sender,
+    request::{
+        Sender,
         credential::{Place, query_without},
+    },
+    service::{
+        ProxyService,
+        balance::{Load, choose},
     },
 };
 

@@ -17,8 +17,11 @@ use tollgate_core::{
 use tollgate_journal::Flags;
 
 use super::ServiceApi;
-use crate::pipeline::{
-    Account, Denial, LaneTables, NO_SUCH_KEY, Recognition, credential::Presented, policy_of, tenant_of,
+use crate::{
+    denial::Denial,
+    lane::{account::Account, tables::LaneTables},
+    pipeline::admission::{NO_SUCH_KEY, Recognition, policy_of, tenant_of},
+    request::credential::Presented,
 };
 
 /// A decision, with what it was made of.

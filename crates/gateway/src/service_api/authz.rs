@@ -25,16 +25,19 @@ use super::{
     token::{self, covers, parameter},
 };
 use crate::{
+    denial::{Denial, rate_fields},
     http::{
         answer::Answer,
         field::{FieldName, FieldValue},
         head::RequestHead,
     },
     identity::{environment_value, value_of},
+    lane::account::{Account, method_number},
     names,
-    pipeline::{
-        Account, Denial, account::method_number, credential::Places, credential::extract_with, flaw_denial,
-        only, rate_fields, set_request_id,
+    pipeline::{admission::flaw_denial, set_request_id},
+    request::{
+        credential::{Places, extract_with},
+        only,
     },
 };
 
@@ -103,7 +106,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let original = Original::read(head, fields)?;
         account.entry.method = method_number(original.method);
         account.note_path(&Rc::from(&*original.path));
-        let address = address(head, &self.gateway.shared.options.trusted_proxies);
+        let address = address(head, fields, &self.gateway.shared.options.trusted_proxies);
         if let Some(address) = address {
             account.note_address(address);
         }

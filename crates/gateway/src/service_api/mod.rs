@@ -43,8 +43,8 @@ use crate::{
         head::RequestHead,
         serve::{Listener, Serving},
     },
+    lane::Gateway,
     options::GatewayOptions,
-    pipeline::Gateway,
     ports::Ports,
     serve::{StartError, serve_with},
 };

@@ -12,7 +12,7 @@ use tollgate_core::{
 };
 
 use super::token::covers;
-use crate::pipeline::Denial;
+use crate::denial::Denial;
 
 /// The names of the tables that were asked last.
 #[derive(Default)]

@@ -11,11 +11,7 @@ use smallvec::SmallVec;
 use tollgate_core::{address::client_address, code::Code};
 
 use super::verify::one_spelling;
-use crate::{
-    http::head::RequestHead,
-    names,
-    pipeline::{Denial, bare_host},
-};
+use crate::{denial::Denial, http::head::RequestHead, names, request::bare_host};
 
 /// A client's request.
 pub(super) struct Original<'h> {
@@ -33,15 +29,25 @@ pub(super) struct Fields {
     method: &'static str,
     uri: &'static str,
     host: &'static str,
+    /// Whether `X-Real-IP` can say who the client is.
+    has_real_ip: bool,
 }
 
 /// What Traefik's ForwardAuth and Caddy's `forward_auth` send.
-pub(super) const FORWARD: Fields =
-    Fields { method: "x-forwarded-method", uri: "x-forwarded-uri", host: "x-forwarded-host" };
+pub(super) const FORWARD: Fields = Fields {
+    method: "x-forwarded-method",
+    uri: "x-forwarded-uri",
+    host: "x-forwarded-host",
+    has_real_ip: false,
+};
 
 /// What the configuration for nginx in `docs/service-api.md` sends.
-pub(super) const NGINX: Fields =
-    Fields { method: "x-original-method", uri: "x-original-uri", host: "x-forwarded-host" };
+pub(super) const NGINX: Fields = Fields {
+    method: "x-original-method",
+    uri: "x-original-uri",
+    host: "x-forwarded-host",
+    has_real_ip: true,
+};
 
 impl<'h> Original<'h> {
     /// Reads the fields.
@@ -55,16 +61,18 @@ impl<'h> Original<'h> {
 }
 
 /// The client's address: the right-most hop of `X-Forwarded-For` that is no trusted proxy, the
-/// right-most of all being what the asking proxy saw. `X-Real-IP` counts where there is no
-/// `X-Forwarded-For`; where both are there they must agree, for the proxy writes only one of them
-/// and the other may be the client's. `None` when it is not known, and a restriction refuses then.
-pub(super) fn address(head: &RequestHead, trusted: &[IpNet]) -> Option<IpAddr> {
+/// right-most of all being what the asking proxy saw. For nginx `X-Real-IP` counts where there is no
+/// `X-Forwarded-For`; where both are there they must agree, for a configuration may write only one
+/// of them and the other is the client's then. Traefik and Caddy always write `X-Forwarded-For` and
+/// let a client's `X-Real-IP` through. `None` when it is not known, and a restriction refuses then.
+pub(super) fn address(head: &RequestHead, fields: Fields, trusted: &[IpNet]) -> Option<IpAddr> {
     let lines: SmallVec<[&str; 4]> = head
         .values(names::X_FORWARDED_FOR.as_str())
         .map(|line| std::str::from_utf8(line).unwrap_or("?"))
         .collect();
     let seen = lines.last().and_then(|line| line.rsplit(',').next()).map(parse);
     let told = match head.count(names::X_REAL_IP.as_str()) {
+        _ if !fields.has_real_ip => None,
         0 => None,
         1 => Some(
             head.header(names::X_REAL_IP.as_str()).and_then(|line| parse(std::str::from_utf8(line).ok()?)),

@@ -23,14 +23,15 @@ use tollgate_wire::{
 
 use super::{ServiceApi, ask::Decided, mistake::Mistake, token};
 use crate::{
+    denial::Denial,
     http::{answer::Answer, exchange::Exchange, head::RequestHead},
-    names,
-    pipeline::{
-        Account, Denial, LaneTables,
-        account::method_number,
-        credential::{Place, Presented},
-        set_request_id,
+    lane::{
+        account::{Account, method_number},
+        tables::LaneTables,
     },
+    names,
+    pipeline::set_request_id,
+    request::credential::{Place, Presented},
 };
 
 /// Bytes that an answer usually has.

@@ -28,7 +28,7 @@ use crate::{
         field::FieldValue,
         head::RequestHead,
     },
-    proxy::balance::Load,
+    service::balance::Load,
 };
 
 /// The number of a method in the journal; the reader of the journal shows the same names.

@@ -1,4 +1,9 @@
-//! A service as a lane serves it: origins parsed, header changes and fixed values ready.
+//! A service as a lane serves it: origins parsed, header changes and fixed values ready; which
+//! upstream, which path, which cross-origin fields.
+
+pub(crate) mod balance;
+pub(crate) mod cors;
+mod target;
 
 use std::{cell::Cell, sync::Arc};
 
@@ -7,8 +12,9 @@ use tollgate_core::{
     tables::{Service, Tables},
 };
 
-use super::{
+use self::{
     balance::{Condition, Registry},
+    cors::Cors,
     target::Retarget,
 };
 use crate::{
@@ -19,7 +25,7 @@ use crate::{
     },
     identity::value_of,
     options::GatewayOptions,
-    pipeline::{cors::Cors, credential::Places},
+    request::credential::Places,
 };
 
 /// One service, compiled by one lane.

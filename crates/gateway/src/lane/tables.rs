@@ -12,11 +12,11 @@ use tollgate_core::{
     tables::{Service, Tables},
 };
 
-use super::entrance;
 use crate::{
     http::{field::FieldValue, head::RequestHead},
     identity::scopes_value,
-    proxy::{balance::Registry, service::ProxyService},
+    request,
+    service::{ProxyService, balance::Registry},
 };
 
 /// The tables of one moment, on one lane.
@@ -61,7 +61,7 @@ impl LaneTables {
         preflight: Option<&str>,
         registry: &Registry,
     ) -> Option<Rc<ProxyService>> {
-        let host = entrance::host(head);
+        let host = request::host(head);
         let find = |method: &str| {
             self.tables.router.find(host, path, method).map(|found| self.compiled(found, registry))
         };

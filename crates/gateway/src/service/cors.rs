@@ -3,7 +3,6 @@
 
 use tollgate_core::{resource::ServiceSpec, url_pattern::UrlPattern};
 
-use super::credential::Places;
 use crate::{
     http::{
         answer::{Answer, AnswerHead},
@@ -11,6 +10,7 @@ use crate::{
         head::RequestHead,
     },
     names,
+    request::{credential::Places, only},
 };
 
 /// Methods where neither `cors.methods` nor the service's match names any.
@@ -60,7 +60,7 @@ impl Cors {
 
     /// What to say to the request's origin: nothing to one that is not named.
     fn allow(&self, head: &RequestHead) -> Option<FieldValue> {
-        let origin = super::entrance::only(head, "origin")?;
+        let origin = only(head, "origin")?;
         if self.any_origin {
             return Some(names::STAR.clone());
         }
@@ -106,7 +106,7 @@ pub(crate) fn preflight_method(head: &RequestHead) -> Option<&str> {
     if head.method() != "OPTIONS" || head.header("origin").is_none() {
         return None;
     }
-    super::entrance::only(head, "access-control-request-method")
+    only(head, "access-control-request-method")
 }
 
 /// What one answer says to the page that asked.

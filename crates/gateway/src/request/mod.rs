@@ -1,4 +1,7 @@
-//! What is read from a head before anything is decided: who sends, which path, which host.
+//! What is read from a head before anything is decided: who sends, which path, which host, which
+//! credential.
+
+pub(crate) mod credential;
 
 use std::{borrow::Cow, net::IpAddr};
 
