@@ -75,3 +75,30 @@ async fn look_alikes_with_underscores_do_not_exist() {
         .header("x-original-method", "GET");
     assert_refused(&world.send(call).await, 403, "403", "endpoint_not_allowed");
 }
+
+/// A configuration writes one of the two fields; the other may be the client's own.
+#[tokio::test]
+async fn an_address_that_two_fields_disagree_about_is_not_known() {
+    let world = World::start();
+    let key = world.key("allow_ips = [\"192.0.2.7\"]");
+    for (hops, real, status) in [
+        (Some("192.0.2.7"), None, 200),
+        (Some("10.0.0.1, 192.0.2.7"), None, 200),
+        (None, Some("192.0.2.7"), 200),
+        (Some("192.0.2.7"), Some("192.0.2.7"), 200),
+        (Some("192.0.2.7"), Some("198.51.100.1"), 403),
+        (Some("198.51.100.1"), Some("192.0.2.7"), 403),
+        (None, None, 403),
+    ] {
+        let mut call = Call::get(&format!("/authz/nginx?token={TOKEN}"))
+            .bearer(&key)
+            .header("x-original-method", "GET")
+            .header("x-original-uri", "/tiles/1");
+        for (name, value) in [("x-forwarded-for", hops), ("x-real-ip", real)] {
+            if let Some(value) = value {
+                call = call.header(name, value);
+            }
+        }
+        assert_eq!(world.send(call).await.status, status, "{hops:?} {real:?}");
+    }
+}

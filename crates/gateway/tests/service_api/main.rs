@@ -10,7 +10,7 @@
 mod authz;
 mod batch;
 mod forward;
-mod nginx;
+mod proxies;
 mod questions;
 mod tenancy;
 mod verify;
