@@ -25,16 +25,19 @@ use super::{
     token::{self, covers, parameter},
 };
 use crate::{
+    denial::{Denial, rate_fields},
     http::{
         answer::Answer,
         field::{FieldName, FieldValue},
         head::RequestHead,
     },
     identity::{environment_value, value_of},
+    lane::account::{Account, method_number},
     names,
-    pipeline::{
-        Account, Denial, account::method_number, credential::Places, credential::extract_with, flaw_denial,
-        only, rate_fields, set_request_id,
+    pipeline::{admission::flaw_denial, set_request_id},
+    request::{
+        credential::{Places, extract_with},
+        only,
     },
 };
 

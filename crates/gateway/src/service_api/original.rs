@@ -11,11 +11,7 @@ use smallvec::SmallVec;
 use tollgate_core::{address::client_address, code::Code};
 
 use super::verify::one_spelling;
-use crate::{
-    http::head::RequestHead,
-    names,
-    pipeline::{Denial, bare_host},
-};
+use crate::{denial::Denial, http::head::RequestHead, names, request::bare_host};
 
 /// A client's request.
 pub(super) struct Original<'h> {
