@@ -162,3 +162,18 @@ async fn caddy_lets_through_what_is_allowed_and_hands_the_refusal_on() {
     }
     assert_eq!(upstream.seen().len(), 1, "nothing refused reached the upstream");
 }
+
+#[test]
+fn the_docs_show_the_configurations_that_are_tried_here() {
+    let docs = include_str!("../../../../docs/service-api.md");
+    for template in [include_str!("nginx.conf"), include_str!("Caddyfile")] {
+        let (_, rest) = template.split_once("# begin docs\n").unwrap();
+        let (shown, _) = rest.split_once("# end docs").unwrap();
+        let shown = shown
+            .replace("{listen}", "127.0.0.1:8000")
+            .replace("{tollgate}", "127.0.0.1:8082")
+            .replace("{upstream}", "127.0.0.1:9000")
+            .replace("{token}", "tgs_…");
+        assert!(docs.contains(&shown), "docs/service-api.md does not hold\n{shown}");
+    }
+}
