@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method};
 use hyper::body::Body;
 
 use crate::http::answer::AnswerHead;
@@ -116,44 +116,78 @@ impl Incoming {
     }
 }
 
-/// Refuses an answer whose framing is in doubt.
-pub(super) fn check<B>(response: &Response<B>, wire: Wire) -> Result<(), String> {
-    let fields = response.headers();
-    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next() {
-        if lengths.next().is_some() {
-            return Err("Content-Length occurs twice".to_owned());
+/// Refuses an answer whose framing is in doubt; otherwise status and fields for the client, without
+/// connection and framing fields.
+pub(super) fn head(method: &Method, wire: Wire, parts: http::response::Parts) -> Result<AnswerHead, String> {
+    let mut fields = parts.headers;
+    let found = survey(&fields);
+    let length = check(&fields, &found, wire == Wire::Http1 && parts.version == http::Version::HTTP_10)?;
+    if found.connection {
+        for name in named_by_connection(&fields) {
+            fields.remove(name);
         }
-        let digits = length.as_bytes();
-        if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
-            return Err("Content-Length is not a decimal number".to_owned());
+    }
+    if found.lengths > 0 {
+        fields.remove(CONTENT_LENGTH);
+    }
+    if found.others {
+        let engine: Vec<HeaderName> = fields.keys().filter(|name| is_engine_field(name)).cloned().collect();
+        for name in engine {
+            fields.remove(name);
         }
-        if fields.contains_key(TRANSFER_ENCODING) {
+    }
+    let length_of_head = if method == Method::HEAD { length } else { None };
+    Ok(AnswerHead { status: parts.status, fields, length_of_head })
+}
+
+/// Which engine fields an answer has, found in one pass: most have one length and nothing else.
+#[derive(Default)]
+struct Found {
+    lengths: usize,
+    encodings: usize,
+    connection: bool,
+    /// Any other than a length.
+    others: bool,
+}
+
+fn survey(fields: &HeaderMap) -> Found {
+    let mut found = Found::default();
+    for name in fields.iter().map(|(name, _)| name) {
+        if *name == CONTENT_LENGTH {
+            found.lengths += 1;
+        } else if is_engine_field(name) {
+            found.others = true;
+            found.connection |= *name == CONNECTION;
+            found.encodings += usize::from(*name == TRANSFER_ENCODING);
+        }
+    }
+    found
+}
+
+/// The declared length, if there is one.
+fn check(fields: &HeaderMap, found: &Found, is_http10: bool) -> Result<Option<u64>, String> {
+    if found.encodings > 0 {
+        let chunked =
+            fields.get(TRANSFER_ENCODING).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if found.encodings > 1 || !chunked || is_http10 {
+            return Err("Transfer-Encoding is not \"chunked\" alone, once, in HTTP/1.1".to_owned());
+        }
+        if found.lengths > 0 {
             return Err("Content-Length and Transfer-Encoding exclude each other".to_owned());
         }
     }
-    let mut encodings = fields.get_all(TRANSFER_ENCODING).iter();
-    if let Some(encoding) = encodings.next() {
-        let chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        let old = wire == Wire::Http1 && response.version() == http::Version::HTTP_10;
-        if encodings.next().is_some() || !chunked || old {
-            return Err("Transfer-Encoding is not \"chunked\" alone, once, in HTTP/1.1".to_owned());
-        }
+    match (found.lengths, fields.get(CONTENT_LENGTH)) {
+        (0, _) | (_, None) => Ok(None),
+        (1, Some(length)) => match length.to_str().ok().and_then(plain_number) {
+            Some(length) => Ok(Some(length)),
+            None => Err("Content-Length is not a decimal number".to_owned()),
+        },
+        _ => Err("Content-Length occurs twice".to_owned()),
     }
-    Ok(())
 }
 
-/// Status and fields for the client: without connection and framing fields.
-pub(super) fn head(method: &Method, parts: http::response::Parts) -> AnswerHead {
-    let mut fields = parts.headers;
-    let length_of_head =
-        (method == Method::HEAD).then(|| fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()).flatten();
-    let named = if fields.contains_key(CONNECTION) { named_by_connection(&fields) } else { Vec::new() };
-    let engine: Vec<HeaderName> = fields.keys().filter(|name| is_engine_field(name)).cloned().collect();
-    for name in engine.iter().chain(&named) {
-        fields.remove(name);
-    }
-    AnswerHead { status: parts.status, fields, length_of_head }
+fn plain_number(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 fn answer_trailers(mut trailers: HeaderMap) -> HeaderMap {

@@ -14,7 +14,7 @@ mod send;
 mod tls;
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -54,6 +54,8 @@ struct OriginParts {
     /// `host:port` as it stands in `Host`, without the scheme's default port.
     authority: http::uri::Authority,
     tls: Option<OriginTlsReady>,
+    /// Of scheme, host and port, so that looking up a pool does not hash the name again.
+    hash: u64,
 }
 
 /// TLS settings made ready; equal when they were made from equal settings.
@@ -81,8 +83,7 @@ impl Eq for Origin {}
 
 impl Hash for Origin {
     fn hash<S: Hasher>(&self, state: &mut S) {
-        (self.0.scheme, self.0.port).hash(state);
-        self.0.host.hash(state);
+        state.write_u64(self.0.hash);
     }
 }
 
@@ -151,7 +152,9 @@ impl Origin {
             Scheme::Https => Some(tls::ready(&host, tls)?),
             Scheme::Http | Scheme::H2c => None,
         };
-        Ok(Self(Arc::new(OriginParts { scheme, host, port, authority, tls })))
+        let mut hasher = DefaultHasher::new();
+        (scheme, port, &host).hash(&mut hasher);
+        Ok(Self(Arc::new(OriginParts { scheme, host, port, authority, tls, hash: hasher.finish() })))
     }
 
     /// How it is spoken to.

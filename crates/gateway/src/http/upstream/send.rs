@@ -211,11 +211,10 @@ fn answer(
     response: Response<HyperIncoming>,
     (wire, held): (Wire, Held),
 ) -> Result<UpstreamAnswer, UpstreamError> {
-    incoming::check(&response, wire).map_err(|problem| garbage(&problem))?;
     let (parts, body) = response.into_parts();
+    let head = incoming::head(&request.head.method, wire, parts).map_err(|problem| garbage(&problem))?;
     let idle = Deadline::new(&upstreams.ticks);
     let body = Incoming::new(body, held, idle, request.timeouts.body_idle);
-    let head = incoming::head(&request.head.method, parts);
     Ok(UpstreamAnswer { head, body: UpstreamBody(body), tunnel: None })
 }
 
