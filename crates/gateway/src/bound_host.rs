@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
 
     #[test]
@@ -297,5 +297,11 @@ mod tests {
             }
         });
         assert!(hosts.hosts.borrow().len() <= 2);
+    }
+
+    #[test]
+    fn the_system_knows_localhost() {
+        let answer = run(async { SystemHosts::new().lookup("localhost").await }).unwrap();
+        assert!(answer.addresses.iter().any(IpAddr::is_loopback), "{answer:?}");
     }
 }

@@ -11,6 +11,8 @@ use crate::{
 
 /// Who was let through, and what that means for the request and its answer.
 pub(crate) struct Caller {
+    /// When that was decided, nanoseconds.
+    pub(crate) at_ns: u64,
     /// Where credentials stood that must not travel on.
     pub(crate) strip: SmallVec<[Place; 1]>,
     /// Who it is; `None` at a public service.
@@ -30,7 +32,7 @@ pub(crate) struct Identity {
 
 impl Caller {
     /// Nobody in particular. What looks like a key of ours is kept from the upstream all the same.
-    pub(crate) fn public(head: &RequestHead, places: &Places) -> Self {
+    pub(crate) fn public(head: &RequestHead, places: &Places, at_ns: u64) -> Self {
         let mut strip = SmallVec::new();
         let flaw = for_each(head, head.query(), places, |presented| {
             if check_shape(&presented.secret).is_ok() {
@@ -41,6 +43,6 @@ impl Caller {
             // Several `Authorization` fields: none can be vouched for.
             strip.push(Place::Authorization);
         }
-        Self { strip, identity: None, rate: RateFields::new() }
+        Self { at_ns, strip, identity: None, rate: RateFields::new() }
     }
 }

@@ -94,11 +94,6 @@ impl<C: Counters + 'static> Account<C> {
         FieldValue::parse(self.request_id).unwrap_or_else(|_| FieldValue::of(""))
     }
 
-    /// When the request came, nanoseconds.
-    pub(crate) fn started_ns(&self) -> u64 {
-        self.started_ns
-    }
-
     /// Notes what the head says.
     pub(crate) fn note_head(&mut self, head: &RequestHead) {
         self.entry.method = method_number(head.method());

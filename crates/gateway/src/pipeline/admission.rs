@@ -80,6 +80,7 @@ impl<C: Counters + 'static> Gateway<C> {
             return Err(Denial::of_decision(&decision, policy, choice));
         }
         let (consumer, external_id) = self.consumer_values(record);
+        let at_ns = known.now.mono_ns;
         let identity = Identity {
             consumer,
             external_id,
@@ -88,7 +89,7 @@ impl<C: Counters + 'static> Gateway<C> {
             record: known.record,
         };
         let strip = smallvec::smallvec![presented.place];
-        Ok(Caller { strip, identity: Some(identity), rate: rate_fields(&decision, policy, choice) })
+        Ok(Caller { at_ns, strip, identity: Some(identity), rate: rate_fields(&decision, policy, choice) })
     }
 
     /// Finds the key of a credential. Bad keys are counted against the address, where it is known.

@@ -81,7 +81,7 @@ impl<C: Counters + 'static> Gateway<C> {
         }
         let caller = if service.service.spec.public {
             account.note_outcome(Code::Valid, "");
-            Caller::public(head, &service.places)
+            Caller::public(head, &service.places, now.mono_ns)
         } else {
             self.admit(account, &exchange, request, &service).await?
         };

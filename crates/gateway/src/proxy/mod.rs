@@ -20,7 +20,7 @@ use crate::{
         body::BodyError,
         exchange::{Exchange, Upgrade},
         head::RequestHead,
-        upstream::{UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRequest},
+        upstream::{Origin, UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRequest},
     },
     lane::{Gateway, account::Account},
     meters::UpstreamFault,
@@ -30,7 +30,7 @@ use crate::{
     },
     service::{
         ProxyService,
-        balance::{Load, choose},
+        balance::{Condition, Load, choose},
     },
 };
 
@@ -56,7 +56,8 @@ pub(crate) async fn forward<C: Counters + 'static>(
     let service = passage.service.clone();
     let upgrade = upgrade.filter(|wish| service.service.spec.websocket && is_websocket(wish));
     let mut request = UpstreamRequest { head: &head, body, timeouts: service.timeouts, upgrade };
-    let upstream = send(gateway, account, &service, &mut request).await?;
+    let mut attempts = Attempts::of(&service, passage.caller.at_ns);
+    let upstream = attempts.send(gateway, account, &mut request).await?;
     if upstream.tunnel.is_some() {
         account.note_flag(Flags::UPGRADED);
     }
@@ -88,57 +89,80 @@ fn write_target(head: &mut RequestHead, passage: &Passage) -> Result<(), Denial>
     })
 }
 
-/// Tries upstreams until one answers.
-async fn send<C: Counters + 'static>(
-    gateway: &Gateway<C>,
-    account: &mut Account<C>,
-    service: &ProxyService,
-    request: &mut UpstreamRequest<'_>,
-) -> Result<UpstreamAnswer, Denial> {
-    let retries = service.service.spec.retries;
-    let mut now_ns = account.started_ns();
-    let mut tried = 0;
-    let mut attempt = 0;
-    loop {
-        let chosen = choose(&service.conditions, tried, service.turn(), now_ns);
-        let place = chosen
-            .and_then(|index| Some((index, service.origins.get(index)?, service.conditions.get(index)?)));
-        let Some((index, origin, condition)) = place else {
-            return Err(Denial::new(
-                Code::UpstreamUnreachable,
-                "the service has no upstream that can be used",
-            ));
-        };
-        let load = Load::of(condition);
-        let outcome = gateway.upstreams.send(origin, request).await;
-        let after_ns = gateway.now().mono_ns;
-        let error = match outcome {
-            Ok(answer) => {
-                condition.succeeded();
-                account.note_upstream(after_ns.saturating_sub(now_ns), load);
-                return Ok(answer);
+/// The attempts of one request.
+struct Attempts<'s> {
+    service: &'s ProxyService,
+    /// When the present attempt began.
+    since_ns: u64,
+    /// A bit for each upstream that has failed.
+    tried: u32,
+    left: u8,
+}
+
+impl<'s> Attempts<'s> {
+    fn of(service: &'s ProxyService, now_ns: u64) -> Self {
+        Self { service, since_ns: now_ns, tried: 0, left: service.service.spec.retries }
+    }
+
+    /// Tries upstreams until one answers.
+    async fn send<C: Counters + 'static>(
+        &mut self,
+        gateway: &Gateway<C>,
+        account: &mut Account<C>,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<UpstreamAnswer, Denial> {
+        let ProxyService { origins, conditions, .. } = self.service;
+        loop {
+            let chosen = choose(conditions, self.tried, self.service.turn(), self.since_ns);
+            let place = chosen.and_then(|index| Some((index, origins.get(index)?, conditions.get(index)?)));
+            let Some((index, origin, condition)) = place else {
+                return Err(Denial::new(
+                    Code::UpstreamUnreachable,
+                    "the service has no upstream that can be used",
+                ));
+            };
+            let load = Load::of(condition);
+            let outcome = gateway.upstreams.send(origin, request).await;
+            let now_ns = gateway.now().mono_ns;
+            account.note_upstream(now_ns.saturating_sub(self.since_ns), load);
+            self.since_ns = now_ns;
+            let error = match outcome {
+                Ok(answer) => {
+                    condition.succeeded();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            self.tried |= 1 << (index % 32);
+            self.note_failure(gateway, origin, condition, &error);
+            if self.left == 0 || !may_repeat(request, &error) {
+                return Err(denial_of(&error.kind));
             }
-            Err(error) => error,
-        };
-        account.note_upstream(after_ns.saturating_sub(now_ns), load);
-        now_ns = after_ns;
-        tried |= 1 << (index % 32);
-        if let Some(fault) = fault_of(&error.kind) {
-            gateway.meters.upstream_failed(fault);
-            if fault != UpstreamFault::Saturated {
-                condition.failed(now_ns);
-            }
-            gateway.upstream_fault.report(now_ns, |left_out| {
-                let service = service.service.name();
-                tracing::warn!(service, host = origin.host(), port = origin.port(), left_out, %error, "an upstream failed");
-            });
+            self.left -= 1;
+            gateway.meters.retries.increment(1);
+            account.note_flag(Flags::RETRIED);
         }
-        if attempt >= retries || !may_repeat(request, &error) {
-            return Err(denial_of(&error.kind));
+    }
+
+    /// Counts a failure of an upstream; one of the client is none.
+    fn note_failure<C: Counters + 'static>(
+        &self,
+        gateway: &Gateway<C>,
+        origin: &Origin,
+        condition: &Condition,
+        error: &UpstreamError,
+    ) {
+        let Some(fault) = fault_of(&error.kind) else { return };
+        gateway.meters.upstream_failed(fault);
+        // That we have too many connections says nothing of the upstream.
+        if fault != UpstreamFault::Saturated {
+            condition.failed(self.since_ns);
         }
-        attempt += 1;
-        gateway.meters.retries.increment(1);
-        account.note_flag(Flags::RETRIED);
+        gateway.upstream_fault.report(self.since_ns, |left_out| {
+            let service = self.service.service.name();
+            let (host, port) = (origin.host(), origin.port());
+            tracing::warn!(service, host, port, left_out, %error, "an upstream failed");
+        });
     }
 }
 

@@ -99,4 +99,22 @@ mod tests {
     fn what_is_not_plain_is_encoded_again() {
         assert_eq!(retarget("", None).apply("/a b/ü?#%"), "/a%20b/%C3%BC%3F%23%25");
     }
+
+    proptest::proptest! {
+        /// Whatever a client spells: the path an upstream reads is the path that was decided about.
+        #[test]
+        fn an_upstream_reads_the_path_that_was_decided_about(raw in "/[a-c./%2eEfF;?+ü-]{0,24}") {
+            if let Ok(decided) = path::normalise(&raw) {
+                let sent = retarget("", None).apply(&decided);
+                proptest::prop_assert_eq!(path::normalise(&sent), Ok(decided.clone()));
+                let cut = retarget("/a", None).apply(&decided);
+                let read = path::normalise(&cut);
+                let left = decided.strip_prefix("/a").unwrap_or(&decided);
+                let left = if left.is_empty() { "/" } else { left };
+                if left.starts_with('/') {
+                    proptest::prop_assert_eq!(read.as_deref(), Ok(left));
+                }
+            }
+        }
+    }
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use tollgate_core::{
-    key::Environment,
+    key::{Digest, Environment},
     keyring::{KeyState, Narrowing},
 };
-use tollgate_testkit::http::{Call, get};
+use tollgate_testkit::{
+    http::{Call, get},
+    wait_until,
+};
 
 use crate::world::{DEADLINE, Plan, TILES, World, assert_refused};
 
@@ -282,6 +285,28 @@ async fn a_key_bound_to_a_host_works_from_its_addresses_only_and_as_long_as_they
     world.names.lock().unwrap().clear();
     world.clock.advance(Duration::from_secs(61));
     assert_refused(&world.get("/tiles/1", &key).await, 403, "host_mismatch");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_while_its_host_is_looked_up_is_refused() {
+    let world = World::tiles();
+    let key = world.fresh_text();
+    let mut record = world.record("standard");
+    record.narrowing = World::bound_to("build.example.com");
+    world.snapshot.keyring.put(Digest::of(key.as_bytes()), record.clone());
+    world.names.lock().unwrap().insert("build.example.com".into(), vec!["127.0.0.1".parse().unwrap()]);
+    let closed = world.door.acquire_many(8).await.unwrap();
+    let waiting = {
+        let (call, address) = (Call::get("/tiles/1").bearer(&key), world.address);
+        tokio::spawn(async move { call.send(address).await })
+    };
+    wait_until(DEADLINE, || async { world.door.available_permits() == 0 && world.asked() == 1 }).await;
+    record.version = 2;
+    record.state = KeyState::Revoked;
+    world.snapshot.keyring.put(Digest::of(key.as_bytes()), record);
+    drop(closed);
+    assert_refused(&waiting.await.unwrap(), 401, "key_revoked");
+    assert_eq!(world.upstream.count(), 0);
 }
 
 #[tokio::test]

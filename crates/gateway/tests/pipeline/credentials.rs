@@ -162,6 +162,28 @@ async fn a_bcrypt_key_works_is_remembered_and_is_refused_once_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn more_slow_hashes_than_the_queue_holds_are_refused_as_overload() {
+    let mut plan = Plan::new(TILES);
+    (plan.options.slow_hash_threads, plan.options.slow_hash_queue) = (1, 1);
+    let world = plan.start();
+    let foreign = Foreign { any: true, sha512: false, hmacs: vec![], slow_prefix_lens: vec![4] };
+    world.change_tables(|tables| tables.foreign = foreign);
+    let hash = bcrypt::hash("abcd-secret", 9).unwrap();
+    let secret = SlowSecret { hash: Secret::new(hash), record: world.record("standard") };
+    world.snapshot.keyring.put_slow(Digest::of(b"abcd"), vec![secret]);
+    let guesses = (0..12).map(|number| {
+        let call = Call::get("/tiles/1").header("x-api-key", &format!("abcd-guess-{number}"));
+        call.send(world.address)
+    });
+    let replies = futures_util::future::join_all(guesses).await;
+    let codes: Vec<String> = replies.iter().map(tollgate_testkit::http::Reply::code).collect();
+    let count = |code: &str| codes.iter().filter(|own| *own == code).count();
+    assert!(count("overloaded") >= 1 && count("key_unknown") >= 1, "{codes:?}");
+    assert_eq!(count("overloaded") + count("key_unknown"), 12, "{codes:?}");
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
 async fn a_public_service_needs_no_key_is_journalled_and_keeps_keys_from_its_upstream() {
     let resources =
         TILES.replace("upstreams = [\"{upstream}\"]", "upstreams = [\"{upstream}\"]\n public = true");

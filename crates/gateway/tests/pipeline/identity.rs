@@ -82,6 +82,35 @@ async fn no_field_of_the_clients_own_making_passes_for_ours() {
 }
 
 #[tokio::test]
+async fn naming_our_fields_in_connection_does_not_take_them_away() {
+    let world = World::tiles();
+    let call = Call::get("/tiles/1")
+        .bearer(&world.key("standard"))
+        .header("connection", "x-tollgate-key-id, x-tollgate-scopes, x-forwarded-for, x-request-id");
+    assert_eq!(world.send(call).await.status, 200);
+    let seen = world.upstream.take_seen().pop().unwrap();
+    for name in ["x-tollgate-key-id", "x-tollgate-scopes", "x-forwarded-for", "x-request-id"] {
+        assert!(seen.header(name).is_some(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_cannot_speak_for_us() {
+    let world = World::tiles();
+    let key = world.key("standard");
+    let request = format!(
+        "POST /tiles/1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nTransfer-Encoding: chunked\r\n\
+         Connection: close\r\n\r\n2\r\nhi\r\n0\r\nX-Tollgate-Tenant: forged\r\nX-Sum: 1\r\n\r\n"
+    );
+    let answer = tollgate_testkit::raw::exchange(world.address, request.as_bytes()).await;
+    assert!(!answer.is_empty());
+    let forged = |seen: &tollgate_testkit::Seen| {
+        seen.trailers.iter().chain(&seen.headers).any(|(_, value)| value == "forged")
+    };
+    assert!(!world.upstream.seen().iter().any(forged));
+}
+
+#[tokio::test]
 async fn a_trusted_proxys_chain_goes_on_with_the_proxy_added() {
     let mut plan = Plan::new(TILES);
     plan.options.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];

@@ -76,3 +76,25 @@ async fn what_the_upstream_saw_is_what_was_let_through_one_to_one() {
     assert_eq!(seen, allowed);
     assert_eq!(seen.len(), 66);
 }
+
+#[tokio::test]
+async fn lanes_share_limits_and_number_their_decisions_apart() {
+    let limited = format!("{TILES}\n[[policy.limit]]\nname = \"burst\"\namount = 30\nwindow = \"1h\"\n");
+    let mut plan = Plan::new(&limited);
+    plan.lanes = 2;
+    let world = plan.start();
+    let key = world.key("standard");
+    let mut ids = std::collections::HashSet::new();
+    let mut lanes = std::collections::HashSet::new();
+    let mut allowed = 0;
+    for _ in 0..60 {
+        let reply = world.get("/tiles/1", &key).await;
+        let id: DecisionId = reply.header("x-request-id").unwrap().parse().unwrap();
+        assert!(ids.insert((id.lane, id.number)));
+        lanes.insert(id.lane);
+        allowed += usize::from(reply.status == 200);
+    }
+    assert_eq!(allowed, 30);
+    assert_eq!(lanes.len(), 2, "60 connections all went to one lane");
+    assert_eq!(world.records().len(), 60);
+}

@@ -88,20 +88,29 @@ impl RehashSink for TestRehash {
 /// Names and addresses that tests may change.
 pub(crate) type Names = Arc<Mutex<HashMap<String, Vec<std::net::IpAddr>>>>;
 
-struct TestHosts(Names);
+/// Holds look-ups back while it has no permits.
+pub(crate) type Door = Arc<tokio::sync::Semaphore>;
+
+struct TestHosts {
+    names: Names,
+    door: Door,
+    asked: Arc<AtomicU32>,
+}
 
 impl HostLookup for TestHosts {
     fn lookup<'a>(&'a self, host: &'a str) -> Lookup<'a> {
-        let found = self.0.lock().unwrap().get(host).cloned();
+        let found = self.names.lock().unwrap().get(host).cloned();
+        self.asked.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
-            tokio::task::yield_now().await;
+            let _open = self.door.acquire().await.map_err(|_| HostUnknown)?;
             let addresses = found.ok_or(HostUnknown)?;
             Ok(HostAnswer { addresses, ttl: Duration::from_secs(60) })
         })
     }
 }
 
-pub(crate) fn host_lookup(names: &Names) -> MakeHostLookup {
-    let names = names.clone();
-    Arc::new(move || Rc::new(TestHosts(names.clone())))
+/// Look-ups of these names, held back by the door, counted by `asked`.
+pub(crate) fn host_lookup(names: &Names, door: &Door, asked: &Arc<AtomicU32>) -> MakeHostLookup {
+    let (names, door, asked) = (names.clone(), door.clone(), asked.clone());
+    Arc::new(move || Rc::new(TestHosts { names: names.clone(), door: door.clone(), asked: asked.clone() }))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 use tollgate_journal::Flags;
@@ -39,6 +40,32 @@ async fn large_bodies_pass_unchanged_both_ways() {
     assert!(up.body == body);
     let record = &world.records_of(2).await[1];
     assert_eq!((record.entry.bytes_in, record.entry.bytes_out), (2_000_000, 2_000_000));
+}
+
+#[tokio::test]
+async fn an_http2_client_gets_trailers_from_upstreams_of_both_versions() {
+    for (scheme, version) in [("http", "HTTP/1.1"), ("h2c", "HTTP/2.0")] {
+        let upstream = tollgate_testkit::Upstream::start();
+        let origin = format!("{scheme}://{}", upstream.address());
+        let world = Plan::new(&TILES.replace("{upstream}", &origin)).start_with(upstream);
+        let stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut client, driver) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+        tokio::spawn(driver);
+        let request = hyper::Request::get(format!("http://{}/tiles/trailers", world.address))
+            .header("te", "trailers")
+            .header("x-api-key", world.key("standard"))
+            .body(http_body_util::Empty::<bytes::Bytes>::new())
+            .unwrap();
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200, "{scheme}");
+        let body = answer.into_body().collect().await.unwrap();
+        assert_eq!(body.trailers().unwrap()["x-checksum"], "42", "{scheme}");
+        assert_eq!(body.to_bytes(), "with trailers\n");
+        assert_eq!(world.upstream.seen()[0].version, version);
+        assert_eq!(world.records_of(1).await[0].entry.code, 0);
+    }
 }
 
 #[tokio::test]

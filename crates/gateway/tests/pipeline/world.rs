@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -39,7 +39,7 @@ use tollgate_testkit::{
     wait_until,
 };
 
-use crate::ports::{Names, TestClock, TestCounters, TestRehash, host_lookup};
+use crate::ports::{Door, Names, TestClock, TestCounters, TestRehash, host_lookup};
 
 /// How long anything in these tests may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -66,6 +66,9 @@ pub(crate) struct World {
     pub(crate) counters: Arc<TestCounters>,
     pub(crate) rehash: Arc<TestRehash>,
     pub(crate) names: Names,
+    /// Closed, it holds look-ups of host names back.
+    pub(crate) door: Door,
+    asked: Arc<AtomicU32>,
     policies: HashMap<String, PolicyId>,
     minted: AtomicU64,
     serving: Option<Serving>,
@@ -124,13 +127,15 @@ impl Plan {
         snapshot.consumers.pin().insert(CONSUMER.0, Arc::new(consumer("team")));
         let (clock, counters) = (Arc::new(TestClock::new()), Arc::new(TestCounters::new()));
         let (rehash, names) = (Arc::new(TestRehash::default()), Names::default());
+        let asked = Arc::new(AtomicU32::new(0));
+        let door = Door::new(tokio::sync::Semaphore::new(8));
         let ports = Ports {
             snapshot: snapshot.clone(),
             counters: counters.clone(),
             writers: (0..self.lanes).map(|lane| journal.writer(lane).expect("open a writer")).collect(),
             clock: clock.clone(),
             rehash: rehash.clone(),
-            host_lookup: host_lookup(&names),
+            host_lookup: host_lookup(&names, &door, &asked),
         };
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = Listener { bind, tls: None, bounds: self.bounds };
@@ -143,6 +148,8 @@ impl Plan {
             counters,
             rehash,
             names,
+            door,
+            asked,
             policies: policy_ids(&resources),
             minted: AtomicU64::new(0),
             serving: Some(serving),
@@ -283,6 +290,11 @@ impl World {
         let concurrent = |rule: &&Rule| matches!(rule.measure, Measure::Concurrency);
         let rule = policy.rules.iter().find(concurrent).expect("the policy has max_concurrency");
         rule.amount - self.counters.peek(rule, key.0, self.clock.now()).remaining
+    }
+
+    /// How many host names were looked up.
+    pub(crate) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Changes the small tables.
