@@ -1,1 +1,58 @@
-mod nothing_yet {}
+//! One conformance suite, run on SQLite and on PostgreSQL: every promise holds on both.
+
+mod audit;
+mod feed;
+mod import;
+mod keys;
+mod nodes;
+mod opening;
+mod resources;
+mod tokens;
+mod usage;
+mod world;
+
+/// Makes of every function two tests, one an engine.
+macro_rules! conformance {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod sqlite {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::$module::$name(crate::world::World::sqlite().await).await;
+            })+)+
+        }
+        mod postgres {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::$module::$name(crate::world::World::postgres().await).await;
+            })+)+
+        }
+    };
+}
+
+conformance! {
+    resources:
+        applying_twice_changes_nothing, applying_an_export_changes_nothing, a_dry_run_changes_nothing,
+        everything_wrong_is_said_at_once, services_that_tie_are_refused, an_update_names_its_fields,
+        pruning_deletes_what_is_not_named, pruning_spares_what_live_keys_need, short_names_must_be_clear,
+        a_permit_for_another_tenant_is_refused;
+    keys:
+        a_created_key_is_recognised, what_a_key_says_is_kept, bad_keys_are_refused_with_their_fields,
+        states_change_and_revoked_is_final, an_expiry_moves, rotation_overlaps_and_ends_older_secrets,
+        a_key_is_found_by_the_beginning_of_its_id, listing_gives_every_key_once, permits_are_asked,
+        init_happens_once;
+    tokens: a_service_token_lives_and_dies;
+    import:
+        every_scheme_is_recognised, a_rehash_replaces_the_hash, collisions_and_rejects_are_reported,
+        an_import_dry_run_changes_nothing, slow_prefixes_are_bounded, hmac_secrets_are_bounded;
+    feed:
+        eight_writers_lose_nothing, a_rollback_leaves_no_gap, changes_of_another_process_arrive,
+        a_restored_database_is_noticed, an_older_record_never_replaces_a_newer, loading_equals_following,
+        concurrent_switches_never_undo_a_revocation;
+    audit: the_chain_verifies, any_change_of_a_field_is_found, missing_added_and_moved_rows_are_found,
+        the_audit_is_listed_by_page;
+    nodes: waiting_ends_when_all_have_applied, waiting_ends_with_the_lease, waiting_for_shipments;
+    usage:
+        shipping_again_counts_once, overlapping_and_concurrent_shipments_count_once, losses_count_once,
+        quotas_are_exact, usage_is_grouped, decisions_are_kept_and_paged, the_last_use_is_shown,
+        what_is_old_is_forgotten;
+}
