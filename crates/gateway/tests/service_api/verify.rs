@@ -247,6 +247,7 @@ async fn a_cost_larger_than_the_limit_is_refused_and_takes_nothing() {
     let key = world.key(LIMITS);
     let answer = world.verify(json!({"key": key, "cost": 101})).await;
     assert_eq!(answer["code"], "rate_limited", "{answer}");
+    assert_eq!(answer.get("retry_after_ms"), None, "waiting would not help: {answer}");
     let answer = world.verify(json!({"key": key, "cost": 0})).await;
     assert_eq!(answer["limits"][0]["remaining"], 3, "a refused question moves no counter: {answer}");
     assert_eq!(answer["limits"][1]["remaining"], 100);

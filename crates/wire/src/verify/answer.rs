@@ -11,7 +11,7 @@ use tollgate_core::{
 };
 
 use crate::{
-    codes::{Retry, entry},
+    codes::{Entry, Retry, entry},
     rate::standings,
     text::{push_decision_id, push_id, push_json_string, push_number, push_rfc3339},
 };
@@ -109,16 +109,24 @@ impl Refused<'_> {
             push_id(out, "key", key.0);
             out.push(b'"');
         }
-        let wait_ms = match (self.retry_after_ns, entry.retry) {
-            (Some(wait_ns), _) => Some(wait_ns.div_ceil(1_000_000)),
-            (None, Retry::Wait(seconds)) => Some(seconds.saturating_mul(1000)),
-            (None, Retry::Never | Retry::BackOff) => None,
-        };
-        if let Some(wait_ms) = wait_ms {
+        if let Some(wait_ms) = self.wait_ms(entry) {
             out.extend_from_slice(b",\"retry_after_ms\":");
             push_number(out, wait_ms);
         }
         out.push(b'}');
+    }
+}
+
+impl Refused<'_> {
+    /// A limit or quota that knows no time is one that the cost can never pass: waiting does not
+    /// help, and none is named.
+    fn wait_ms(&self, entry: &Entry) -> Option<u64> {
+        match (self.retry_after_ns, self.code, entry.retry) {
+            (Some(wait_ns), ..) => Some(wait_ns.div_ceil(1_000_000)),
+            (None, Code::RateLimited | Code::QuotaExhausted, _) => None,
+            (None, _, Retry::Wait(seconds)) => Some(seconds.saturating_mul(1000)),
+            (None, _, Retry::Never | Retry::BackOff) => None,
+        }
     }
 }
 

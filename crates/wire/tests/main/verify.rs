@@ -1,5 +1,6 @@
 //! Questions and answers of `verify`.
 
+use proptest::prelude::{prop, prop_assert, proptest};
 use serde_json::{Value, json};
 use tollgate_core::{code::Code, id::KeyId};
 use tollgate_wire::verify::{
@@ -191,9 +192,30 @@ fn a_refusal_says_why_and_when_to_come_back() {
         refused(Code::KeyUnknown, "no such key", None, None),
         refused(Code::KeyExpired, "", Some(KeyId(7)), None),
         refused(Code::RateLimited, "limit burst", Some(KeyId(7)), Some(1_000_001)),
+        refused(Code::RateLimited, "can never pass", Some(KeyId(7)), None),
         refused(Code::ConcurrencyExceeded, "", Some(KeyId(7)), None),
     ];
     insta::assert_snapshot!("refused", all.join("\n"));
+}
+
+proptest! {
+    /// Whatever comes is read or refused; a refusal names a place and repeats no value.
+    #[test]
+    fn any_body_is_read_or_refused(pieces in prop::collection::vec(
+        prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"key\"", "\"requests\"", "\"cost\"", "\"headers\"", "\"scopes\"",
+            "\"ip\"", "\"Origin\"", "\"S3CRET\"", "\"\\u0053\"", "null", "1", "-1", "1e99", " ", "\n", "\\",
+            "\"", "true", "{\"key\":\"S3CRET\"}", "ü",
+        ]), 0..24)) {
+        let body = pieces.concat();
+        for mistake in [
+            VerifyRequest::parse(body.as_bytes()).err(),
+            Batch::parse(body.as_bytes()).err(),
+        ].into_iter().flatten() {
+            prop_assert!(mistake.line >= 1);
+            prop_assert!(!mistake.problem.is_empty() && !mistake.problem.contains("S3CRET"), "{}", mistake);
+        }
+    }
 }
 
 fn pretty(body: &[u8]) -> String {
