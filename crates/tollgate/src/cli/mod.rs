@@ -9,9 +9,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use events::{AuditCommand, EventFilter, EventsCommand, QueryArgs, UsageArgs};
+pub(crate) use events::{
+    AuditCommand, AuditListArgs, EventFilter, EventsCommand, QueryArgs, UsageArgs, UsageColumn,
+};
 pub(crate) use keys::{
-    CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName,
+    CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName, StateName,
 };
 
 const EXAMPLES: &str = "\

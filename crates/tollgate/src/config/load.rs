@@ -57,14 +57,18 @@ pub fn load(options: Options) -> Result<Config, LoadError> {
         }
         None => None,
     };
-    let environment = std::env::vars_os()
+    let sources = Sources { file, environment: environment(), flags: options.flags, data_dir: options.data_dir };
+    parse(&sources).map_err(LoadError::Settings)
+}
+
+/// The environment variables that may be ours.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
         .filter_map(|(name, value)| {
             let name = name.into_string().ok().filter(|name| name.starts_with("TOLLGATE_"))?;
             Some((name, value.to_string_lossy().into_owned()))
         })
-        .collect();
-    let sources = Sources { file, environment, flags: options.flags, data_dir: options.data_dir };
-    parse(&sources).map_err(LoadError::Settings)
+        .collect()
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {

@@ -18,6 +18,7 @@ use tollgate_core::secret::Secret;
 
 pub(crate) use build::syntax_error;
 pub use build::{Sources, parse};
+pub(crate) use load::{environment, reason};
 pub use load::{LoadError, Options, load};
 
 /// All settings, read and checked.

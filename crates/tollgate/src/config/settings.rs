@@ -213,7 +213,7 @@ pub const SETTINGS: &[Setting] = &[
         path: "assertion.key_file",
         shape: FILE,
         default: "",
-        doc: "PEM file of the private key that signs the assertion for services with `assertion = true`. Without it those services are refused.",
+        doc: "PEM file of the private key (PKCS#8, Ed25519 or ECDSA P-256) that signs the assertion for services with `assertion = true`; of several keys the first signs and all are published. Without it upstreams get no assertion.",
         read: |written, config| put(&mut config.assertion.key_file, path(written).map(Some)),
     },
     Setting {

@@ -1,0 +1,282 @@
+//! `tollgate doctor`: looks at everything a node needs and says how to mend what is wrong.
+//!
+//! It goes on after a finding, changes nothing, and exits 1 when something is wrong.
+
+use std::{io::Write as _, net::SocketAddr, path::Path};
+
+use serde::Serialize;
+use tollgate_core::time::Clock as _;
+use tollgate_store::{OpenOptions, Store};
+
+use crate::{
+    cli::Global,
+    config::{self, Config, LoadError},
+    context::Context,
+    failure::Failure,
+    print::{self, Printer},
+};
+
+/// Free space below which a disk is worth a warning.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+/// File descriptors below which connections will be refused under load.
+const DESCRIPTORS_MIN: u64 = 16_384;
+
+/// How one check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Ok,
+    Warning,
+    Wrong,
+    NotConfigured,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    check: &'static str,
+    outcome: Outcome,
+    /// What was found.
+    found: String,
+    /// How to mend it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    remedy: String,
+}
+
+#[derive(Serialize)]
+struct Examination {
+    healthy: bool,
+    checks: Vec<Finding>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Ok, found: found.into(), remedy: String::new() }
+    }
+
+    fn wrong(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Wrong, found: found.into(), remedy: remedy.into() }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Warning, found: found.into(), remedy: remedy.into() }
+    }
+}
+
+pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+    let printer = Printer::new(global.output);
+    let mut checks = Vec::new();
+    let loaded = config::load(config::Options {
+        file: global.config.clone(),
+        data_dir: global.data_dir.clone(),
+        flags: global.settings.clone(),
+    });
+    match loaded {
+        Err(error) => checks.extend(configuration_findings(&error)),
+        Ok(config) => {
+            checks.push(Finding::ok("configuration", "every setting can be used"));
+            let context = Context::with(config, printer);
+            checks.extend(examine(&context).await);
+        }
+    }
+    let healthy = !checks.iter().any(|finding| finding.outcome == Outcome::Wrong);
+    let examination = Examination { healthy, checks };
+    printer.result(&examination, || in_words(&examination))?;
+    if healthy { Ok(()) } else { Err(Failure::Said) }
+}
+
+fn configuration_findings(error: &LoadError) -> Vec<Finding> {
+    match error {
+        LoadError::Settings(errors) => errors
+            .iter()
+            .map(|error| Finding::wrong("configuration", error.to_string(), "correct the setting"))
+            .collect(),
+        LoadError::File { .. } => {
+            vec![Finding::wrong("configuration", error.to_string(), "give the right file with --config")]
+        }
+    }
+}
+
+async fn examine(context: &Context) -> Vec<Finding> {
+    let config = &context.config;
+    let mut checks = database(context).await;
+    checks.push(folder("data folder", &config.data_dir));
+    checks.push(folder("journal folder", &config.journal_dir()));
+    checks.push(clock(context));
+    checks.push(descriptors());
+    checks.extend(listeners(config));
+    let absent = ["redis", "kafka", "ldap", "oidc"];
+    checks.extend(absent.map(|check| Finding {
+        check,
+        outcome: Outcome::NotConfigured,
+        found: "not configured".to_owned(),
+        remedy: String::new(),
+    }));
+    checks
+}
+
+async fn database(context: &Context) -> Vec<Finding> {
+    const CHECK: &str = "database";
+    let file = context.config.data_dir.join("tollgate.db");
+    if context.config.database.url.is_none() && !file.exists() {
+        return vec![Finding::wrong(
+            CHECK,
+            format!("there is none at {}", file.display()),
+            "create it with `tollgate init`, or give the right folder with --data-dir",
+        )];
+    }
+    let opened = Store::open(context.config.database_url().expose(), OpenOptions::default()).await;
+    let checked = match &opened {
+        Ok(store) => store.check().await,
+        Err(error) => {
+            let cause = error.cause().map(|cause| format!(" ({cause})")).unwrap_or_default();
+            return vec![Finding::wrong(
+                CHECK,
+                format!("{error}{cause}"),
+                "check that it runs, that `database.url` is right, and that this user may use it",
+            )];
+        }
+    };
+    let check = match checked {
+        Ok(check) => check,
+        Err(error) => return vec![Finding::wrong(CHECK, error.to_string(), "see the cause in the log of the database")],
+    };
+    let mut found = vec![Finding::ok(
+        CHECK,
+        format!("{} {}, schema {}, change {}", check.engine.name(), check.version, check.schema, check.head),
+    )];
+    if let Some(reason) = check.not_writable {
+        found.push(Finding::wrong(
+            "database writable",
+            reason,
+            "free disk space, or let this user write the file and its folder; PostgreSQL must be the primary",
+        ));
+    }
+    if !check.initialised {
+        found.push(Finding::warning(
+            "installation",
+            "there is no tenant yet",
+            "run `tollgate init --owner YOU@EXAMPLE.COM --password-stdin`",
+        ));
+    }
+    if let Some(free) = check.free_bytes
+        && free < FREE_BYTES_MIN
+    {
+        found.push(Finding::warning(
+            "database disk",
+            format!("{} MiB are free", free >> 20),
+            "free space; a full disk stops changes and shipping",
+        ));
+    }
+    found
+}
+
+/// Whether a folder can be written and has room.
+fn folder(check: &'static str, dir: &Path) -> Finding {
+    if !dir.exists() {
+        return Finding::ok(check, format!("{} is made at the first start", dir.display()));
+    }
+    let probe = dir.join(".doctor");
+    let written = std::fs::File::create(&probe).and_then(|mut file| {
+        file.write_all(&[0; 4096])?;
+        file.sync_all()
+    });
+    // What was not created needs no removing.
+    let _ignored = std::fs::remove_file(&probe);
+    if let Err(error) = written {
+        return Finding::wrong(
+            check,
+            format!("{} cannot be written: {error}", dir.display()),
+            "free space, or let this user write there",
+        );
+    }
+    let free = rustix::fs::statvfs(dir).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    match free {
+        Ok(free) if free < FREE_BYTES_MIN => Finding::warning(
+            check,
+            format!("{} can be written, {} MiB are free", dir.display(), free >> 20),
+            "free space; without room for usage records requests are refused",
+        ),
+        Ok(free) => Finding::ok(check, format!("{} can be written, {} GiB are free", dir.display(), free >> 30)),
+        Err(_) => Finding::ok(check, format!("{} can be written", dir.display())),
+    }
+}
+
+fn clock(context: &Context) -> Finding {
+    const CHECK: &str = "clock";
+    /// A clock before the year 2024 was never set.
+    const PLAUSIBLE_US: i64 = 1_704_067_200_000_000;
+    let behind = context.clock.behind_us();
+    let now = context.clock.now();
+    if now.wall_us < PLAUSIBLE_US {
+        return Finding::wrong(CHECK, "the wall clock stands before 2024", "set it, best with NTP");
+    }
+    if behind > 1_000_000 {
+        let remedy = format!(
+            "set it with NTP; if it was wrong before and is right now, stop the node and delete {}",
+            context.clock.file().display()
+        );
+        return Finding::warning(
+            CHECK,
+            format!("it is {} s behind the highest time this node has seen; keys expire by that one", behind / 1_000_000),
+            remedy,
+        );
+    }
+    Finding::ok(CHECK, crate::cli::time::rfc3339(now.wall_us))
+}
+
+fn descriptors() -> Finding {
+    const CHECK: &str = "file descriptors";
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match limit.maximum {
+        Some(most) if most < DESCRIPTORS_MIN => Finding::warning(
+            CHECK,
+            format!("at most {most}"),
+            format!("raise the hard limit (LimitNOFILE=, ulimit -Hn) to {DESCRIPTORS_MIN} or more"),
+        ),
+        Some(most) => Finding::ok(CHECK, format!("at most {most}")),
+        None => Finding::ok(CHECK, "no limit"),
+    }
+}
+
+fn listeners(config: &Config) -> Vec<Finding> {
+    let all = [
+        ("gateway.listen", config.gateway.listener.listen),
+        ("service_api.listen", config.service_api.listen),
+        ("control.listen", config.control.listen),
+    ];
+    all.map(|(check, address)| listener(check, address)).into()
+}
+
+fn listener(check: &'static str, address: SocketAddr) -> Finding {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => Finding::ok(check, format!("{address} is free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Finding::ok(check, format!("{address} is in use, by a running node or by another program"))
+        }
+        Err(error) => Finding::wrong(
+            check,
+            format!("{address} cannot be listened on: {error}"),
+            "use an address of this machine, and a port that this user may take",
+        ),
+    }
+}
+
+fn in_words(examination: &Examination) -> String {
+    let rows = examination.checks.iter().map(|finding| {
+        let outcome = match finding.outcome {
+            Outcome::Ok => "ok",
+            Outcome::Warning => "warning",
+            Outcome::Wrong => "WRONG",
+            Outcome::NotConfigured => "-",
+        };
+        let found = if finding.remedy.is_empty() {
+            finding.found.clone()
+        } else {
+            format!("{}\n→ {}", finding.found, finding.remedy)
+        };
+        [finding.check.to_owned(), outcome.to_owned(), found]
+    });
+    let table = print::table(["check", "is", "found"], rows);
+    let end = if examination.healthy { "Nothing is wrong." } else { "Something is wrong; see above." };
+    format!("{table}\n\n{end}")
+}

@@ -1,0 +1,146 @@
+//! `tollgate explain`: a decision that was made, or one that would be made now.
+//!
+//! Neither decides anything itself: the one is read back from its record, the other asks
+//! `core::admit` over the database's snapshot, without moving a counter.
+
+use std::io::BufRead as _;
+
+use serde::Serialize;
+use tollgate_core::{
+    explain::{Step, StepOutcome, trace_of_record},
+    id::{DecisionId, KeyId},
+    secret::Secret,
+};
+use tollgate_store::StoreError;
+
+use super::{events::Event, recorded};
+use crate::{cli::ExplainArgs, context::Context, failure::Failure, hypothetical, print};
+
+/// What is explained.
+#[derive(Serialize)]
+struct Explanation<'a> {
+    allowed: bool,
+    code: &'static str,
+    /// Why not, in words; empty when it is allowed.
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Event>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<KeyId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    steps: &'a [Step],
+    /// What the explanation cannot know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+pub(crate) async fn run(context: &Context, args: ExplainArgs) -> Result<(), Failure> {
+    match &args.decision {
+        Some(id) => recorded_decision(context, id).await,
+        None => hypothetical_decision(context, args).await,
+    }
+}
+
+async fn recorded_decision(context: &Context, id: &str) -> Result<(), Failure> {
+    let id: DecisionId = id.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
+    let store = context.store().await?;
+    recorded::bring_in(context, &store).await?;
+    let row = match store.decision(id).await {
+        Ok(row) => row,
+        Err(StoreError::NotFound { .. }) => {
+            return Err(Failure::failed(format!(
+                "there is no record of {id}; single decisions are kept for `retention.decisions`, and a decision of another installation is not here"
+            )));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let allowed = row.code == tollgate_core::code::Code::Valid;
+    let (code, detail) = (row.code.name(), row.detail.clone());
+    let mut steps =
+        trace_of_record(row.checks_configured, row.checks_passed, Some(detail.as_str()).filter(|text| !text.is_empty()));
+    let decided_by_a_check = steps.iter().any(|step| step.outcome == StepOutcome::Failed);
+    if !allowed && !decided_by_a_check {
+        // Refused before or after the checks of the key: by its head, its credential, its upstream.
+        let failed = Step { check: "request", outcome: StepOutcome::Failed, detail: detail.clone() };
+        let at = if row.checks_configured == 0 { 0 } else { steps.len() };
+        steps.insert(at, failed);
+    }
+    let shown = Explanation {
+        allowed,
+        code,
+        detail,
+        decision: Some(Event::of(row)),
+        key_id: None,
+        service: None,
+        policy: None,
+        steps: &steps,
+        notes: Vec::new(),
+    };
+    context.printer.result(&shown, || in_words(&shown))
+}
+
+async fn hypothetical_decision(context: &Context, mut args: ExplainArgs) -> Result<(), Failure> {
+    let credential = credential(args.key.take())?;
+    let store = context.store().await?;
+    let outcome = hypothetical::decide(context, &store, &credential, &args).await?;
+    let shown = Explanation {
+        allowed: outcome.code == tollgate_core::code::Code::Valid,
+        code: outcome.code.name(),
+        detail: outcome.detail,
+        decision: None,
+        key_id: outcome.key,
+        service: outcome.service,
+        policy: outcome.policy,
+        steps: &outcome.steps,
+        notes: outcome.notes,
+    };
+    context.printer.result(&shown, || in_words(&shown))
+}
+
+/// The key from the flag, or from standard input.
+fn credential(flag: Option<String>) -> Result<Secret<String>, Failure> {
+    match flag.as_deref() {
+        Some("-") => {
+            let mut line = String::new();
+            std::io::Read::take(std::io::stdin().lock(), 4096).read_line(&mut line)?;
+            Ok(Secret::new(line.trim().to_owned()))
+        }
+        Some(key) => Ok(Secret::new(key.to_owned())),
+        None => Err(Failure::Usage("give a decision's id, or a key with --key".to_owned())),
+    }
+}
+
+fn in_words(explanation: &Explanation<'_>) -> String {
+    let head = if explanation.allowed { "ALLOWED" } else { "DENIED" };
+    let mut text = format!("{head}  {}", explanation.code);
+    if !explanation.detail.is_empty() {
+        text.push_str(&format!("\n{}", explanation.detail));
+    }
+    text.push_str("\n\n");
+    if let Some(decision) = &explanation.decision {
+        text.push_str(&decision.in_words());
+    }
+    text.push_str(&print::fields(&[
+        ("key", explanation.key_id.map(|id| id.to_string()).unwrap_or_default()),
+        ("service", explanation.service.clone().unwrap_or_default()),
+        ("policy", explanation.policy.clone().unwrap_or_default()),
+    ]));
+    let rows = explanation.steps.iter().map(|step| {
+        let outcome = match step.outcome {
+            StepOutcome::Passed => "passed",
+            StepOutcome::Failed => "FAILED",
+            StepOutcome::Open => "open",
+            StepOutcome::NotReached => "not reached",
+        };
+        [step.check.to_owned(), outcome.to_owned(), step.detail.clone()]
+    });
+    text.push('\n');
+    text.push_str(&print::table(["check", "outcome", "what was compared"], rows));
+    for note in &explanation.notes {
+        text.push_str(&format!("\nNote: {note}."));
+    }
+    text
+}

@@ -1,0 +1,44 @@
+//! What each command does. Each file reads flags, calls the store, and prints; none decides.
+
+mod apply;
+mod audit;
+mod doctor;
+mod events;
+mod explain;
+mod import;
+mod init;
+mod keys;
+mod recorded;
+mod service_tokens;
+mod usage;
+mod view;
+
+use crate::{
+    cli::{Command, Global},
+    context::Context,
+    failure::Failure,
+};
+
+pub(crate) use init::password_hash;
+
+/// Runs a command that ends by itself.
+pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
+    if matches!(command, Command::Doctor) {
+        return doctor::run(global).await;
+    }
+    let context = Context::new(global)?;
+    match command {
+        Command::Init(args) => init::run(&context, args).await,
+        Command::Apply(args) => apply::run(&context, &args).await,
+        Command::Export => apply::export(&context).await,
+        Command::Keys(command) => keys::run(&context, command).await,
+        Command::Explain(args) => explain::run(&context, args).await,
+        Command::Events(command) => events::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command).await,
+        Command::Usage(args) => usage::run(&context, args).await,
+        Command::ServiceTokens(command) => service_tokens::run(&context, command).await,
+        Command::Doctor => doctor::run(global).await,
+        Command::Demo(args) => crate::demo::run(global, args).await,
+        Command::Serve(args) => crate::serve::run(context, &args).await,
+    }
+}

@@ -1,0 +1,177 @@
+//! What the demo prints.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{furnish::Furnished, samples::Outcome};
+use crate::{context::Context, failure::Failure, print, serve::Addresses};
+
+/// Where everything is.
+pub(super) struct Place {
+    pub(super) gateway: SocketAddr,
+    pub(super) service_api: SocketAddr,
+    control: SocketAddr,
+    upstream: SocketAddr,
+    data_dir: PathBuf,
+}
+
+impl Place {
+    pub(super) fn of(addresses: Addresses, upstream: SocketAddr, data_dir: &Path) -> Result<Self, Failure> {
+        let missing = || Failure::failed("the demo's node has not all of its listeners");
+        Ok(Self {
+            gateway: addresses.gateway.ok_or_else(missing)?,
+            service_api: addresses.service_api.ok_or_else(missing)?,
+            control: addresses.control.ok_or_else(missing)?,
+            upstream,
+            data_dir: data_dir.to_owned(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Once<'a> {
+    requests: &'a [Outcome],
+}
+
+/// What happened, for `--once`.
+pub(super) fn once(context: &Context, place: &Place, outcomes: &[Outcome]) -> Result<(), Failure> {
+    context.printer.result(&Once { requests: outcomes }, || {
+        format!(
+            "{}\n\nThis is recorded in {}; look at it with:\n{}",
+            table(outcomes),
+            place.data_dir.display(),
+            commands(place, outcomes)
+        )
+    })
+}
+
+#[derive(Serialize)]
+struct Running<'a> {
+    gateway: String,
+    service_api: String,
+    control: String,
+    data_dir: String,
+    keys: Keys<'a>,
+    service_token: &'a str,
+    requests: &'a [Outcome],
+}
+
+#[derive(Serialize)]
+struct Keys<'a> {
+    reader: &'a str,
+    shop: &'a str,
+    office: &'a str,
+    expired: &'a str,
+}
+
+/// What there is to try while it runs.
+pub(super) fn running(
+    context: &Context,
+    place: &Place,
+    furnished: &Furnished,
+    outcomes: &[Outcome],
+) -> Result<(), Failure> {
+    if context.printer.is_json() && !context.printer.is_default() {
+        return context.printer.json_line(&Running {
+            gateway: format!("http://{}", place.gateway),
+            service_api: format!("http://{}", place.service_api),
+            control: format!("http://{}", place.control),
+            data_dir: place.data_dir.display().to_string(),
+            keys: Keys {
+                reader: furnished.reader.key.expose(),
+                shop: furnished.shop.key.expose(),
+                office: furnished.office.key.expose(),
+                expired: furnished.expired.key.expose(),
+            },
+            service_token: furnished.token.expose(),
+            requests: outcomes,
+        });
+    }
+    let text = [
+        "The Tollgate demo is running. Press Ctrl-C to end it.".to_owned(),
+        addresses(place, furnished),
+        format!("What the sample requests came to\n\n{}", indented(&table(outcomes))),
+        curls(place, furnished),
+        format!("Look at what happened, in another terminal\n\n{}", indented(&commands(place, outcomes))),
+    ];
+    context.printer.text(&text.join("\n\n"))
+}
+
+fn addresses(place: &Place, furnished: &Furnished) -> String {
+    let owner = furnished.owner.as_ref();
+    let fields = print::fields(&[
+        ("gateway", format!("http://{}", place.gateway)),
+        ("service API", format!("http://{}", place.service_api)),
+        ("control", format!("http://{}/readyz and /metrics", place.control)),
+        ("upstream", format!("http://{} (a sample, in this process)", place.upstream)),
+        ("data", place.data_dir.display().to_string()),
+        ("owner", owner.map(|(email, password)| format!("{email}, password {}", password.expose())).unwrap_or_default()),
+    ]);
+    indented(fields.trim_end())
+}
+
+/// Ready lines, each with what it shows.
+fn curls(place: &Place, furnished: &Furnished) -> String {
+    let reader = furnished.reader.key.expose();
+    let gateway = place.gateway;
+    let bearer = |key: &str, rest: &str| format!("curl -i -H 'Authorization: Bearer {key}' {rest}");
+    let lines = [
+        ("allowed", bearer(reader, &format!("http://{gateway}/tiles/7/66/42"))),
+        ("denied: this key reads tiles only", bearer(reader, &format!("http://{gateway}/orders"))),
+        ("denied: expired", bearer(furnished.expired.key.expose(), &format!("http://{gateway}/tiles/7/66/42"))),
+        (
+            "an order by a key with the scope `write`",
+            bearer(furnished.shop.key.expose(), &format!("-d '{{\"item\":\"a map\"}}' http://{gateway}/orders")),
+        ),
+        ("what a key is and what remains", bearer(reader, &format!("http://{gateway}/v1/me"))),
+        (
+            "a service asks about a key",
+            bearer(
+                furnished.token.expose(),
+                &format!(
+                    "-H 'Content-Type: application/json' -d '{{\"key\":\"{reader}\",\"service\":\"tiles\"}}' http://{}/v1/keys/verify",
+                    place.service_api
+                ),
+            ),
+        ),
+    ];
+    let lines: Vec<String> = lines.iter().map(|(what, line)| format!("  # {what}\n  {line}")).collect();
+    format!("Try it\n\n{}", lines.join("\n\n"))
+}
+
+/// Commands to go on with.
+fn commands(place: &Place, outcomes: &[Outcome]) -> String {
+    let binary = std::env::args().next().unwrap_or_else(|| "tollgate".to_owned());
+    let tail = format!("--data-dir {}", place.data_dir.display());
+    let denied = outcomes.iter().find(|outcome| outcome.code == "ip_not_allowed");
+    let denied = denied.map_or("DECISION_ID", |outcome| outcome.decision_id.as_str());
+    [
+        format!("{binary} usage --by key,service,code {tail}"),
+        format!("{binary} explain {denied} {tail}"),
+        format!("{binary} events query --code key_expired {tail}"),
+        format!("{binary} keys list {tail}"),
+        format!("{binary} audit verify {tail}"),
+    ]
+    .join("\n")
+}
+
+fn table(outcomes: &[Outcome]) -> String {
+    let rows = outcomes.iter().map(|outcome| {
+        [
+            outcome.tries.to_owned(),
+            outcome.request.clone(),
+            outcome.status.to_string(),
+            outcome.code.clone(),
+            outcome.why.clone(),
+        ]
+    });
+    print::table(["tries", "request", "status", "code", "why"], rows)
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
