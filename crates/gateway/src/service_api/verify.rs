@@ -17,7 +17,8 @@ use tollgate_wire::{
     verify::{
         BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX,
         answer::{Allowed, Refused},
-        request::{Batch, BatchForm, Text, VerifyRequest},
+        read,
+        request::{BatchForm, Text, VerifyRequest},
     },
 };
 
@@ -40,8 +41,8 @@ const ANSWER_BYTES: usize = 768;
 impl<C: Counters + 'static> ServiceApi<C> {
     pub(super) async fn verify(&self, mut exchange: Exchange) -> Result<Answer, Mistake> {
         let token = token::of_bearer(&exchange.head, &self.gateway.tables().tables)?;
-        let body = read(&mut exchange, BODY_BYTES_MAX).await?;
-        let request = VerifyRequest::parse(&body).map_err(|error| Mistake::malformed(error.to_string()))?;
+        let body = whole_body(&mut exchange, BODY_BYTES_MAX).await?;
+        let request = read::request(&body).map_err(|error| Mistake::malformed(error.to_string()))?;
         let mut out = Vec::with_capacity(ANSWER_BYTES);
         let id = self.answer(&request, &token, &mut out).await;
         let mut answer = json(out);
@@ -51,8 +52,8 @@ impl<C: Counters + 'static> ServiceApi<C> {
 
     pub(super) async fn verify_batch(&self, mut exchange: Exchange) -> Result<Answer, Mistake> {
         let token = token::of_bearer(&exchange.head, &self.gateway.tables().tables)?;
-        let body = read(&mut exchange, BATCH_BODY_BYTES_MAX).await?;
-        let batch = Batch::parse(&body).map_err(|error| Mistake::malformed(error.to_string()))?;
+        let body = whole_body(&mut exchange, BATCH_BODY_BYTES_MAX).await?;
+        let batch = read::batch(&body).map_err(|error| Mistake::malformed(error.to_string()))?;
         let (open, close): (&[u8], &[u8]) = match batch.form {
             BatchForm::Object => (b"{\"results\":[", b"]}"),
             BatchForm::Array => (b"[", b"]"),
@@ -226,7 +227,7 @@ pub(super) fn one_spelling(target: &str) -> Result<Cow<'_, str>, Denial> {
 }
 
 /// The body of a question.
-async fn read(exchange: &mut Exchange, bytes_max: u64) -> Result<Bytes, Mistake> {
+async fn whole_body(exchange: &mut Exchange, bytes_max: u64) -> Result<Bytes, Mistake> {
     check_content(&exchange.head)?;
     exchange.body.collect(bytes_max).await.map_err(Mistake::of_body)
 }

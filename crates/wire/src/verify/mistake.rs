@@ -8,10 +8,9 @@ use std::{collections::BTreeMap, fmt};
 use serde::Deserialize;
 use serde_json::{Error, error::Category, value::RawValue};
 
-use super::request::{BatchForm, ClientHeaders, FIELDS, Scopes, Text, VerifyRequest, address};
-
-/// What the reader says of a batch that is too long.
-pub(super) const BATCH_TOO_LONG: &str = "more than 1000 requests; split them into several batches";
+use super::request::{
+    BATCH_TOO_LONG, BatchForm, ClientHeaders, FIELDS, Scopes, Text, VerifyRequest, address,
+};
 
 /// What is wrong with a body, for the service's developer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! The shapes of `POST /v1/keys/verify` and `/v1/keys/verify-batch`.
 //!
-//! [`request`] reads what a service asks, borrowed from the body; [`mistake`] says what is wrong with
-//! a body that cannot be read, field by field; [`answer`] writes what was decided. What a service
-//! only passes on from its own client (key, path, method) is never a mistake of the service: it is
-//! answered by a code, so that one hostile client cannot spoil a batch.
+//! [`request`] is what a service asks, borrowed from the body, and [`read`] reads it; [`mistake`]
+//! says what is wrong with a body that cannot be read, field by field; [`answer`] writes what was
+//! decided. What a service only passes on from its own client (key, path, method) is never a mistake
+//! of the service: it is answered by a code, so that one hostile client cannot spoil a batch.
 
 pub mod answer;
 pub mod mistake;
+pub mod read;
 pub mod request;
 
 /// Requests in one batch.

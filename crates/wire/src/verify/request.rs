@@ -1,4 +1,4 @@
-//! What a service asks, read from the body without copying.
+//! What a service asks, borrowed from the body.
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
@@ -7,10 +7,7 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{
-    BATCH_MAX, HEADERS_MAX, SCOPES_MAX,
-    mistake::{self, Mistake},
-};
+use super::{BATCH_MAX, HEADERS_MAX, SCOPES_MAX};
 
 /// One question: may this key do this? What is not said is not known, and a restriction on
 /// something unknown refuses.
@@ -51,14 +48,6 @@ pub(super) const FIELDS: [&str; 9] =
     ["key", "service", "method", "path", "scopes", "ip", "headers", "cost", "model"];
 
 impl<'a> VerifyRequest<'a> {
-    /// Reads the body of `verify`.
-    ///
-    /// # Errors
-    /// [`Mistake`] names line, field and remedy.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Mistake> {
-        serde_json::from_slice(body).map_err(|error| mistake::of_request(body, &error))
-    }
-
     /// Units that it costs.
     #[must_use]
     pub fn units(&self) -> u32 {
@@ -238,12 +227,16 @@ pub enum BatchForm {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BatchObject<'a> {
+pub(super) struct BatchObject<'a> {
     #[serde(borrow)]
-    requests: Requests<'a>,
+    pub(super) requests: Requests<'a>,
 }
 
-struct Requests<'a>(Vec<VerifyRequest<'a>>);
+/// The questions of a batch, at most [`BATCH_MAX`].
+pub(super) struct Requests<'a>(pub(super) Vec<VerifyRequest<'a>>);
+
+/// What the reader says of a batch that is too long.
+pub(super) const BATCH_TOO_LONG: &str = "more than 1000 requests; split them into several batches";
 
 impl<'de: 'a, 'a> Deserialize<'de> for Requests<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -259,7 +252,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Requests<'a> {
                 let mut requests = Vec::new();
                 while let Some(request) = list.next_element()? {
                     if requests.len() == BATCH_MAX {
-                        return Err(A::Error::custom(mistake::BATCH_TOO_LONG));
+                        return Err(A::Error::custom(BATCH_TOO_LONG));
                     }
                     requests.push(request);
                 }
@@ -267,25 +260,5 @@ impl<'de: 'a, 'a> Deserialize<'de> for Requests<'a> {
             }
         }
         deserializer.deserialize_seq(RequestsVisitor)
-    }
-}
-
-impl<'a> Batch<'a> {
-    /// Reads the body of `verify-batch`.
-    ///
-    /// # Errors
-    /// [`Mistake`] names line, field (with the request's index) and remedy.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Mistake> {
-        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-        let (requests, form) = if first == Some(&b'[') {
-            (serde_json::from_slice::<Requests<'a>>(body), BatchForm::Array)
-        } else {
-            let object = serde_json::from_slice::<BatchObject<'a>>(body);
-            (object.map(|object| object.requests), BatchForm::Object)
-        };
-        match requests {
-            Ok(Requests(requests)) => Ok(Self { requests, form }),
-            Err(error) => Err(mistake::of_batch(body, form, &error)),
-        }
     }
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use tollgate_core::{code::Code, id::KeyId};
 use tollgate_wire::verify::{
     answer::{Allowed, Refused},
-    request::{Batch, BatchForm, VerifyRequest},
+    read,
+    request::BatchForm,
 };
 
 use crate::fixture::{ID, allowed, consumer, policy, record};
@@ -14,7 +15,7 @@ use crate::fixture::{ID, allowed, consumer, policy, record};
 fn a_whole_question_is_read_without_copying() {
     let body = br#"{"key":"tg_live_x","service":"maps/tiles","method":"GET","path":"/tiles/1","scopes":["read"],
         "ip":"2001:db8::1","headers":{"User-agent":"curl/8","X-Other":["dropped"],"origin":null},"cost":0,"model":"m"}"#;
-    let request = VerifyRequest::parse(body).unwrap();
+    let request = read::request(body).unwrap();
     assert_eq!(request.key.as_str(), "tg_live_x");
     assert!(matches!(request.key.0, std::borrow::Cow::Borrowed(_)));
     assert!(matches!(request.service.as_ref().unwrap().0, std::borrow::Cow::Borrowed("maps/tiles")));
@@ -28,20 +29,20 @@ fn a_whole_question_is_read_without_copying() {
 
 #[test]
 fn only_the_key_is_needed_and_null_is_not_said() {
-    assert_eq!(VerifyRequest::parse(br#"{"key":"k"}"#).unwrap().units(), 1);
+    assert_eq!(read::request(br#"{"key":"k"}"#).unwrap().units(), 1);
     let nulls = br#"{"key":"k","service":null,"method":null,"path":null,"scopes":null,"ip":null,"headers":null,"cost":null,"model":null}"#;
-    let request = VerifyRequest::parse(nulls).unwrap();
+    let request = read::request(nulls).unwrap();
     assert_eq!((request.ip, request.cost), (None, None));
 }
 
 #[test]
 fn a_key_is_never_printed() {
-    let request = VerifyRequest::parse(br#"{"key":"tg_live_secret","service":"s"}"#).unwrap();
+    let request = read::request(br#"{"key":"tg_live_secret","service":"s"}"#).unwrap();
     assert!(!format!("{request:?}").contains("secret"));
 }
 
 fn mistake(body: &str) -> String {
-    VerifyRequest::parse(body.as_bytes()).expect_err("must be refused").to_string()
+    read::request(body.as_bytes()).expect_err("must be refused").to_string()
 }
 
 #[test]
@@ -86,21 +87,21 @@ fn a_mistake_names_line_field_and_remedy() {
 
 #[test]
 fn bytes_that_are_no_text_are_a_mistake() {
-    assert!(VerifyRequest::parse(b"{\"key\":\"\xff\"}").is_err());
+    assert!(read::request(b"{\"key\":\"\xff\"}").is_err());
 }
 
 #[test]
 fn a_batch_is_an_object_or_a_list() {
-    let object = Batch::parse(br#"{"requests":[{"key":"a"},{"key":"b"}]}"#).unwrap();
+    let object = read::batch(br#"{"requests":[{"key":"a"},{"key":"b"}]}"#).unwrap();
     assert_eq!((object.requests.len(), object.form), (2, BatchForm::Object));
-    let list = Batch::parse(b" \n[{\"key\":\"a\"}]").unwrap();
+    let list = read::batch(b" \n[{\"key\":\"a\"}]").unwrap();
     assert_eq!((list.requests.len(), list.form), (1, BatchForm::Array));
-    assert_eq!(Batch::parse(b"[]").unwrap().requests.len(), 0);
+    assert_eq!(read::batch(b"[]").unwrap().requests.len(), 0);
 }
 
 #[test]
 fn a_mistake_in_a_batch_names_the_request() {
-    let words = |body: &str| Batch::parse(body.as_bytes()).expect_err("must be refused").to_string();
+    let words = |body: &str| read::batch(body.as_bytes()).expect_err("must be refused").to_string();
     let all = [
         words(r#"[{"key":"a"},{"key":"b","cost":"1"}]"#),
         words(r#"{"requests":[{"key":"a"},7]}"#),
@@ -116,8 +117,8 @@ fn a_mistake_in_a_batch_names_the_request() {
 #[test]
 fn a_batch_has_at_most_a_thousand_requests() {
     let batch = |count: usize| format!("[{}]", vec![r#"{"key":"k"}"#; count].join(","));
-    assert_eq!(Batch::parse(batch(1000).as_bytes()).unwrap().requests.len(), 1000);
-    let words = Batch::parse(batch(1001).as_bytes()).unwrap_err().to_string();
+    assert_eq!(read::batch(batch(1000).as_bytes()).unwrap().requests.len(), 1000);
+    let words = read::batch(batch(1001).as_bytes()).unwrap_err().to_string();
     assert!(words.contains("more than 1000 requests; split them"), "{words}");
 }
 
@@ -209,8 +210,8 @@ proptest! {
         ]), 0..24)) {
         let body = pieces.concat();
         for mistake in [
-            VerifyRequest::parse(body.as_bytes()).err(),
-            Batch::parse(body.as_bytes()).err(),
+            read::request(body.as_bytes()).err(),
+            read::batch(body.as_bytes()).err(),
         ].into_iter().flatten() {
             prop_assert!(mistake.line >= 1);
             prop_assert!(!mistake.problem.is_empty() && !mistake.problem.contains("S3CRET"), "{}", mistake);
