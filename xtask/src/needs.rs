@@ -1,6 +1,7 @@
 //! What tests and benches need beside a Rust toolchain, and how it gets onto the machine: as root on Debian it is
 //! installed; anywhere else the person is told exactly what to install. Nothing is downloaded in another way.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -23,6 +24,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { what: "PostgreSQL's server programs", present: postgres, package: "postgresql" },
     Need { what: "setpriv", present: || find("setpriv").is_some(), package: "util-linux" },
     Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
+    Need { what: "caddy", present: || find("caddy").is_some(), package: "caddy" },
 ];
 
 /// What building libFuzzer needs.
@@ -65,6 +67,7 @@ pub(crate) fn provide(needs: &[Need]) -> Outcome {
 }
 
 fn install(packages: &[&str]) -> Outcome {
+    let _quiet = NoServices::declare()?;
     show(apt_get().args(["update", "-q"]))?;
     if packages.contains(&"postgresql") {
         keep_the_system_without_a_cluster()?;
@@ -73,7 +76,32 @@ fn install(packages: &[&str]) -> Outcome {
     show(apt_get().args(quiet).args(packages))
 }
 
-/// Debian's package makes and starts a server for the whole machine; the tests start their own and want no other.
+/// Debian's packages start the servers they bring; the tests start their own and want no others. While this value
+/// lives, Debian's policy file says no.
+struct NoServices(Option<&'static Path>);
+
+impl NoServices {
+    fn declare() -> Outcome<Self> {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        if policy.exists() {
+            // Somebody has decided already.
+            return Ok(Self(None));
+        }
+        std::fs::write(policy, "#!/bin/sh\nexit 101\n")?;
+        std::fs::set_permissions(policy, std::fs::Permissions::from_mode(0o755))?;
+        Ok(Self(Some(policy)))
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0 {
+            let _ = std::fs::remove_file(policy);
+        }
+    }
+}
+
+/// Debian's package of PostgreSQL makes a cluster for the whole machine as well; the tests make their own.
 /// A machine that has the package already is left as it is.
 fn keep_the_system_without_a_cluster() -> Outcome {
     let folder = Path::new("/etc/postgresql-common");
