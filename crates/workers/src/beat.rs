@@ -5,11 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tollgate_core::time::Clock;
 use tollgate_store::{NodeBeat, Store};
 
-use crate::{faults::Faults, state::Progress};
+use crate::{faults::Faults, state::Progress, stop::Stop};
 
 /// How often a node speaks when nothing happens.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
@@ -38,18 +38,22 @@ impl Beat {
         }
     }
 
-    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, mut stop: Stop) {
         let mut faults = Faults::of("beat");
-        while !*stop.borrow() {
+        loop {
             match tokio::time::timeout(WRITE_MAX, self.store.heartbeat(&self.now())).await {
-                Ok(Ok(())) => faults.worked(),
-                Ok(Err(error)) => faults.failed(self.clock.now(), &error, error.cause()),
-                Err(_) => faults.failed(self.clock.now(), &"the database did not answer within 5 s", None),
+                Ok(Ok(())) => {
+                    faults.worked();
+                }
+                Ok(Err(error)) => {
+                    faults.failed(self.clock.now(), &error, error.cause());
+                }
+                Err(_) => {
+                    faults.failed(self.clock.now(), &"the database did not answer within 5 s", None);
+                }
             }
-            tokio::select! {
-                () = self.moved.notified() => {}
-                () = tokio::time::sleep(BEAT_EVERY) => {}
-                _stopped = stop.wait_for(|stop| *stop) => {}
+            if stop.pause(BEAT_EVERY, self.moved.notified()).await {
+                return;
             }
         }
     }

@@ -1,18 +1,24 @@
 //! Following the change feed: what was committed anywhere is in this node's snapshot soon after.
 //!
 //! The snapshot counts as fresh until `lease` after the *start* of the last poll that worked, on
-//! `CLOCK_BOOTTIME`: whatever was committed before that start is in it (I2, I3).
+//! `CLOCK_BOOTTIME`: whatever was committed before that start is in it (I2, I3). A poll that fails is
+//! begun anew after the usual pause; a node that cannot poll stops deciding by itself.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tollgate_core::{tables::Snapshot, time::Clock};
 use tollgate_store::{Applied, Store};
 
-use crate::{faults::Faults, state::Progress};
+use crate::{faults::Faults, state::Progress, stop::Stop};
 
-/// The longest one poll may take; after that it is given up and begun anew.
-const POLL_MAX: Duration = Duration::from_secs(5);
+/// How long one poll may take before it is given up and begun anew. Each time that happens the next
+/// one is given twice as long, up to the longest: a database that hangs is soon asked again, and a
+/// million changes at once get the time that they take.
+const PATIENCE_FIRST: Duration = Duration::from_secs(5);
+const PATIENCE_LONGEST: Duration = Duration::from_secs(600);
+/// The longest pause after a poll that failed, so that a database that is back is seen soon.
+const PAUSE_AFTER_FAULT_MAX: Duration = Duration::from_millis(250);
 
 pub(crate) struct Feed {
     pub(crate) store: Arc<Store>,
@@ -27,47 +33,61 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(mut self, mut stop: Stop) {
         let mut faults = Faults::of("feed");
-        while !*stop.borrow() {
-            self.poll(&mut faults).await;
-            let _stopped = tokio::time::timeout(self.poll_every, stop.wait_for(|stop| *stop)).await;
+        let mut patience = PATIENCE_FIRST;
+        loop {
+            let pause = match self.poll(patience, &mut faults).await {
+                Polled::Worked => {
+                    patience = PATIENCE_FIRST;
+                    self.poll_every
+                }
+                Polled::Failed => self.poll_every.min(PAUSE_AFTER_FAULT_MAX),
+                Polled::Slow => {
+                    patience = patience.saturating_mul(2).min(PATIENCE_LONGEST);
+                    self.poll_every.min(PAUSE_AFTER_FAULT_MAX)
+                }
+            };
+            if stop.pause(pause, std::future::pending()).await {
+                return;
+            }
         }
     }
 
-    /// One look at the feed. A poll that is cut off leaves nothing half done: records carry
-    /// versions, and the next poll asks for the same changes again.
-    async fn poll(&mut self, faults: &mut Faults) {
+    /// One look at the feed. A poll that is cut off leaves nothing half done: records carry versions,
+    /// and the next poll asks for the same changes again.
+    async fn poll(&mut self, patience: Duration, faults: &mut Faults) -> Polled {
         let began = self.clock.now();
         let caught_up = self.store.catch_up(&self.snapshot, &self.applied);
-        match tokio::time::timeout(POLL_MAX, caught_up).await {
-            Ok(Ok(applied)) => {
-                let lease_ns = u64::try_from(self.lease.as_nanos()).unwrap_or(u64::MAX);
-                self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
-                self.progress.database(true);
-                faults.worked();
-                self.note(applied);
-            }
-            Ok(Err(error)) => {
-                self.progress.database(false);
-                faults.failed(began, &error, error.cause());
+        let outcome = tokio::time::timeout(patience, caught_up).await;
+        if let Ok(Ok(applied)) = outcome {
+            let lease_ns = u64::try_from(self.lease.as_nanos()).unwrap_or(u64::MAX);
+            self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
+            self.progress.database(true);
+            faults.worked();
+            self.note(applied);
+            return Polled::Worked;
+        }
+        self.progress.database(false);
+        let now = self.clock.now();
+        match outcome {
+            Ok(outcome) => {
+                if let Err(error) = outcome {
+                    faults.failed(now, &error, error.cause());
+                }
+                Polled::Failed
             }
             Err(_) => {
-                self.progress.database(false);
-                faults.failed(began, &"the database did not answer within 5 s", None);
+                faults.failed(now, &"the database did not answer the poll of changes in time", None);
+                Polled::Slow
             }
         }
     }
 
     fn note(&mut self, applied: Applied) {
+        // The store has logged what it means.
         if applied.restored {
             self.progress.restored();
-            tracing::error!(
-                seq = applied.seq,
-                "the database has another history than before (restored, or failed over with loss); \
-                 everything was loaded anew and keys keep their newest known state, but what was committed \
-                 and lost must be repeated by hand"
-            );
         }
         if applied.seq != self.applied.seq {
             self.moved.notify_one();
@@ -75,4 +95,12 @@ impl Feed {
         self.progress.applied(applied.seq);
         self.applied = Applied { restored: false, ..applied };
     }
+}
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Polled {
+    Worked,
+    Failed,
+    Slow,
 }

@@ -24,6 +24,7 @@ mod retention;
 mod running;
 mod ship;
 mod state;
+mod stop;
 
 pub use faults::Faults;
 pub use running::{Options, Parts, PrepareError, Prepared, Running};

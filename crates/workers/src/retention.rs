@@ -1,15 +1,23 @@
 //! Forgetting what is old, and sweeping counters that are as good as new.
+//!
+//! Each statement deletes a bounded number of rows and is repeated until nothing is left, with a
+//! pause between that lets the shipper write.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
 use tollgate_core::time::{Clock, Now};
 use tollgate_store::{Store, StoreError};
 
-use crate::faults::Faults;
+use crate::{faults::Faults, stop::Stop};
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The pause between two statements of one look.
+const BREATH: Duration = Duration::from_millis(20);
+/// How long one statement may take.
+const STATEMENT_MAX: Duration = Duration::from_secs(30);
+/// Statements of one kind in one look, at most 10,000 rows each.
+const STATEMENTS_MAX: u32 = 1_000;
 /// Ended quota periods are kept this long, for who asks about last month.
 const QUOTAS_KEPT_US: i64 = 400 * 86_400_000_000;
 /// Nodes that did not retire are forgotten after this long.
@@ -27,32 +35,64 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
-    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(self, mut stop: Stop) {
         let mut faults = Faults::of("retention");
         loop {
-            let _stopped = tokio::time::timeout(LOOK_EVERY, stop.wait_for(|stop| *stop)).await;
-            if *stop.borrow() {
-                return;
-            }
             (self.sweep)(self.clock.now());
-            match self.forget().await {
-                Ok(()) => faults.worked(),
-                Err(error) => faults.failed(self.clock.now(), &error, error.cause()),
+            match self.forget(&mut stop).await {
+                Ok(()) => {
+                    faults.worked();
+                }
+                Err(Fault::Store(error)) => {
+                    faults.failed(self.clock.now(), &error, error.cause());
+                }
+                Err(Fault::Slow) => {
+                    faults.failed(self.clock.now(), &"the database did not answer within 30 s", None);
+                }
+            }
+            if stop.pause(LOOK_EVERY, std::future::pending()).await {
+                return;
             }
         }
     }
 
-    async fn forget(&self) -> Result<(), StoreError> {
+    async fn forget(&self, stop: &mut Stop) -> Result<(), Fault> {
         let now_us = self.clock.now().wall_us;
         let before =
             |kept: Duration| now_us.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
-        let decisions = self.store.forget_decisions_before(before(self.decisions_kept)).await?;
-        let usage = self.store.forget_usage_before(before(self.usage_kept)).await?;
-        let quotas = self.store.forget_quotas_ended_before(now_us.saturating_sub(QUOTAS_KEPT_US)).await?;
-        let nodes = self.store.forget_nodes_before(now_us.saturating_sub(NODES_KEPT_US)).await?;
+        let store = &self.store;
+        let (decisions, usage) = (before(self.decisions_kept), before(self.usage_kept));
+        let quotas = now_us.saturating_sub(QUOTAS_KEPT_US);
+        let nodes = now_us.saturating_sub(NODES_KEPT_US);
+        let decisions = until_none(stop, || store.forget_decisions_before(decisions)).await?;
+        let usage = until_none(stop, || store.forget_usage_before(usage)).await?;
+        let quotas = until_none(stop, || store.forget_quotas_ended_before(quotas)).await?;
+        let nodes = until_none(stop, || store.forget_nodes_before(nodes)).await?;
         if decisions + usage + quotas + nodes > 0 {
             tracing::debug!(decisions, usage, quotas, nodes, "forgot what is past its time");
         }
         Ok(())
     }
+}
+
+enum Fault {
+    Store(StoreError),
+    Slow,
+}
+
+/// Repeats a statement until it finds nothing, and says how many rows went.
+async fn until_none<F>(stop: &mut Stop, mut statement: impl FnMut() -> F) -> Result<u64, Fault>
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    let mut rows = 0;
+    for _ in 0..STATEMENTS_MAX {
+        let gone = tokio::time::timeout(STATEMENT_MAX, statement()).await.map_err(|_| Fault::Slow)?;
+        let gone = gone.map_err(Fault::Store)?;
+        rows += gone;
+        if gone == 0 || stop.pause(BREATH, std::future::pending()).await {
+            break;
+        }
+    }
+    Ok(rows)
 }

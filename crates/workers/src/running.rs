@@ -19,8 +19,9 @@ use crate::{
     feed::Feed,
     rehash,
     retention::Retention,
-    ship::{Failure, QuotaSink, Shipper},
+    ship::{Failure, QuotaSink, Shipper, unreadable},
     state::Progress,
+    stop::Stop,
 };
 
 /// How often, how long.
@@ -117,15 +118,12 @@ impl Parts {
     /// When the database or the journal does not do its part.
     pub async fn prepare(self) -> Result<Prepared, PrepareError> {
         let progress = Arc::new(Progress::default());
-        let ship_now = Arc::new(Notify::new());
+        let (ship_now, moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut shipper = match &self.journal {
             None => None,
             Some(journal) => Some(Shipper {
                 store: Arc::clone(&self.store),
-                reader: Reader::open(journal.dir()).map_err(|error| PrepareError::Leftovers {
-                    public: "the journal cannot be read".to_owned(),
-                    cause: Some(error.to_string()),
-                })?,
+                reader: Reader::open(journal.dir()).map_err(|error| unreadable(&error))?,
                 journal: Arc::clone(journal),
                 clock: Arc::clone(&self.clock),
                 progress: Arc::clone(&progress),
@@ -133,7 +131,9 @@ impl Parts {
                 ship_every: self.options.ship_every,
                 keep: !self.options.decisions_kept.is_zero(),
                 now: Arc::clone(&ship_now),
-                marks: None,
+                moved: Arc::clone(&moved),
+                is_in_step: false,
+                unproven_us: None,
             }),
         };
         if let Some(shipper) = &mut shipper {
@@ -146,7 +146,7 @@ impl Parts {
         self.quotas.merge(&self.store.quota_usage(self.clock.now().wall_us).await?);
         let lease_ns = u64::try_from(self.options.lease.as_nanos()).unwrap_or(u64::MAX);
         self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
-        Ok(Prepared { parts: self, applied, shipper, progress, moved: Arc::new(Notify::new()), ship_now })
+        Ok(Prepared { parts: self, applied, shipper, progress, moved, ship_now })
     }
 }
 
@@ -192,6 +192,7 @@ impl Prepared {
             sweep,
         };
         let (stop, stopped) = watch::channel(false);
+        let stopped = Stop::new(stopped);
         let tasks = vec![
             tokio::spawn(feed.run(stopped.clone())),
             tokio::spawn(beat.run(stopped.clone())),

@@ -10,6 +10,7 @@ pub struct Progress {
     records_shipped: AtomicU64,
     records_lost: AtomicU64,
     database_ok: AtomicBool,
+    shipping_ok: AtomicBool,
     restored: AtomicBool,
 }
 
@@ -44,6 +45,13 @@ impl Progress {
         self.database_ok.load(Ordering::Acquire)
     }
 
+    /// Whether the last attempt to ship worked. While it does not, nothing is lost: the journal
+    /// keeps what is answered until it is full.
+    #[must_use]
+    pub fn is_shipping_ok(&self) -> bool {
+        self.shipping_ok.load(Ordering::Acquire)
+    }
+
     /// Whether the database turned out to have another history than before (I23).
     #[must_use]
     pub fn was_restored(&self) -> bool {
@@ -65,6 +73,10 @@ impl Progress {
 
     pub(crate) fn database(&self, ok: bool) {
         self.database_ok.store(ok, Ordering::Release);
+    }
+
+    pub(crate) fn shipping(&self, ok: bool) {
+        self.shipping_ok.store(ok, Ordering::Release);
     }
 
     pub(crate) fn restored(&self) {

@@ -1,0 +1,16 @@
+//! The promises of `workers`, on a real SQLite file and a real journal, with a clock moved by hand.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod rehash;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod ship;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod world;
