@@ -1,3 +1,4 @@
 //! Integration tests of the gateway: one binary, one module per part.
 
 mod engine;
+mod pipeline;

@@ -5,11 +5,9 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
 use tollgate_core::counters::Counters;
-use tollgate_wire::{
-    headers::IDENTITY_PREFIX,
-    text::{push_id, push_number},
-};
+use tollgate_wire::{headers::IDENTITY_PREFIX, text::push_id};
 
 use super::Passage;
 use crate::{
@@ -21,6 +19,9 @@ use crate::{
     request::{Sender, credential::Place, only},
     service::ProxyService,
 };
+
+/// `key_` and eleven digits.
+const KEY_ID_LEN: usize = 15;
 
 /// Writes the fields that go upstream.
 pub(super) fn write_request<C: Counters + 'static>(
@@ -77,7 +78,7 @@ fn change(head: &mut RequestHead, service: &ProxyService) {
 
 fn write_identity(head: &mut RequestHead, caller: &Caller) {
     let Some(identity) = &caller.identity else { return };
-    let mut key = Vec::with_capacity(16);
+    let mut key = Vec::with_capacity(KEY_ID_LEN);
     push_id(&mut key, "key", identity.record.id.0);
     if let Ok(key) = FieldValue::from_bytes(key.into()) {
         head.set(names::X_TOLLGATE_KEY_ID.clone(), key);
@@ -144,21 +145,28 @@ impl Forwarded {
 }
 
 fn address_value(address: IpAddr) -> FieldValue {
-    let text = match address {
-        // On every request: written without the formatting machinery.
+    let value = match address {
+        // On every request: written without the formatting machinery, copied once.
         IpAddr::V4(v4) => {
-            let mut text = Vec::with_capacity(15);
+            let mut text: SmallVec<[u8; 16]> = SmallVec::new();
             for (place, part) in v4.octets().into_iter().enumerate() {
                 if place > 0 {
                     text.push(b'.');
                 }
-                push_number(&mut text, u64::from(part));
+                let (hundreds, tens) = (part / 100, part / 10);
+                if hundreds > 0 {
+                    text.push(b'0' + hundreds);
+                }
+                if tens > 0 {
+                    text.push(b'0' + tens % 10);
+                }
+                text.push(b'0' + part % 10);
             }
-            text
+            FieldValue::parse(text)
         }
-        IpAddr::V6(v6) => v6.to_string().into_bytes(),
+        IpAddr::V6(v6) => FieldValue::parse(v6.to_string()),
     };
-    FieldValue::from_bytes(text.into()).unwrap_or_else(|_| FieldValue::of("unknown"))
+    value.unwrap_or_else(|_| FieldValue::of("unknown"))
 }
 
 /// Changes the fields of an upstream's answer and adds the gate's own.
@@ -172,5 +180,18 @@ pub(super) fn write_answer(head: &mut AnswerHead, passage: Passage) {
     }
     for (name, value) in passage.caller.rate {
         head.set(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        for text in ["0.0.0.0", "1.20.255.100", "127.0.0.1", "10.99.101.9", "2001:db8::1", "::1"] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(address_value(address).as_bytes(), text.as_bytes());
+        }
     }
 }

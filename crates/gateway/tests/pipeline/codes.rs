@@ -11,7 +11,7 @@ use tollgate_testkit::{
     wait_until,
 };
 
-use crate::world::{DEADLINE, Plan, TILES, World, assert_refused};
+use super::world::{DEADLINE, Plan, TILES, World, assert_refused};
 
 #[tokio::test]
 async fn a_request_with_a_good_key_reaches_the_upstream_and_its_answer_comes_back() {

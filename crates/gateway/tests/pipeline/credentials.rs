@@ -11,7 +11,7 @@ use tollgate_core::{
 };
 use tollgate_testkit::http::Call;
 
-use crate::world::{Plan, TILES, World, assert_refused};
+use super::world::{Plan, TILES, World, assert_refused};
 
 fn everywhere() -> World {
     let resources = TILES.replace(

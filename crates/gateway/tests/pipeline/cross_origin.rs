@@ -2,7 +2,7 @@
 
 use tollgate_testkit::http::Call;
 
-use crate::world::{Plan, World, assert_refused};
+use super::world::{Plan, World, assert_refused};
 
 fn cors(settings: &str) -> World {
     let resources = format!(

@@ -3,7 +3,7 @@
 use tollgate_gateway::assertion::AssertionKeys;
 use tollgate_testkit::http::{Call, get};
 
-use crate::world::{Plan, TILES, World};
+use super::world::{Plan, TILES, World};
 
 const SCOPED: &str = r#"
     [[service]]

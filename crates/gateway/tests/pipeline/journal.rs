@@ -4,7 +4,7 @@ use tollgate_core::id::DecisionId;
 use tollgate_journal::Options;
 use tollgate_testkit::http::{Call, Connection};
 
-use crate::world::{DEADLINE, Plan, TILES, World};
+use super::world::{DEADLINE, Plan, TILES, World};
 
 #[tokio::test]
 async fn the_journal_holds_one_record_for_each_answer_with_its_id() {

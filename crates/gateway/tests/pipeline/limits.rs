@@ -9,7 +9,7 @@ use tollgate_testkit::{
     wait_until,
 };
 
-use crate::world::{DEADLINE, Plan, World, assert_refused};
+use super::world::{DEADLINE, Plan, World, assert_refused};
 
 fn limited(headers: &str) -> World {
     let resources = format!(

@@ -2,7 +2,7 @@
 
 use tollgate_testkit::http::{Call, get};
 
-use crate::world::{Plan, World, assert_refused};
+use super::world::{Plan, World, assert_refused};
 
 const LIMITED: &str = r#"
     [[service]]

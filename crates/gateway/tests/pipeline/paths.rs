@@ -2,7 +2,7 @@
 
 use tollgate_testkit::{http::Call, raw::exchange_within};
 
-use crate::world::{DEADLINE, Plan, World, assert_refused};
+use super::world::{DEADLINE, Plan, World, assert_refused};
 
 const TWO: &str = r#"
     [[service]]

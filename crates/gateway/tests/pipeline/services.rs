@@ -2,7 +2,7 @@
 
 use tollgate_testkit::http::Call;
 
-use crate::world::{Plan, assert_refused};
+use super::world::{Plan, assert_refused};
 
 const HOSTS: &str = r#"
     [[service]]

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 use tollgate_journal::Flags;
 use tollgate_testkit::http::Call;
 
-use crate::world::{DEADLINE, Plan, TILES, World};
+use super::world::{DEADLINE, Plan, TILES, World};
 
 #[tokio::test]
 async fn the_first_event_arrives_while_the_upstream_is_still_sending() {

@@ -7,7 +7,7 @@ use tollgate_testkit::{
     wait_until,
 };
 
-use crate::world::{DEADLINE, Plan, World, assert_refused};
+use super::world::{DEADLINE, Plan, World, assert_refused};
 
 fn service(upstreams: &str, more: &str) -> Plan {
     Plan::new(&format!(

@@ -39,7 +39,7 @@ use tollgate_testkit::{
     wait_until,
 };
 
-use crate::ports::{Door, Names, TestClock, TestCounters, TestRehash, host_lookup};
+use super::ports::{Door, Names, TestClock, TestCounters, TestRehash, host_lookup};
 
 /// How long anything in these tests may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
