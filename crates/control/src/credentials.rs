@@ -15,16 +15,20 @@ const SERVICE_TOKEN_PREFIX: &[u8] = b"tgs_";
 pub(crate) fn carries_key(headers: &HeaderMap, uri: &Uri) -> bool {
     let in_own_header = KEY_HEADERS.iter().any(|name| headers.contains_key(*name))
         || headers.contains_key("x-tollgate-service-token");
-    let in_authorization = headers.get_all(header::AUTHORIZATION).iter().any(|value| {
-        let credential =
-            value.as_bytes().splitn(2, |byte| *byte == b' ').last().unwrap_or_default().trim_ascii();
-        credential.starts_with(SERVICE_TOKEN_PREFIX) || check_shape(credential).is_ok()
-    });
+    let in_authorization = headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .any(|value| value.as_bytes().split(|byte| b" \t,".contains(byte)).any(is_credential));
     let in_query = uri.query().is_some_and(|query| {
         query.split('&').any(|pair| {
-            let name = pair.split('=').next().unwrap_or_default();
-            KEY_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name))
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // Whatever the parameter is called, its value may still be a key.
+            KEY_PARAMETERS.iter().any(|own| own.eq_ignore_ascii_case(name)) || is_credential(value.as_bytes())
         })
     });
     in_own_header || in_authorization || in_query
+}
+
+fn is_credential(text: &[u8]) -> bool {
+    text.starts_with(SERVICE_TOKEN_PREFIX) || check_shape(text).is_ok()
 }

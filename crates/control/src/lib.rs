@@ -13,6 +13,7 @@
 //! know: the gateway, and the usage journal's files. How the parts of the process are comes in as a
 //! [`Health`], metrics as a closure.
 
+mod bounded;
 mod credentials;
 mod health;
 mod page;

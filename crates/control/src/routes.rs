@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{
+    bounded::{Bounded, CONNECTIONS_MAX, Patience},
     credentials::carries_key,
     health::{Health, Report},
     page,
@@ -40,6 +41,7 @@ pub async fn serve(
     control: Control,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let listener = Bounded::new(listener, CONNECTIONS_MAX, Patience::default());
     axum::serve(listener, router(control)).with_graceful_shutdown(shutdown).await
 }
 
@@ -82,7 +84,7 @@ async fn nothing() -> Refused {
 }
 
 /// What every answer carries: nothing may be framed, guessed at, cached or referred to.
-const HEADERS: [(HeaderName, HeaderValue); 5] = [
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
@@ -93,6 +95,7 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
 /// Turns keys away from the admin API before any route is looked at, and sets the headers.

@@ -73,6 +73,11 @@ async fn keys_never_reach_the_admin_api() {
         format!("POST /api/admin/v1/keys HTTP/1.1\r\nx-api-key: {key}"),
         format!("DELETE /api/admin/v1/keys/1?key={key} HTTP/1.1"),
         format!("GET /api/admin/v1/keys?a=b&api_key={key} HTTP/1.1"),
+        format!("GET /api/admin/v1/keys?%6bey={key} HTTP/1.1"),
+        format!("GET /api/admin/v1/keys HTTP/1.1\r\nauthorization:  bearer   {key}"),
+        format!("GET /api/admin/v1/keys HTTP/1.1\r\nauthorization: {key}"),
+        format!("GET /api/admin/v1/keys HTTP/1.1\r\nauthorization: Bearer a\r\nauthorization: Bearer {key}"),
+        "PATCH /api/admin/v1/keys HTTP/1.1\r\nauthorization: Bearer a.b.c\r\nx-api-key: anything".to_owned(),
     ];
     for head in carriers {
         let answer = ask(address, &head).await;
@@ -82,6 +87,9 @@ async fn keys_never_reach_the_admin_api() {
         );
         assert!(!answer.contains(key), "the key is not echoed");
     }
+    // Somebody's identity token is not a key: it is merely not good for anything yet.
+    let token = "GET /api/admin/v1/keys HTTP/1.1\r\nauthorization: Bearer eyJhbGciOi.eyJzdWIi.c2ln";
+    assert!(ask(address, token).await.starts_with("HTTP/1.1 401"));
     let bare = ask(address, "GET /api/admin/v1/keys HTTP/1.1").await;
     assert!(bare.starts_with("HTTP/1.1 401") && bare.contains("sign_in_missing"), "{bare}");
 }
