@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::{
-    Any, AnyPool, Transaction,
+    Any, AnyPool, Connection as _, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
     pool::PoolConnection,
 };
@@ -72,6 +72,8 @@ impl Store {
         if let Some(file) = &place.file {
             create_private(file)?;
         }
+        // A pool hides why it cannot connect behind its own patience; one connection tells at once.
+        probe(&place, &options).await?;
         // The writer comes first: it makes the file a WAL database.
         let writes = pool(&place, &options, true).await?;
         let reads = pool(&place, &options, false).await?;
@@ -125,17 +127,48 @@ impl Store {
     }
 
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>, StoreError> {
-        Ok(self.inner.reads.acquire().await?)
+        self.inner.reads.acquire().await.map_err(|error| without(&self.inner.reads, error))
     }
 
     pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(self.inner.reads.begin_with(self.engine().begin_read()).await?)
+        let begin = self.engine().begin_read();
+        self.inner.reads.begin_with(begin).await.map_err(|error| without(&self.inner.reads, error))
     }
 
     /// A transaction that writes. For changes of resources, keys and tokens go through
     /// [`Store::write`](crate::write) instead; this is for what nodes report of themselves.
     pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(self.inner.writes.begin_with(self.engine().begin_write()).await?)
+        let begin = self.engine().begin_write();
+        self.inner.writes.begin_with(begin).await.map_err(|error| without(&self.inner.writes, error))
+    }
+}
+
+/// A pool that has no connection and cannot make one has lost its server; others are merely busy.
+fn without(pool: &AnyPool, error: sqlx::Error) -> StoreError {
+    if matches!(error, sqlx::Error::PoolTimedOut) && pool.size() == 0 {
+        return StoreError::Unavailable {
+            public: "no connection could be made".to_owned(),
+            cause: error.to_string(),
+        };
+    }
+    error.into()
+}
+
+/// Connects once and says what the session is told, for the sake of the error.
+async fn probe(place: &Place, options: &OpenOptions) -> Result<(), StoreError> {
+    let attempt = async {
+        let mut conn = sqlx::AnyConnection::connect(&place.url).await?;
+        for statement in place.engine.session(true) {
+            sqlx::raw_sql(*statement).execute(&mut conn).await?;
+        }
+        conn.close().await
+    };
+    match tokio::time::timeout(Duration::from_millis(options.wait_ms), attempt).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(StoreError::Unavailable {
+            public: "it did not answer in time".to_owned(),
+            cause: format!("no connection within {} ms", options.wait_ms),
+        }),
     }
 }
 

@@ -27,7 +27,7 @@ fn record(position: u64, key: u64) -> StoredRecord {
             tenant: 5,
             service: 6,
             policy: 7,
-            code: if position % 5 == 0 { Code::RateLimited.number() } else { Code::Valid.number() },
+            code: if position.is_multiple_of(5) { Code::RateLimited.number() } else { Code::Valid.number() },
             method: 1,
             status: 200,
             latency_us: 1000,

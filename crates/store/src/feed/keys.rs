@@ -1,8 +1,7 @@
 //! Keys and consumers on their way from rows to memory.
 //!
 //! A million keys are read at every start, so rows are not decoded column by column: the database
-//! joins each to one line of text, and many lines to one value. Measured with SQLite this is about
-//! four times as fast as plain rows through sqlx `Any` (see `examples/load.rs`).
+//! joins each to one line of text, and many lines to one value.
 
 use std::sync::Arc;
 

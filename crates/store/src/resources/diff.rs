@@ -11,7 +11,7 @@ use tollgate_core::{
 
 use super::{
     Op,
-    rows::{ProjectRow, SpecRow, State, TenantRow, to_json},
+    rows::{ProjectRow, Spec, SpecRow, State, TenantRow, to_json},
 };
 use crate::{
     error::{Entity, StoreError},
@@ -191,7 +191,7 @@ impl<'r> Diff<'r> {
             let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
             let spec = ServiceSpec { project: project.full_name(), ..written.clone() };
             let mut rows = std::mem::take(&mut self.state.services);
-            let id = self.put(Entity::Service, &project, spec, (&mut rows, |spec| &spec.name))?;
+            let id = self.put(Entity::Service, &project, spec, &mut rows)?;
             self.state.services = rows;
             if self.places.insert((Entity::Service, id), index).is_some() {
                 let problem = format!("service `{}` stands here twice; leave one away", written.name);
@@ -210,7 +210,7 @@ impl<'r> Diff<'r> {
             let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
             let spec = PolicySpec { project: project.full_name(), ..written.clone() };
             let mut rows = std::mem::take(&mut self.state.policies);
-            let id = self.put(Entity::Policy, &project, spec, (&mut rows, |spec| &spec.name))?;
+            let id = self.put(Entity::Policy, &project, spec, &mut rows)?;
             self.state.policies = rows;
             if self.places.insert((Entity::Policy, id), index).is_some() {
                 let problem = format!("policy `{}` stands here twice; leave one away", written.name);
@@ -228,20 +228,20 @@ impl<'r> Diff<'r> {
         present: Option<SpecRow<ConsumerSpec>>,
     ) -> Result<(), StoreError> {
         let mut rows: Vec<SpecRow<ConsumerSpec>> = present.into_iter().collect();
-        self.put(Entity::Consumer, project, spec, (&mut rows, |spec| &spec.name))?;
+        self.put(Entity::Consumer, project, spec, &mut rows)?;
         Ok(())
     }
 
     /// Puts a spec into the rows of its kind and notes the edit, if one is needed. Gives its id.
-    fn put<S: Serialize + PartialEq + Clone>(
+    fn put<S: Spec>(
         &mut self,
         kind: Entity,
         project: &ProjectRow,
         spec: S,
-        (rows, name_of): (&mut Vec<SpecRow<S>>, fn(&S) -> &str),
+        rows: &mut Vec<SpecRow<S>>,
     ) -> Result<i64, StoreError> {
-        let name = name_of(&spec).to_owned();
-        let present = rows.iter_mut().find(|row| row.project == project.id && name_of(&row.spec) == name);
+        let name = spec.name().to_owned();
+        let present = rows.iter_mut().find(|row| row.project == project.id && row.spec.name() == name);
         let (id, mut edit) = match present {
             Some(row) if row.spec == spec => return Ok(row.id),
             Some(row) => {

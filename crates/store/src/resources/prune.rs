@@ -3,17 +3,13 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
 use sqlx::AnyConnection;
-use tollgate_core::{
-    id::ProjectId,
-    resource::{ConsumerSpec, PolicySpec, ServiceSpec},
-};
+use tollgate_core::{id::ProjectId, resource::ConsumerSpec};
 
 use super::{
     Op,
     diff::{Diff, Edit},
-    rows::{ProjectRow, SpecRow, specs, to_json},
+    rows::{ProjectRow, Spec, SpecRow, specs, to_json},
 };
 use crate::{
     error::{Entity, StoreError},
@@ -48,7 +44,7 @@ impl Diff<'_> {
             if needed.contains(&row.id) {
                 self.still_needed(Entity::Policy, project, &row.spec.name);
             }
-            let edit = delete(Entity::Policy, project, &row, |spec: &PolicySpec| &spec.name)?;
+            let edit = delete(Entity::Policy, project, &row)?;
             self.edits.push(edit);
         }
         Ok(())
@@ -59,7 +55,7 @@ impl Diff<'_> {
         let (gone, kept) = split(rows, project.id, |id| self.places.contains_key(&(Entity::Service, id)));
         self.state.services = kept;
         for row in gone {
-            let edit = delete(Entity::Service, project, &row, |spec: &ServiceSpec| &spec.name)?;
+            let edit = delete(Entity::Service, project, &row)?;
             self.edits.push(edit);
         }
         Ok(())
@@ -81,7 +77,7 @@ impl Diff<'_> {
             if needed.contains(&row.id) {
                 self.still_needed(Entity::Consumer, project, &row.spec.name);
             }
-            let edit = delete(Entity::Consumer, project, &row, |spec: &ConsumerSpec| &spec.name)?;
+            let edit = delete(Entity::Consumer, project, &row)?;
             self.edits.push(edit);
         }
         Ok(())
@@ -109,13 +105,8 @@ fn split<S>(
     rows.into_iter().partition(|row| row.project == project && !named(row.id))
 }
 
-fn delete<S: Serialize>(
-    kind: Entity,
-    project: &ProjectRow,
-    row: &SpecRow<S>,
-    name_of: fn(&S) -> &str,
-) -> Result<Edit, StoreError> {
-    let name = name_of(&row.spec).to_owned();
+fn delete<S: Spec>(kind: Entity, project: &ProjectRow, row: &SpecRow<S>) -> Result<Edit, StoreError> {
+    let name = row.spec.name().to_owned();
     Ok(Edit {
         op: Op::Delete,
         kind,

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::AnyConnection;
 use tollgate_core::{
     id::{ProjectId, TenantId},
-    resource::{PolicySpec, ServiceSpec},
+    resource::{ConsumerSpec, PolicySpec, ServiceSpec},
 };
 
 use crate::{
@@ -44,6 +44,30 @@ pub(crate) struct SpecRow<S> {
     pub(crate) project: ProjectId,
     pub(crate) spec: S,
     pub(crate) version: u64,
+}
+
+/// What services, policies and consumers have in common.
+pub(crate) trait Spec: Serialize + DeserializeOwned + PartialEq {
+    /// Its name, unique in its project.
+    fn name(&self) -> &str;
+}
+
+impl Spec for ServiceSpec {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Spec for PolicySpec {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Spec for ConsumerSpec {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// All small resources: thousands at most, so they are read whole.
