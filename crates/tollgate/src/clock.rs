@@ -41,10 +41,8 @@ impl SystemClock {
     #[must_use]
     pub(crate) fn open(data_dir: &Path) -> Self {
         let file = data_dir.join(FILE_NAME);
-        let mark_us = std::fs::read_to_string(&file)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(i64::MIN);
+        let mark_us =
+            std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(i64::MIN);
         Self { mark_us: AtomicI64::new(mark_us), file }
     }
 

@@ -153,12 +153,16 @@ fn service<'t>(
     if let Some(name) = &args.service {
         let wanted = name.rsplit('/').next().unwrap_or(name);
         let mut found = tables.services.values().filter(|service| {
-            service.name() == wanted && (wanted == name || full_name(tables, service).ends_with(&format!("/{name}")) || full_name(tables, service) == *name)
+            service.name() == wanted
+                && (wanted == name
+                    || full_name(tables, service).ends_with(&format!("/{name}"))
+                    || full_name(tables, service) == *name)
         });
         return match (found.next(), found.next()) {
             (Some(service), None) => Ok(Some(service)),
             (Some(_), Some(_)) => {
-                let detail = format!("more than one project has a service {name}; write tenant/project/service");
+                let detail =
+                    format!("more than one project has a service {name}; write tenant/project/service");
                 Err(fail("route", Code::NoService, detail, steps))
             }
             (None, _) => Err(fail("route", Code::NoService, format!("there is no service {name}"), steps)),

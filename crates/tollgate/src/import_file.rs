@@ -51,7 +51,9 @@ pub(crate) fn rows(
         .map(str::to_ascii_lowercase)
         .collect();
     if !header.iter().any(|name| SECRET_NAMES.contains(&name.as_str())) {
-        return Err("the CSV file needs a header line with a column `hash` (or `key` for --scheme plain)".to_owned());
+        return Err(
+            "the CSV file needs a header line with a column `hash` (or `key` for --scheme plain)".to_owned()
+        );
     }
     Ok(Box::new(reader.into_records().map(move |record| csv_row(&header, record))))
 }
@@ -207,7 +209,8 @@ mod tests {
 
     #[test]
     fn csv_and_json_lines_say_the_same() {
-        let csv = "Hash,consumer,expires,team\nab,one,1970-01-02,blue\n\ncd,,,\n,two,,\nx,y,tomorrow,\na,b,c,d,e\n";
+        let csv =
+            "Hash,consumer,expires,team\nab,one,1970-01-02,blue\n\ncd,,,\n,two,,\nx,y,tomorrow,\na,b,c,d,e\n";
         let json = concat!(
             "{\"hash\":\"ab\",\"consumer\":\"one\",\"expires\":\"1970-01-02\",\"metadata\":{\"team\":\"blue\"}}\n",
             "\n",

@@ -21,8 +21,7 @@ pub(crate) struct Printer {
 impl Printer {
     /// Prints in the format asked for, or in the one that fits what stdout is.
     pub(crate) fn new(asked: Option<OutputFormat>) -> Self {
-        let fitting =
-            if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
+        let fitting = if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
         Self { format: asked.unwrap_or(fitting), asked: asked.is_some() }
     }
 

@@ -54,11 +54,7 @@ impl Places {
                 None => break 0,
             }
         };
-        Located {
-            place: self.lines.place(byte),
-            field: error.field.clone(),
-            problem: error.problem.clone(),
-        }
+        Located { place: self.lines.place(byte), field: error.field.clone(), problem: error.problem.clone() }
     }
 
     /// The place of a path that is in the file.
@@ -126,11 +122,7 @@ struct Reader {
 
 impl Reader {
     fn wrong(&mut self, byte: usize, field: &str, problem: String) {
-        self.errors.push(Located {
-            place: self.places.lines.place(byte),
-            field: field.to_owned(),
-            problem,
-        });
+        self.errors.push(Located { place: self.places.lines.place(byte), field: field.to_owned(), problem });
     }
 
     fn refuse_unknown_kinds(&mut self, table: &DeTable<'_>) {
@@ -142,7 +134,10 @@ impl Reader {
             let problem = match nearest(kind, KINDS) {
                 Some(near) => format!("there is no such kind of resource; did you mean `[[{near}]]`?"),
                 None => {
-                    format!("there is no such kind of resource in this version; kinds are {}", KINDS.join(", "))
+                    format!(
+                        "there is no such kind of resource in this version; kinds are {}",
+                        KINDS.join(", ")
+                    )
                 }
             };
             self.wrong(key.span().start, kind, problem);
@@ -175,7 +170,7 @@ impl Reader {
                 Ok(value) => return removed.is_empty().then_some(value),
                 Err(error) => error,
             };
-            let Some(span) = error.span().filter(|span| *span != PLACEHOLDER) else { return None };
+            let span = error.span().filter(|span| *span != PLACEHOLDER)?;
             let message = error.message();
             if let Some(field) = between_ticks(message, "missing field ") {
                 let holder = holder_of(&mut rest, path.to_owned(), &span)?;
@@ -185,7 +180,7 @@ impl Reader {
                     self.wrong(span.start, &field_path, format!("it is missing; add `{field} = …`"));
                     removed.push(field_path);
                 }
-                let Some(placeholder) = placeholder(field) else { return None };
+                let placeholder = placeholder(field)?;
                 table.insert(
                     Spanned::new(PLACEHOLDER, field.to_owned().into()),
                     Spanned::new(PLACEHOLDER, placeholder),
@@ -246,11 +241,7 @@ fn holder_of<'t, 'i>(
 
 /// Takes the key or value with this span out of a resource; gives its path. Items of a list are
 /// replaced instead, so that the numbers of the others stay.
-fn take_out(
-    value: &mut Spanned<DeValue<'_>>,
-    path: &str,
-    span: &std::ops::Range<usize>,
-) -> Option<String> {
+fn take_out(value: &mut Spanned<DeValue<'_>>, path: &str, span: &std::ops::Range<usize>) -> Option<String> {
     match value.get_mut() {
         DeValue::Table(table) => {
             let mut inner = None;
@@ -300,9 +291,8 @@ fn between_ticks<'m>(message: &'m str, before: &str) -> Option<&'m str> {
 /// What serde says, as problem and remedy.
 fn in_words(message: &str) -> String {
     let message = message.lines().collect::<Vec<_>>().join("; ");
-    let quoted = |text: &str| -> Vec<String> {
-        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    };
+    let quoted =
+        |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     if let Some(field) = between_ticks(&message, "unknown field ") {
         let known = quoted(&message).split_off(1);
         let names = known.iter().map(String::as_str);

@@ -26,9 +26,8 @@ pub(crate) fn start_log(log: &Log) -> Result<(), Failure> {
 }
 
 /// Seconds that requests are sorted into: from 100 µs to a minute.
-const SECONDS: [f64; 17] = [
-    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0,
-];
+const SECONDS: [f64; 17] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
 
 /// Installs the recorder of metrics; to be called before anything records.
 pub(crate) fn start_metrics() -> Result<PrometheusHandle, Failure> {

@@ -28,7 +28,8 @@ fn defaults_need_no_file() {
 
 #[test]
 fn environment_wins_over_the_file_and_flags_over_both() {
-    let mut sources = from_file("[gateway]\nlisten = \"127.0.0.1:1\"\nthreads = 1\ntrusted_proxies = [\"10.0.0.0/8\"]");
+    let mut sources =
+        from_file("[gateway]\nlisten = \"127.0.0.1:1\"\nthreads = 1\ntrusted_proxies = [\"10.0.0.0/8\"]");
     sources.environment = vec![
         ("TOLLGATE_GATEWAY__LISTEN".into(), "127.0.0.1:2".into()),
         ("TOLLGATE_GATEWAY__THREADS".into(), "2".into()),

@@ -1,4 +1,20 @@
 //! Tests of the command line and its parsers, over the library and over the real binary.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a failed step must end the test at that line; tests measure with the ordinary clock"
+)]
+
+mod administration;
+mod cluster;
 mod configuration;
+mod demo;
+mod help;
+mod importing;
+mod newcomer;
+mod refusals;
 mod resources;
+mod serving;
+mod world;

@@ -58,7 +58,8 @@ fn what_a_good_file_says_has_its_place() {
 
 #[test]
 fn everything_that_is_wrong_is_reported_at_once_with_its_place() {
-    insta::assert_snapshot!(errors(r#"
+    insta::assert_snapshot!(errors(
+        r#"
 [[tenant]]
 nme = "acme"
 
@@ -93,7 +94,8 @@ max_concurrency = -1
   name = "monthly"
   amount = 1.5
   period = "year"
-"#));
+"#
+    ));
 }
 
 #[test]

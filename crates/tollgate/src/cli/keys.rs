@@ -13,10 +13,11 @@ pub(crate) enum KeysCommand {
     #[command(after_help = "\
 Examples:
   tollgate keys create --project maps --consumer android-team --policy standard
-  tollgate keys create --project maps --consumer ci --policy standard --environment test --expires 90d
-  tollgate keys create --project maps --consumer depot --policy standard --allow-ip 10.0.0.0/8 --bind-host depot.example.com
+  tollgate keys create --project maps --consumer ci --environment test --expires 90d
+  tollgate keys create --project maps --consumer depot --allow-ip 10.0.0.0/8
 
-The whole key is printed once and stored nowhere; afterwards only its last four characters can be shown.")]
+The whole key is printed once and stored nowhere; afterwards only its last four characters can be
+shown.")]
     Create(CreateArgs),
     /// Lists keys, newest first
     #[command(after_help = "\
@@ -72,17 +73,18 @@ Examples:
 Examples:
   tollgate keys import keys.csv --project maps --scheme sha256 --dry-run
   tollgate keys import keys.csv --project maps --scheme bcrypt --policy standard
-  tollgate keys import keys.jsonl --project maps --scheme hmac-sha256 --encoding base64 --secret-file hmac.key
+  tollgate keys import keys.jsonl --project maps --scheme hmac-sha256 --secret-file hmac.key
 
-CSV needs a header line, JSON lines one object a line (file name ending in .jsonl, .ndjson or .json). Columns:
+CSV needs a header line, JSON lines one object a line (file name ending in .jsonl, .ndjson or
+.json). Columns:
   hash          the hash; with --scheme plain it is `key`, the credential itself
   consumer      who holds it; created when there is none [default: --consumer]
   policy        [default: --policy]
   environment   live or test [default: --environment]
   prefix        the beginning of the credential; needed by bcrypt and argon2
   last4, name, expires (RFC 3339)
-Every other column becomes metadata. Rows whose secret exists already are reported as collisions, so that an
-interrupted import can be run again.")]
+Every other column becomes metadata. Rows whose secret exists already are reported as collisions,
+so that an interrupted import can be run again.")]
     Import(ImportArgs),
 }
 

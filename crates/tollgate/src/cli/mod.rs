@@ -13,12 +13,13 @@ pub(crate) use events::{
     AuditCommand, AuditListArgs, EventFilter, EventsCommand, QueryArgs, UsageArgs, UsageColumn,
 };
 pub(crate) use keys::{
-    CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName, StateName,
+    CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName,
+    StateName,
 };
 
 const EXAMPLES: &str = "\
 Examples:
-  tollgate demo                                    a running gateway to try, with keys and curl lines
+  tollgate demo                                    a running gateway to try
   echo 'a long password' | tollgate init --owner you@example.com --password-stdin
   tollgate apply -f resources.toml                 create services, policies and consumers
   tollgate keys create --project maps --consumer android-team --policy standard
@@ -29,7 +30,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 /// Issues, checks and meters API keys in front of your services.
 #[derive(Debug, Parser)]
-#[command(name = "tollgate", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(
+    name = "tollgate",
+    version,
+    about = "Issues, checks and meters API keys in front of your services",
+    after_help = EXAMPLES, max_term_width = 110,
+    args_override_self = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -92,8 +99,8 @@ Examples:
   tollgate serve --roles gateway,workers
   TOLLGATE_GATEWAY__LISTEN=0.0.0.0:8080 tollgate serve --data-dir /var/lib/tollgate
 
-Ready when GET /readyz on the control listener answers 200. SIGTERM and SIGINT drain: no new connections, requests in
-flight finish, usage is shipped; a second signal ends at once.")]
+Ready when GET /readyz on the control listener answers 200. SIGTERM and SIGINT drain: no new
+connections, requests in flight finish, usage is shipped; a second signal ends at once.")]
     Serve(ServeArgs),
     /// Creates the database, the first tenant and its owner
     #[command(after_help = "\
@@ -122,9 +129,10 @@ Examples:
 Examples:
   tollgate explain dec_0001mJbfIcgOCC4hBmAhNO
   tollgate explain --key tg_live_… --method GET --path /tiles/7 --ip 203.0.113.9
-  tollgate explain --key key_4fQn2SVkIqT --path /tiles/7 --header 'Referer: https://app.example.com/'
+  tollgate explain --key key_4fQn2SVkIqT --path /tiles/7 --header 'Origin: https://example.com'
 
-Nothing is counted. The whole key can be given as `--key -` on standard input, to keep it out of the shell's history.")]
+Nothing is counted. `--key -` reads the whole key from standard input, which keeps it out of the
+shell's history.")]
     Explain(ExplainArgs),
     /// Shows decisions: as they happen, or from the past
     #[command(subcommand)]
@@ -160,7 +168,12 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// What this process does
-    #[arg(long, value_delimiter = ',', value_name = "ROLE", default_value = "gateway,service-api,control,workers")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "ROLE",
+        default_value = "gateway,service-api,control,workers"
+    )]
     pub(crate) roles: Vec<Role>,
 }
 

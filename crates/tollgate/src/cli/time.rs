@@ -51,9 +51,9 @@ impl Moment {
         if let Ok(span) = text.parse() {
             return Ok(Self::Ago(span));
         }
-        rfc3339_us(text)
-            .map(Self::At)
-            .ok_or_else(|| format!("`{text}` is no time; write how long ago, 24h or 7d, or `2026-01-31T12:00:00Z`"))
+        rfc3339_us(text).map(Self::At).ok_or_else(|| {
+            format!("`{text}` is no time; write how long ago, 24h or 7d, or `2026-01-31T12:00:00Z`")
+        })
     }
 
     /// The moment, wall microseconds.

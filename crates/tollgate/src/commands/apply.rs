@@ -82,7 +82,8 @@ fn read(path: &Path) -> Result<(String, String), Failure> {
 
 fn refused(name: &str, errors: &[Located]) -> Failure {
     let lines: Vec<String> = errors.iter().map(|error| format!("  {error}")).collect();
-    let noun = if errors.len() == 1 { "1 thing is".to_owned() } else { format!("{} things are", errors.len()) };
+    let noun =
+        if errors.len() == 1 { "1 thing is".to_owned() } else { format!("{} things are", errors.len()) };
     Failure::failed(format!("{name} was not applied, {noun} wrong:\n{}", lines.join("\n")))
 }
 
@@ -104,8 +105,11 @@ fn in_words(plan: &ShownPlan) -> String {
         .changes
         .iter()
         .map(|change| {
-            let fields =
-                if change.fields.is_empty() { String::new() } else { format!("  ({})", change.fields.join(", ")) };
+            let fields = if change.fields.is_empty() {
+                String::new()
+            } else {
+                format!("  ({})", change.fields.join(", "))
+            };
             format!("  {:<7} {:<9} {}{fields}\n", change.op, change.kind, change.name)
         })
         .collect();

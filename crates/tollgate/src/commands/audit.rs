@@ -116,7 +116,9 @@ async fn verify(context: &Context) -> Result<(), Failure> {
 
 impl Change {
     fn of(row: AuditRow) -> Self {
-        let json = |text: Option<String>| text.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)));
+        let json = |text: Option<String>| {
+            text.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        };
         Self {
             seq: row.seq,
             time: rfc3339(row.at_us),

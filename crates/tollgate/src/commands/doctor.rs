@@ -138,7 +138,9 @@ async fn database(context: &Context) -> Vec<Finding> {
     };
     let check = match checked {
         Ok(check) => check,
-        Err(error) => return vec![Finding::wrong(CHECK, error.to_string(), "see the cause in the log of the database")],
+        Err(error) => {
+            return vec![Finding::wrong(CHECK, error.to_string(), "see the cause in the log of the database")];
+        }
     };
     let mut found = vec![Finding::ok(
         CHECK,
@@ -196,7 +198,9 @@ fn folder(check: &'static str, dir: &Path) -> Finding {
             format!("{} can be written, {} MiB are free", dir.display(), free >> 20),
             "free space; without room for usage records requests are refused",
         ),
-        Ok(free) => Finding::ok(check, format!("{} can be written, {} GiB are free", dir.display(), free >> 30)),
+        Ok(free) => {
+            Finding::ok(check, format!("{} can be written, {} GiB are free", dir.display(), free >> 30))
+        }
         Err(_) => Finding::ok(check, format!("{} can be written", dir.display())),
     }
 }
@@ -217,7 +221,10 @@ fn clock(context: &Context) -> Finding {
         );
         return Finding::warning(
             CHECK,
-            format!("it is {} s behind the highest time this node has seen; keys expire by that one", behind / 1_000_000),
+            format!(
+                "it is {} s behind the highest time this node has seen; keys expire by that one",
+                behind / 1_000_000
+            ),
             remedy,
         );
     }

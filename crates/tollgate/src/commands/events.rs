@@ -146,7 +146,11 @@ async fn tail(context: &Context, filter: &EventFilter) -> Result<(), Failure> {
 
 fn show(context: &Context, row: DecisionRow) -> Result<(), Failure> {
     let event = Event::of(row);
-    if context.printer.is_json() { context.printer.json_line(&event) } else { context.printer.text(&event.line()) }
+    if context.printer.is_json() {
+        context.printer.json_line(&event)
+    } else {
+        context.printer.text(&event.line())
+    }
 }
 
 /// The last events that were shown.

@@ -59,8 +59,11 @@ async fn recorded_decision(context: &Context, id: &str) -> Result<(), Failure> {
     };
     let allowed = row.code == tollgate_core::code::Code::Valid;
     let (code, detail) = (row.code.name(), row.detail.clone());
-    let mut steps =
-        trace_of_record(row.checks_configured, row.checks_passed, Some(detail.as_str()).filter(|text| !text.is_empty()));
+    let mut steps = trace_of_record(
+        row.checks_configured,
+        row.checks_passed,
+        Some(detail.as_str()).filter(|text| !text.is_empty()),
+    );
     let decided_by_a_check = steps.iter().any(|step| step.outcome == StepOutcome::Failed);
     if !allowed && !decided_by_a_check {
         // Refused before or after the checks of the key: by its head, its credential, its upstream.
@@ -128,19 +131,24 @@ fn in_words(explanation: &Explanation<'_>) -> String {
         ("service", explanation.service.clone().unwrap_or_default()),
         ("policy", explanation.policy.clone().unwrap_or_default()),
     ]));
-    let rows = explanation.steps.iter().map(|step| {
-        let outcome = match step.outcome {
-            StepOutcome::Passed => "passed",
-            StepOutcome::Failed => "FAILED",
-            StepOutcome::Open => "open",
-            StepOutcome::NotReached => "not reached",
-        };
+    let decided = |step: &&Step| matches!(step.outcome, StepOutcome::Passed | StepOutcome::Failed);
+    let rows = explanation.steps.iter().filter(decided).map(|step| {
+        let outcome = if step.outcome == StepOutcome::Failed { "FAILED" } else { "passed" };
         [step.check.to_owned(), outcome.to_owned(), step.detail.clone()]
     });
     text.push('\n');
     text.push_str(&print::table(["check", "outcome", "what was compared"], rows));
+    text.push_str(&listed("\nNothing restricts", explanation.steps, StepOutcome::Open));
+    text.push_str(&listed("\nNot asked any more", explanation.steps, StepOutcome::NotReached));
     for note in &explanation.notes {
         text.push_str(&format!("\nNote: {note}."));
     }
     text
+}
+
+/// The checks that came out so, on a line; empty when there is none.
+fn listed(what: &str, steps: &[Step], outcome: StepOutcome) -> String {
+    let names: Vec<&str> =
+        steps.iter().filter(|step| step.outcome == outcome).map(|step| step.check).collect();
+    if names.is_empty() { String::new() } else { format!("{what}: {}.", names.join(", ")) }
 }

@@ -77,7 +77,8 @@ pub(crate) async fn run(context: &Context, args: &ImportArgs) -> Result<(), Fail
     if report.rejected == 0 {
         return Ok(());
     }
-    let problem = format!("{} rows were not imported; correct them and run the import again", report.rejected);
+    let problem =
+        format!("{} rows were not imported; correct them and run the import again", report.rejected);
     if report.accepted == 0 && report.collisions == 0 {
         return Err(Failure::Failed(problem));
     }
@@ -145,7 +146,8 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64), Failure> {
 /// A bar on stderr, when that is a terminal.
 fn progress(bytes: u64) -> ProgressBar {
     let bar = if bytes == 0 { ProgressBar::no_length() } else { ProgressBar::new(bytes) };
-    if let Ok(style) = ProgressStyle::with_template("importing  {bar:40}  {bytes}/{total_bytes}  {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("importing  {bar:40}  {bytes}/{total_bytes}  {eta} left")
+    {
         bar.set_style(style);
     }
     bar

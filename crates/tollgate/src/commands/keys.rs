@@ -145,7 +145,11 @@ async fn revoke(context: &Context, args: &RevokeArgs) -> Result<(), Failure> {
     })
 }
 
-async fn wait(context: &Context, store: &Store, changed: &Committed<KeyView>) -> Result<&'static str, Failure> {
+async fn wait(
+    context: &Context,
+    store: &Store,
+    changed: &Committed<KeyView>,
+) -> Result<&'static str, Failure> {
     let committed_ns = context.clock.now().mono_ns;
     let waited = store.wait_applied(changed.seq, committed_ns, context.clock.as_ref()).await?;
     Ok(match waited {

@@ -38,7 +38,9 @@ pub(super) async fn bring_in(context: &Context, store: &Store) -> Result<(), Fai
             return Ok(());
         }
         if waited >= WAIT {
-            say(&format!("warning: {behind} node(s) have not delivered their latest usage; it is not included"));
+            say(&format!(
+                "warning: {behind} node(s) have not delivered their latest usage; it is not included"
+            ));
             return Ok(());
         }
         tokio::time::sleep(WAIT_STEP).await;

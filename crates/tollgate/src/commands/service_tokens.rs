@@ -52,7 +52,8 @@ pub(crate) async fn run(context: &Context, command: ServiceTokensCommand) -> Res
             let made = store.create_service_token(&permit, new, &random, context.now_us()).await?.value;
             let shown = Created { id: made.id, token: made.token.expose(), name: &name };
             context.printer.result(&shown, || {
-                let fields = print::fields(&[("id", shown.id.to_string()), ("token", shown.token.to_owned())]);
+                let fields =
+                    print::fields(&[("id", shown.id.to_string()), ("token", shown.token.to_owned())]);
                 format!("{fields}\nKeep the token now: it is not stored and cannot be shown again.")
             })
         }

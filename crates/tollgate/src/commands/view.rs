@@ -38,7 +38,12 @@ impl<'a> Created<'a> {
         let fields = print::fields(&[
             ("id", self.id.to_string()),
             ("key", self.key.to_owned()),
-            ("old secret", self.previous_valid_until.as_ref().map_or_else(String::new, |until| format!("valid until {until}"))),
+            (
+                "old secret",
+                self.previous_valid_until
+                    .as_ref()
+                    .map_or_else(String::new, |until| format!("valid until {until}")),
+            ),
         ]);
         format!("{fields}\nKeep the key now: it is not stored and cannot be shown again.")
     }
@@ -137,7 +142,8 @@ impl Key {
         ["id", "key", "state", "project", "consumer", "policy", "expires", "name"];
 
     pub(super) fn in_words(&self) -> String {
-        let metadata: Vec<String> = self.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let metadata: Vec<String> =
+            self.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut text = print::fields(&[
             ("id", self.id.to_string()),
             ("key", self.face()),

@@ -29,11 +29,8 @@ pub struct Sources {
 /// # Errors
 /// Everything that is wrong in any layer, in the order of the file's lines, environment, flags.
 pub fn parse(sources: &Sources) -> Result<Config, Vec<Located>> {
-    let mut builder = Builder {
-        config: blank(sources.data_dir.clone()),
-        errors: Vec::new(),
-        places: HashMap::new(),
-    };
+    let mut builder =
+        Builder { config: blank(sources.data_dir.clone()), errors: Vec::new(), places: HashMap::new() };
     builder.defaults();
     if let Some((name, text)) = &sources.file {
         builder.file(name, text);
@@ -98,7 +95,11 @@ impl Builder {
                 (Some(setting), value) => self.set(setting, Written::Toml(value), place),
                 (None, DeValue::Table(table)) if is_section => self.table(lines, &path, table),
                 (None, _) if is_section => {
-                    self.wrong(place, &path, format!("it is a section; write `[{path}]` and its settings below"));
+                    self.wrong(
+                        place,
+                        &path,
+                        format!("it is a section; write `[{path}]` and its settings below"),
+                    );
                 }
                 (None, _) => self.wrong(lines.place(key.span().start), &path, unknown(&path)),
             }
@@ -125,10 +126,8 @@ impl Builder {
 
     /// Rules that take more than one setting to check.
     fn check_together(&mut self) {
-        let pairs = [
-            ("gateway.tls.cert", "gateway.tls.key"),
-            ("service_api.tls.cert", "service_api.tls.key"),
-        ];
+        let pairs =
+            [("gateway.tls.cert", "gateway.tls.key"), ("service_api.tls.cert", "service_api.tls.key")];
         for (one, other) in pairs.into_iter().flat_map(|(cert, key)| [(cert, key), (key, cert)]) {
             if self.places.contains_key(one) && !self.places.contains_key(other) {
                 let problem = format!("it needs `{other}` beside it; give both, or none for plain HTTP");
@@ -143,11 +142,17 @@ impl Builder {
         for (index, (path, address)) in listens.iter().enumerate() {
             let taken = listens.iter().take(index).find(|(_, other)| other == address && address.port() != 0);
             if let Some((other, _)) = taken {
-                self.wrong_at(path, &format!("`{address}` is the address of `{other}` too; give each its own"));
+                self.wrong_at(
+                    path,
+                    &format!("`{address}` is the address of `{other}` too; give each its own"),
+                );
             }
         }
         if self.config.feed.lease <= self.config.feed.poll * 3 {
-            self.wrong_at("feed.lease", "it must be more than three times `feed.poll`, or one late answer closes the gateway");
+            self.wrong_at(
+                "feed.lease",
+                "it must be more than three times `feed.poll`, or one late answer closes the gateway",
+            );
         }
     }
 

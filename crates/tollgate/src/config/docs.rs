@@ -29,11 +29,8 @@ pub fn markdown() -> String {
             // Writing to a String cannot fail.
             let _infallible = write!(page, "\n## `[{section}]`\n");
         }
-        let default = if setting.default.is_empty() {
-            "not set".to_owned()
-        } else {
-            format!("`{}`", setting.default)
-        };
+        let default =
+            if setting.default.is_empty() { "not set".to_owned() } else { format!("`{}`", setting.default) };
         let _infallible = write!(
             page,
             "\n### `{}`\n\n{}\n\n- value: {}\n- default: {default}\n- environment: `{}`\n",

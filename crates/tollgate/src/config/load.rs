@@ -52,12 +52,11 @@ fn listed(errors: &[Located]) -> String {
 pub fn load(options: Options) -> Result<Config, LoadError> {
     let file = match &options.file {
         Some(path) => Some((path.display().to_string(), read(path)?)),
-        None if Path::new(FILE_NAME).exists() => {
-            Some((FILE_NAME.to_owned(), read(Path::new(FILE_NAME))?))
-        }
+        None if Path::new(FILE_NAME).exists() => Some((FILE_NAME.to_owned(), read(Path::new(FILE_NAME))?)),
         None => None,
     };
-    let sources = Sources { file, environment: environment(), flags: options.flags, data_dir: options.data_dir };
+    let sources =
+        Sources { file, environment: environment(), flags: options.flags, data_dir: options.data_dir };
     parse(&sources).map_err(LoadError::Settings)
 }
 

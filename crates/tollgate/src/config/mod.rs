@@ -18,8 +18,8 @@ use tollgate_core::secret::Secret;
 
 pub(crate) use build::syntax_error;
 pub use build::{Sources, parse};
-pub(crate) use load::{environment, reason};
 pub use load::{LoadError, Options, load};
+pub(crate) use load::{environment, reason};
 
 /// All settings, read and checked.
 #[derive(Debug)]

@@ -32,7 +32,8 @@ impl Setting {
     }
 }
 
-const CERT: &str = "PEM file: the certificate, then its chain. With it the listener speaks TLS, with HTTP/2 by ALPN.";
+const CERT: &str =
+    "PEM file: the certificate, then its chain. With it the listener speaks TLS, with HTTP/2 by ALPN.";
 const KEY: &str = "PEM file: the private key of the certificate (PKCS#8, PKCS#1 or SEC1).";
 const ADDRESS: &str = "IP address and port; port 0 takes a free one";
 const FILE: &str = "path of a file";
@@ -152,9 +153,7 @@ pub const SETTINGS: &[Setting] = &[
         shape: "whole number, 1 to 1000000",
         default: "30",
         doc: "Bad keys an address may show a minute, and at once; beyond it its bad keys get 429 `too_many_bad_keys`. Good keys are never affected.",
-        read: |written, config| {
-            put(&mut config.gateway.bad_keys_per_minute, number(written, 1..=COUNT_MAX))
-        },
+        read: |written, config| put(&mut config.gateway.bad_keys_per_minute, number(written, 1..=COUNT_MAX)),
     },
     Setting {
         path: "gateway.upstream_connections_max",
@@ -170,9 +169,7 @@ pub const SETTINGS: &[Setting] = &[
         shape: "whole number, 1 to 64",
         default: "2",
         doc: "Threads that verify imported bcrypt and argon2 hashes. A key needs them at its first use only.",
-        read: |written, config| {
-            put(&mut config.gateway.slow_hash_threads, count(number(written, 1..=64)))
-        },
+        read: |written, config| put(&mut config.gateway.slow_hash_threads, count(number(written, 1..=64))),
     },
     Setting {
         path: "gateway.drain_timeout",
@@ -256,9 +253,7 @@ pub const SETTINGS: &[Setting] = &[
         shape: "bytes, 1MiB to 16TiB",
         default: "4GiB",
         doc: "What the usage journal may take on disk while the database cannot be reached. When it is full, requests get `overloaded` rather than go uncounted.",
-        read: |written, config| {
-            put(&mut config.journal.bytes_max, bytes(written, 1 << 20..=16 << 40))
-        },
+        read: |written, config| put(&mut config.journal.bytes_max, bytes(written, 1 << 20..=16 << 40)),
     },
     Setting {
         path: "journal.promise",

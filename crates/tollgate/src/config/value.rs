@@ -154,10 +154,9 @@ pub(crate) fn networks(written: Written<'_>) -> Result<Vec<IpNet>, String> {
                 other => Err(format!("{} is not a text; put it in quotes", Written::Toml(other).shown())),
             })
             .collect(),
-        Written::Toml(_) => Err(format!(
-            "{} is not a list; write `[\"10.0.0.0/8\", \"192.168.1.7\"]`",
-            written.shown()
-        )),
+        Written::Toml(_) => {
+            Err(format!("{} is not a list; write `[\"10.0.0.0/8\", \"192.168.1.7\"]`", written.shown()))
+        }
     }
 }
 

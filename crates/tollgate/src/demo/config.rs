@@ -10,7 +10,8 @@ use crate::{
 
 /// Reads the environment and `--set`, but for where data is kept.
 pub(super) fn config(global: &Global, data_dir: PathBuf, once: bool) -> Result<Config, Failure> {
-    let is_ours = |name: &str| !["TOLLGATE_DATABASE__", "TOLLGATE_JOURNAL__"].iter().any(|own| name.starts_with(own));
+    let is_ours =
+        |name: &str| !["TOLLGATE_DATABASE__", "TOLLGATE_JOURNAL__"].iter().any(|own| name.starts_with(own));
     let mut environment = config::environment();
     environment.retain(|(name, _)| is_ours(name));
     let says_level = |sources: &Sources| {

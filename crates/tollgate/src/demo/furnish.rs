@@ -26,8 +26,6 @@ const RESOURCES: &str = include_str!("resources.toml");
 const PROJECT: &str = "demo/maps";
 const OWNER: &str = "owner@demo.example";
 const TOKEN_NAME: &str = "demo-backend";
-/// A moment that has passed: keys given it expire at once.
-const LONG_AGO_US: i64 = 1;
 
 /// What there is to try.
 pub(super) struct Furnished {
@@ -62,8 +60,9 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let store = context.store_or_new().await?;
     let owner = owner(context, &store).await?;
     let text = RESOURCES.replace("UPSTREAM", &upstream.to_string());
-    let file = resource_file::parse("the demo's resources", &text)
-        .map_err(|errors| Failure::failed(errors.iter().map(|error| format!("{error}\n")).collect::<String>()))?;
+    let file = resource_file::parse("the demo's resources", &text).map_err(|errors| {
+        Failure::failed(errors.iter().map(|error| format!("{error}\n")).collect::<String>())
+    })?;
     let permit = context.permit(Action::ChangeResources)?;
     store.apply(&permit, &file.resources, ApplyMode::default(), context.now_us()).await?;
 
@@ -73,7 +72,8 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let shop = key(context, &store, &permit, wanted("takes orders", "web-shop", "shop")).await?;
     let office = key(context, &store, &permit, wanted("office only", "office", "office-only")).await?;
     let expired = key(context, &store, &permit, wanted("expired", "android-team", "tiles-reader")).await?;
-    store.set_key_expiry(&permit, expired.id, Some(LONG_AGO_US), context.now_us()).await?;
+    let now_us = context.now_us();
+    store.set_key_expiry(&permit, expired.id, Some(now_us), now_us).await?;
     let token = token(context, &store).await?;
     store.close().await;
     Ok(Furnished { reader, shop, office, expired, token, owner })

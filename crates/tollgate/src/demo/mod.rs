@@ -45,7 +45,9 @@ pub(crate) async fn run(global: &Global, args: DemoArgs) -> Result<(), Failure> 
         report::once(&context, &place, &outcomes)?;
         let strange = outcomes.iter().filter(|outcome| !outcome.is_as_expected()).count();
         if strange > 0 {
-            return Err(Failure::failed(format!("{strange} of the sample requests did not end as they should")));
+            return Err(Failure::failed(format!(
+                "{strange} of the sample requests did not end as they should"
+            )));
         }
         return Ok(());
     }

@@ -109,7 +109,12 @@ fn addresses(place: &Place, furnished: &Furnished) -> String {
         ("control", format!("http://{}/readyz and /metrics", place.control)),
         ("upstream", format!("http://{} (a sample, in this process)", place.upstream)),
         ("data", place.data_dir.display().to_string()),
-        ("owner", owner.map(|(email, password)| format!("{email}, password {}", password.expose())).unwrap_or_default()),
+        (
+            "owner",
+            owner
+                .map(|(email, password)| format!("{email}, password {}", password.expose()))
+                .unwrap_or_default(),
+        ),
     ]);
     indented(fields.trim_end())
 }
@@ -122,10 +127,16 @@ fn curls(place: &Place, furnished: &Furnished) -> String {
     let lines = [
         ("allowed", bearer(reader, &format!("http://{gateway}/tiles/7/66/42"))),
         ("denied: this key reads tiles only", bearer(reader, &format!("http://{gateway}/orders"))),
-        ("denied: expired", bearer(furnished.expired.key.expose(), &format!("http://{gateway}/tiles/7/66/42"))),
+        (
+            "denied: expired",
+            bearer(furnished.expired.key.expose(), &format!("http://{gateway}/tiles/7/66/42")),
+        ),
         (
             "an order by a key with the scope `write`",
-            bearer(furnished.shop.key.expose(), &format!("-d '{{\"item\":\"a map\"}}' http://{gateway}/orders")),
+            bearer(
+                furnished.shop.key.expose(),
+                &format!("-d '{{\"item\":\"a map\"}}' http://{gateway}/orders"),
+            ),
         ),
         ("what a key is and what remains", bearer(reader, &format!("http://{gateway}/v1/me"))),
         (
@@ -133,7 +144,7 @@ fn curls(place: &Place, furnished: &Furnished) -> String {
             bearer(
                 furnished.token.expose(),
                 &format!(
-                    "-H 'Content-Type: application/json' -d '{{\"key\":\"{reader}\",\"service\":\"tiles\"}}' http://{}/v1/keys/verify",
+                    "-H 'Content-Type: application/json' -d '{{\"key\":\"{reader}\",\"service\":\"tiles\",\"method\":\"GET\",\"path\":\"/tiles/7\"}}' http://{}/v1/keys/verify",
                     place.service_api
                 ),
             ),

@@ -89,7 +89,9 @@ pub(super) async fn send_all(place: &Place, furnished: &Furnished) -> Result<Vec
     }
     let question = Sample {
         method: "POST",
-        body: Some(json!({ "key": reader, "service": "tiles", "cost": 0 })),
+        body: Some(
+            json!({ "key": reader, "service": "tiles", "method": "GET", "path": "/tiles/7", "cost": 0 }),
+        ),
         ..get("a service that asks", "/v1/keys/verify", Some(furnished.token.expose()), "valid")
     };
     outcomes.push(send(place.service_api, question).await?);
@@ -151,8 +153,10 @@ async fn send(address: SocketAddr, sample: Sample<'_>) -> Result<Outcome, Failur
 /// One request on a connection of its own; the whole answer.
 async fn exchange(address: SocketAddr, sample: &Sample<'_>) -> std::io::Result<String> {
     let body = sample.body.as_ref().map(Value::to_string).unwrap_or_default();
-    let mut request =
-        format!("{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nUser-Agent: tollgate-demo\r\n", sample.method, sample.path);
+    let mut request = format!(
+        "{} {} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nUser-Agent: tollgate-demo\r\n",
+        sample.method, sample.path
+    );
     if let Some(credential) = sample.credential {
         request.push_str(&format!("Authorization: Bearer {credential}\r\n"));
     }

@@ -94,7 +94,11 @@ impl NodeHealth {
     fn keys(&self) -> Part {
         let ok = self.snapshot.is_fresh(self.clock.now().mono_ns);
         let count = self.snapshot.keyring.len();
-        let detail = if ok { format!("{count} secrets, fresh") } else { format!("{count} secrets, not known to be fresh") };
+        let detail = if ok {
+            format!("{count} secrets, fresh")
+        } else {
+            format!("{count} secrets, not known to be fresh")
+        };
         Part { name: "keys", ok, detail }
     }
 

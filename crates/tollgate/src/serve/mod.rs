@@ -39,7 +39,10 @@ pub(crate) async fn run(context: Context, args: &ServeArgs) -> Result<(), Failur
         "ready"
     );
     let name = signals.next().await;
-    tracing::info!(signal = name, "draining: no new connections, requests in flight finish; a second signal ends at once");
+    tracing::info!(
+        signal = name,
+        "draining: no new connections, requests in flight finish; a second signal ends at once"
+    );
     let drained = tokio::select! {
         drained = node.drain() => drained,
         name = signals.next() => {

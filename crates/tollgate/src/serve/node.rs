@@ -94,14 +94,18 @@ impl Node {
         let node = data_dir::node_id(&config.data_dir)?;
         let boot = u64::from_le_bytes(data_dir::random()?) >> 16;
         let journal = open_journal(config, roles, boot)?.map(Arc::new);
-        let snapshot = Arc::new(Snapshot::with_capacity(0));
-        let health =
-            Arc::new(NodeHealth::new(node, roles, clock.clone(), snapshot.clone(), journal.clone()));
+        let secrets = usize::try_from(store.count_keys().await?).unwrap_or(usize::MAX);
+        let snapshot = Arc::new(Snapshot::with_capacity(secrets));
+        let health = Arc::new(NodeHealth::new(node, roles, clock.clone(), snapshot.clone(), journal.clone()));
         let control = start_control(config, roles, &health, metrics.clone()).await?;
 
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
-        let plane =
-            DataPlane { snapshot, counters: Arc::new(LocalCounters::default()), clock: clock.clone(), rehashes };
+        let plane = DataPlane {
+            snapshot,
+            counters: Arc::new(LocalCounters::default()),
+            clock: clock.clone(),
+            rehashes,
+        };
         let sweeper = plane.counters.clone();
         let parts = Parts {
             store: store.clone(),
@@ -167,7 +171,9 @@ impl Node {
         stopped.map_err(|error| {
             let failure = prepare_failure(error);
             let why = failure.message().unwrap_or_default();
-            Failure::failed(format!("{why}\nthe latest usage stays in the journal and is shipped at the next start"))
+            Failure::failed(format!(
+                "{why}\nthe latest usage stays in the journal and is shipped at the next start"
+            ))
         })
     }
 }
@@ -216,7 +222,8 @@ fn writers(journal: &Journal, lanes: std::ops::Range<u16>) -> Result<Vec<Writer>
 
 /// The journal, where anything is answered that must be counted.
 fn open_journal(config: &Config, roles: &[Role], boot: u64) -> Result<Option<Journal>, Failure> {
-    let listeners = [Role::Gateway, Role::ServiceApi].iter().filter(|role| roles.contains(role)).count() as u64;
+    let listeners =
+        [Role::Gateway, Role::ServiceApi].iter().filter(|role| roles.contains(role)).count() as u64;
     if listeners == 0 {
         return Ok(None);
     }

@@ -1,0 +1,32 @@
+//! The demo: everything works on a machine that has nothing, twice.
+
+use crate::world::run;
+
+#[test]
+fn the_demo_sends_its_requests_and_leaves_something_to_look_at() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // What is there must not matter: neither a configuration nor another database.
+    std::fs::write(folder.path().join("tollgate.toml"), "[database]\nurl = \"postgres://nowhere/x\"\n")
+        .expect("write");
+    for _ in 0..2 {
+        let printed = run(folder.path(), &["demo", "--once", "--output", "json"]);
+        assert_eq!(printed.code, Some(0), "{}{}", printed.stdout, printed.stderr);
+        let shown: serde_json::Value = serde_json::from_str(&printed.stdout).expect("JSON");
+        let requests = shown["requests"].as_array().expect("requests");
+        let codes: Vec<_> = requests.iter().filter_map(|request| request["code"].as_str()).collect();
+        for code in ["valid", "key_missing", "key_expired", "ip_not_allowed", "scope_missing", "rate_limited"]
+        {
+            assert!(codes.contains(&code), "{code} is missing in {codes:?}");
+        }
+        assert_eq!(printed.stderr, "");
+    }
+    let ask = |arguments: &[&str]| {
+        let all = [arguments, &["--data-dir", "tollgate-data/demo", "--config", "/dev/null"]].concat();
+        let printed = run(folder.path(), &all);
+        assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+        serde_json::from_str::<serde_json::Value>(&printed.stdout).expect("JSON")
+    };
+    assert!(ask(&["usage"])["total"]["requests"].as_u64().is_some_and(|requests| requests > 40));
+    assert_eq!(ask(&["keys", "list"])["keys"].as_array().map(Vec::len), Some(4), "keys are not piled up");
+    assert_eq!(ask(&["audit", "verify"])["intact"], true);
+}
