@@ -168,12 +168,13 @@ impl BoundHosts {
         if let Some(known) = self.remembered(host, now_ns()) {
             return Ok(known);
         }
-        let slot = self.slots.try_acquire().map_err(|_| TooManyLookups)?;
         let entry = self.entry(host, now_ns());
         let _door = entry.door.lock().await;
         if let Some(known) = entry.fresh(now_ns()) {
             return Ok(known);
         }
+        // Taken inside the door: who waits for another's look-up makes none.
+        let slot = self.slots.try_acquire().map_err(|_| TooManyLookups)?;
         let found = tokio::time::timeout(self.options.timeout, self.lookup.lookup(host)).await;
         drop(slot);
         let (addresses, ttl) = match found {
@@ -237,7 +238,7 @@ mod tests {
 
     fn hosts(answer: Result<HostAnswer, HostUnknown>) -> (Rc<Script>, BoundHosts) {
         let script = Rc::new(Script { asked: Cell::new(0), answer });
-        let options = BoundHostOptions { hosts_max: 2, ..BoundHostOptions::default() };
+        let options = BoundHostOptions { hosts_max: 2, lookups_max: 1, ..BoundHostOptions::default() };
         (script.clone(), BoundHosts::new(script, options))
     }
 
@@ -286,6 +287,17 @@ mod tests {
             assert_eq!(first, second);
         });
         assert_eq!(script.asked.get(), 1);
+    }
+
+    #[test]
+    fn look_ups_under_way_are_bounded() {
+        let (_, hosts) = hosts(Ok(answer(Duration::from_secs(60))));
+        run(async {
+            let (first, second) = tokio::join!(hosts.resolve("a", || 0), hosts.resolve("b", || 0));
+            assert!(first.is_ok());
+            assert_eq!(second, Err(TooManyLookups));
+            assert!(hosts.resolve("b", || 0).await.is_ok(), "the place is given back");
+        });
     }
 
     #[test]

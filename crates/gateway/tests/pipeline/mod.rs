@@ -15,6 +15,7 @@
 mod codes;
 mod credentials;
 mod cross_origin;
+mod hostile;
 mod identity;
 mod journal;
 mod limits;

@@ -1,0 +1,230 @@
+//! Hostile heads and good ones against an upstream that writes down what it sees: what it saw is
+//! what the gateway let through and journalled, one to one (I17, list A of reliability §7).
+
+use std::fmt::Write as _;
+
+use tollgate_gateway::METHODS;
+use tollgate_testkit::raw::exchange_within;
+
+use super::world::{DEADLINE, Plan, TILES, World};
+
+/// Comes after every hostile head: if framing is ever in doubt, this is what would slip through.
+fn smuggled(key: &str) -> String {
+    format!("GET /tiles/smuggled HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n")
+}
+
+/// Heads of which no two servers can be trusted to read the same. `{key}` is a good key.
+fn hostile() -> Vec<String> {
+    let mut heads = Vec::new();
+    let post = |fields: &str, body: &str| {
+        format!("POST /tiles/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {{key}}\r\n{fields}\r\n{body}")
+    };
+    for length in [
+        "3\r\nContent-Length: 3",
+        "3\r\nContent-Length: 30",
+        "3, 3",
+        "0003",
+        "+3",
+        "-3",
+        "0x3",
+        "3 3",
+        "",
+        "3;",
+        "18446744073709551619",
+        "\u{660}",
+        "3.0",
+        "1e1",
+        "3,",
+        ",3",
+    ] {
+        heads.push(post(&format!("Content-Length: {length}\r\n"), "abc"));
+    }
+    for coding in [
+        "chunked\r\nTransfer-Encoding: chunked",
+        "gzip, chunked",
+        "chunked, identity",
+        "xchunked",
+        "identity",
+        "",
+        "\u{b}chunked",
+        "chunked, chunked",
+        "chunked;q=1",
+        "\"chunked\"",
+        "chunked\u{0}",
+        "CHUNKED, x",
+        "chunked\r\nContent-Length: 3",
+        "chunked\r\ncontent-length: 0",
+        "trailers, chunked",
+        "deflate",
+    ] {
+        heads.push(post(&format!("Transfer-Encoding: {coding}\r\n"), "3\r\nabc\r\n0\r\n\r\n"));
+    }
+    for fields in [
+        "Content_Length: 3\r\n",
+        "Transfer_Encoding: chunked\r\n",
+        "Content-Length : 3\r\n",
+        "Content-Length\t: 3\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        " Content-Length: 3\r\n",
+        "X: a\r\n Content-Length: 3\r\n",
+        "X: a\r\n\tTransfer-Encoding: chunked\r\n",
+        "X: a\nContent-Length: 3\r\n",
+        "X: a\rContent-Length: 3\r\n",
+        "X: a\u{0}b\r\n",
+        "X\u{0}: a\r\n",
+        "X(y): a\r\n",
+        ": a\r\n",
+        "nocolon\r\n",
+        "X: \u{7f}\r\n",
+        "X: \u{1}\r\n",
+        "Host: b\r\n",
+        "Host: a\r\n",
+        "host: a\r\n",
+        "Expect: y 100-continue\r\n",
+        "Expect: 200-ok\r\n",
+        "Expect: 100-continue\r\nExpect: 100-continue\r\n",
+        "X: a\r\n\u{c}: b\r\n",
+        "X: \u{ff}\r\n",
+        "É: a\r\n",
+    ] {
+        heads.push(post(&format!("{fields}Content-Length: 0\r\n"), ""));
+    }
+    for line in [
+        "get /tiles/x HTTP/1.1",
+        "GET  /tiles/x HTTP/1.1",
+        "GET\t/tiles/x HTTP/1.1",
+        "GET /tiles/x  HTTP/1.1",
+        "GET /tiles/x HTTP/1.1 ",
+        " GET /tiles/x HTTP/1.1",
+        "GET /tiles/x HTTP/1.2",
+        "GET /tiles/x HTTP/2.0",
+        "GET /tiles/x HTTP/0.9",
+        "GET /tiles/x http/1.1",
+        "GET /tiles/x HTTP/1.1x",
+        "GET /tiles/x",
+        "GET",
+        "GET /tiles/x#a HTTP/1.1",
+        "GET /tiles/\"x HTTP/1.1",
+        "GET tiles/x HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET ftp://a/tiles/x HTTP/1.1",
+        "GET http://b/tiles/x HTTP/1.1",
+        "GET http://u@a/tiles/x HTTP/1.1",
+        "CONNECT a:80 HTTP/1.1",
+        "CONNECT /tiles/x HTTP/1.1",
+        "G(T /tiles/x HTTP/1.1",
+        "GET /tiles/\u{1} HTTP/1.1",
+        "GET /tiles/ä HTTP/1.1",
+        "\r\nGET /tiles/x HTTP/1.1",
+        "\nGET /tiles/x HTTP/1.1",
+        "GET /tiles/x HTTP/1.1\n",
+        "PRI * HTTP/2.0",
+        "GET http:///tiles/x HTTP/1.1",
+    ] {
+        heads.push(format!("{line}\r\nHost: a\r\nAuthorization: Bearer {{key}}\r\n\r\n"));
+    }
+    for host in ["", "a b", "a,b", "a/b", "u@a", "a:port", "a:99999", "[::1", "a?b", "a#b", "a\\b"] {
+        heads.push(format!("GET /tiles/x HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {{key}}\r\n\r\n"));
+    }
+    heads.push("GET /tiles/x HTTP/1.1\r\nAuthorization: Bearer {key}\r\n\r\n".to_owned());
+    for chunks in [
+        "3;a=b\r\nabc\r\n0\r\n\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "+3\r\nabc\r\n0\r\n\r\n",
+        "3\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\nabc",
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "0\r\nContent-Length: 3\r\n\r\n",
+        "0\r\nX : a\r\n\r\n",
+        "3\r\nabc\n0\r\n\r\n",
+    ] {
+        heads.push(post("Transfer-Encoding: chunked\r\n", chunks));
+    }
+    heads
+}
+
+/// Requests that every server reads the same way.
+fn good(number: usize) -> String {
+    let methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"];
+    let method = methods[number % methods.len()];
+    let authority = ["a", "a.example", "a.example:8080", "[::1]", "127.0.0.1:80"][number % 5];
+    let mut request = String::new();
+    let target = if number % 11 == 0 {
+        format!("http://{authority}/tiles/good/{number}?q={number}")
+    } else {
+        format!("/tiles/good/{number}?q={number}")
+    };
+    let version = if number % 13 == 0 { "1.0" } else { "1.1" };
+    write!(request, "{method} {target} HTTP/{version}\r\nHost: {authority}\r\n").unwrap();
+    write!(request, "aUTHORIZATION: \t Bearer {{key}} \r\nX-Tollgate-Tenant: forged\r\nAccept: */*\r\n")
+        .unwrap();
+    if number % 4 == 0 {
+        request.push_str("Connection: close, x-hop\r\nX-Hop: forged\r\n");
+    }
+    let with_body = matches!(method, "POST" | "PUT" | "PATCH");
+    match number % 3 {
+        0 if with_body => request.push_str("Content-Length: 5\r\n\r\nhello"),
+        1 if with_body && version == "1.1" => {
+            request
+                .push_str("Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n003\r\nllo\r\n0\r\nX-Sum: 1\r\n\r\n");
+        }
+        _ if with_body => request.push_str("Content-Length: 0\r\n\r\n"),
+        _ => request.push_str("\r\n"),
+    }
+    request
+}
+
+async fn play(world: &World, key: &str, request: &str) -> tollgate_testkit::raw::Answer {
+    let bytes: Vec<u8> = request.replace("{key}", key).into_bytes();
+    exchange_within(world.address, &bytes, DEADLINE).await
+}
+
+/// Method and path of each request the upstream saw, and of each that was let through.
+fn both_sides(world: &World) -> (Vec<String>, Vec<String>) {
+    let seen = world.upstream.seen();
+    let mut seen: Vec<_> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.path())).collect();
+    let records = world.records();
+    let allowed = records.iter().filter(|record| record.entry.code == 0);
+    let name = |number: u8| METHODS.get(usize::from(number) - 1).copied().unwrap_or("?");
+    let mut allowed: Vec<_> =
+        allowed.map(|record| format!("{} {}", name(record.entry.method), record.path)).collect();
+    seen.sort();
+    allowed.sort();
+    (seen, allowed)
+}
+
+#[tokio::test]
+async fn the_upstream_sees_what_was_decided_and_journalled_and_nothing_else() {
+    let world = Plan::new(TILES).start();
+    let key = world.key("standard");
+    let hostile = hostile();
+    assert!(hostile.len() >= 100, "{}", hostile.len());
+    for head in &hostile {
+        let answer = play(&world, &key, &(head.clone() + &smuggled(&key))).await;
+        assert!(matches!(answer.status(), Some(400 | 431)), "{head:?}: {}", answer.text());
+        assert!(answer.closed, "{head:?}: the connection stays open");
+        assert_eq!(answer.answers(), 1, "{head:?}: {}", answer.text());
+    }
+    // A request whose body turns out to be broken may have begun upstream; it never ends there.
+    let reached = world.upstream.take_seen();
+    assert!(reached.iter().all(|seen| !seen.complete && seen.path() == "/tiles/x"), "{reached:#?}");
+    assert_eq!(world.records().len(), hostile.len(), "each refusal is journalled once");
+    assert!(world.records().iter().all(|record| record.entry.status == 400 || record.entry.status == 431));
+
+    let pairs = 60;
+    for number in 0..pairs {
+        // Two on one connection; the second asks for its end.
+        let second = format!(
+            "GET /tiles/second/{number} HTTP/1.1\r\nHost: a\r\nX-API-Key: {{key}}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = play(&world, &key, &(good(number) + &second)).await;
+        assert_eq!(answer.status(), Some(200), "{}: {}", good(number), answer.text());
+    }
+    let (seen, allowed) = both_sides(&world);
+    assert_eq!(seen, allowed);
+    assert!(seen.len() >= 100, "{}", seen.len());
+    let forged = |seen: &tollgate_testkit::Seen| seen.headers.iter().any(|(_, value)| value == "forged");
+    assert!(!world.upstream.seen().iter().any(forged));
+    assert!(world.upstream.seen().iter().all(|seen| !String::from_utf8_lossy(&seen.head).contains(&key)));
+}
