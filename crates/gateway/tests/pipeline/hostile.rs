@@ -150,16 +150,16 @@ fn good(number: usize) -> String {
     let method = methods[number % methods.len()];
     let authority = ["a", "a.example", "a.example:8080", "[::1]", "127.0.0.1:80"][number % 5];
     let mut request = String::new();
-    let target = if number % 11 == 0 {
+    let target = if number.is_multiple_of(11) {
         format!("http://{authority}/tiles/good/{number}?q={number}")
     } else {
         format!("/tiles/good/{number}?q={number}")
     };
-    let version = if number % 13 == 0 { "1.0" } else { "1.1" };
+    let version = if number.is_multiple_of(13) { "1.0" } else { "1.1" };
     write!(request, "{method} {target} HTTP/{version}\r\nHost: {authority}\r\n").unwrap();
     write!(request, "aUTHORIZATION: \t Bearer {{key}} \r\nX-Tollgate-Tenant: forged\r\nAccept: */*\r\n")
         .unwrap();
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         request.push_str("Connection: close, x-hop\r\nX-Hop: forged\r\n");
     }
     let with_body = matches!(method, "POST" | "PUT" | "PATCH");
