@@ -6,7 +6,7 @@ use crate::command::{Outcome, cargo, find, in_root, show};
 use crate::workspace;
 
 /// The version that `deny.toml` is written for.
-const VERSION: &str = "0.20";
+const VERSION: &str = "0.20.2";
 
 pub(crate) fn run() -> Outcome {
     let installed = workspace::tools().join("bin/cargo-deny");
