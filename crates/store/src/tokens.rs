@@ -27,7 +27,7 @@ const PREFIX: &str = "tgs";
 pub struct NewServiceToken {
     /// Its name, unique among the tenant's tokens that are not revoked.
     pub name: String,
-    /// The tenant; may be `None` where there is one only, or where the services tell.
+    /// The tenant; may be `None` where only one has projects, or where the services tell.
     pub tenant: Option<String>,
     /// The services it may ask about: `service`, `project/service` or `tenant/project/service`.
     /// Empty: all of the tenant.
@@ -203,12 +203,21 @@ async fn tenant_named(conn: &mut AnyConnection, name: &str) -> Result<TenantId, 
     Ok(TenantId::from_sql(row.ok_or_else(|| StoreError::not_found(Entity::Tenant, name))?.int(0)?))
 }
 
+/// The tenant that can be meant when none is named: the only one that has projects, or the only one.
+/// The tenant that `init` made and nobody uses does not count beside one that is used.
 async fn only_tenant(conn: &mut AnyConnection) -> Result<TenantId, StoreError> {
-    let rows = all(sql("SELECT id FROM tenants LIMIT 2"), conn).await?;
+    let used = all(sql("SELECT DISTINCT tenant FROM projects LIMIT 2"), conn).await?;
+    let rows = match used.as_slice() {
+        [] => all(sql("SELECT id FROM tenants LIMIT 2"), conn).await?,
+        _ => used,
+    };
     match rows.as_slice() {
         [row] => Ok(TenantId::from_sql(row.int(0)?)),
         [] => Err(StoreError::not_found(Entity::Tenant, "")),
-        _ => Err(StoreError::invalid("tenant", "there are several tenants; say which one")),
+        _ => Err(StoreError::invalid(
+            "tenant",
+            "several tenants have projects, and a token is for one; name the tenant or the services",
+        )),
     }
 }
 
