@@ -31,7 +31,7 @@ pub(crate) fn rate_fields(decision: &Decision, policy: Option<&Policy>, choice: 
     rate::each_field(decision, policy, choice, |name, value| {
         // The values are structured fields of visible ASCII.
         if let Ok(value) = FieldValue::parse(value) {
-            fields.push((FieldName::of(name), value));
+            fields.push((names::rate_header(name), value));
         }
     });
     fields

@@ -21,6 +21,8 @@ names! {
     CACHE_CONTROL = "cache-control";
     CONTENT_TYPE = "content-type";
     FORWARDED = "forwarded";
+    RATELIMIT = headers::RATELIMIT;
+    RATELIMIT_POLICY = headers::RATELIMIT_POLICY;
     RETRY_AFTER = headers::RETRY_AFTER;
     VARY = "vary";
     WWW_AUTHENTICATE = "www-authenticate";
@@ -38,6 +40,15 @@ names! {
     X_TOLLGATE_PROJECT = headers::PROJECT;
     X_TOLLGATE_SCOPES = headers::SCOPES;
     X_TOLLGATE_TENANT = headers::TENANT;
+}
+
+/// The name of a rate header; those of the draft, which are on every answer, need no parsing.
+pub(crate) fn rate_header(name: &'static str) -> FieldName {
+    match name {
+        headers::RATELIMIT => RATELIMIT.clone(),
+        headers::RATELIMIT_POLICY => RATELIMIT_POLICY.clone(),
+        name => FieldName::of(name),
+    }
 }
 
 /// What the fields of forwarding proxies begin with.

@@ -1,43 +1,31 @@
-//! From a credential to a decision: recognise, learn what the key's restrictions need to know, ask
-//! `core`.
-//!
-//! Whatever is waited for here (a slow hash, a name server), the key is looked up again afterwards:
-//! a key that was revoked in the meantime is not accepted (I3).
-
-use std::net::IpAddr;
+//! From a recognised key to a decision: what `core` may look at, what it says, and what that means
+//! for the request.
 
 use tollgate_core::{
     admit::{Case, Decision, admit},
-    authenticate::{Recognised, recognise},
     code::Code,
     counters::Counters,
     facts::Facts,
-    key::Digest,
     keyring::KeyRecord,
     policy::Policy,
     tables::Service,
     time::Now,
 };
 
+use super::recognition::Recognition;
 use crate::{
-    bound_host::Known,
     caller::{Caller, Identity},
     denial::{Denial, rate_fields},
     http::{exchange::Exchange, field::FieldValue, head::RequestHead},
     identity::{environment_value, value_of},
-    lane::{Gateway, account::Account, tables::LaneTables, throttle::Throttle},
+    lane::{Gateway, account::Account, tables::LaneTables},
     request::{
         Sender,
-        credential::{Flaw, Presented, extract},
+        credential::{Flaw, extract},
         only,
     },
     service::ProxyService,
-    slow_hash::Rehash,
 };
-
-/// How often a key is looked up anew for one request: once at first, once after a slow hash, once
-/// after its host was resolved, and once more if either changed under way.
-const LOOKUPS_MAX: usize = 4;
 
 /// What the entrance found out.
 #[derive(Clone, Copy)]
@@ -45,15 +33,6 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     pub(super) sender: Sender,
     pub(super) now: Now,
-}
-
-/// A key that was recognised, with all that is needed to decide.
-pub(crate) struct Recognition {
-    pub(crate) record: KeyRecord,
-    /// `None` for a key that is bound to no host.
-    pub(crate) host: Option<Known>,
-    /// The moment after the last wait.
-    pub(crate) now: Now,
 }
 
 impl<C: Counters + 'static> Gateway<C> {
@@ -92,61 +71,6 @@ impl<C: Counters + 'static> Gateway<C> {
         Ok(Caller { at_ns, strip, identity: Some(identity), rate: rate_fields(&decision, policy, choice) })
     }
 
-    /// Finds the key of a credential. Bad keys are counted against the address, where it is known.
-    pub(crate) async fn recognise(
-        &self,
-        presented: &Presented<'_>,
-        address: Option<IpAddr>,
-        mut now: Now,
-    ) -> Result<Recognition, Denial> {
-        let secret: &[u8] = &presented.secret;
-        for _ in 0..LOOKUPS_MAX {
-            let tables = self.tables();
-            let record = match recognise(secret, &self.shared.snapshot.keyring, &tables.tables.foreign) {
-                Recognised::Key { record, rehash, .. } => {
-                    if let Some(digest) = rehash {
-                        self.offer_rehash(&record, digest);
-                    }
-                    record
-                }
-                Recognised::Slow(candidates) => {
-                    let digest = Digest::of(secret);
-                    match self.shared.slow_hashes.recall(&digest, &candidates) {
-                        Some(record) => {
-                            self.offer_rehash(&record, digest);
-                            record
-                        }
-                        None => {
-                            self.check_throttle(&self.shared.unknown_keys, address, now)?;
-                            let verified = self.shared.slow_hashes.verify(secret, candidates).await;
-                            now = self.now();
-                            self.check_fresh(now)?;
-                            match verified {
-                                Ok(true) => continue,
-                                Ok(false) => {
-                                    return Err(self.bad_key(Code::KeyUnknown, NO_SUCH_KEY, address, now));
-                                }
-                                Err(_busy) => return Err(Denial::new(Code::Overloaded, "")),
-                            }
-                        }
-                    }
-                }
-                Recognised::Nothing { code, detail } => return Err(self.bad_key(code, detail, address, now)),
-            };
-            let Some(name) = record.narrowing.as_ref().and_then(|own| own.bind_host.as_deref()) else {
-                return Ok(Recognition { record, host: None, now });
-            };
-            if let Some(known) = self.hosts.remembered(name, now.mono_ns) {
-                return Ok(Recognition { record, host: Some(known), now });
-            }
-            let resolved = self.hosts.resolve(name, || self.now().mono_ns).await;
-            resolved.map_err(|_| Denial::new(Code::Overloaded, ""))?;
-            now = self.now();
-            self.check_fresh(now)?;
-        }
-        Err(Denial::new(Code::Overloaded, "the key changed while it was being checked; try again"))
-    }
-
     /// Asks `core`, with what it may look at.
     pub(super) fn judge(
         &self,
@@ -180,40 +104,6 @@ impl<C: Counters + 'static> Gateway<C> {
         admit(case, &*self.shared.counters)
     }
 
-    fn offer_rehash(&self, record: &KeyRecord, digest: Digest) {
-        self.shared.rehash.offer(Rehash { key: record.id, generation: record.generation, digest });
-    }
-
-    /// A bad key: counted against its address, and refused as such or for being one of too many.
-    pub(crate) fn bad_key(
-        &self,
-        code: Code,
-        detail: &'static str,
-        address: Option<IpAddr>,
-        now: Now,
-    ) -> Denial {
-        // What is no key at all is counted apart: it is a mistake more often than a guess.
-        let throttle = match code {
-            Code::KeyMalformed => &self.shared.malformed_keys,
-            _ => &self.shared.unknown_keys,
-        };
-        if let Err(denial) = self.check_throttle(throttle, address, now) {
-            return denial;
-        }
-        if let Some(address) = address {
-            throttle.count(address, now.mono_ns);
-        }
-        Denial::new(code, detail)
-    }
-
-    fn check_throttle(&self, throttle: &Throttle, address: Option<IpAddr>, now: Now) -> Result<(), Denial> {
-        let Some(wait_ns) = address.and_then(|address| throttle.wait_ns(address, now.mono_ns)) else {
-            return Ok(());
-        };
-        self.meters.throttled.increment(1);
-        Err(Denial::new(Code::TooManyBadKeys, "").wait_ns(wait_ns))
-    }
-
     pub(crate) fn consumer_values(&self, record: &KeyRecord) -> (FieldValue, Option<FieldValue>) {
         let consumers = self.shared.snapshot.consumers.pin();
         match consumers.get(&record.consumer.0) {
@@ -231,9 +121,6 @@ pub(super) struct Judged<'a> {
     /// `None` at the gateway's own endpoints.
     pub(super) service: Option<&'a ProxyService>,
 }
-
-pub(crate) const NO_SUCH_KEY: &str =
-    "no such key; it may have been deleted, or belong to another installation";
 
 /// The policy of a key.
 pub(crate) fn policy_of<'t>(tables: &'t LaneTables, record: &KeyRecord) -> Option<&'t Policy> {

@@ -7,6 +7,7 @@
 
 pub(crate) mod admission;
 mod own;
+pub(crate) mod recognition;
 
 use std::rc::Rc;
 
@@ -31,7 +32,7 @@ use crate::{
 };
 
 impl<C: Counters + 'static> Gateway<C> {
-    async fn answer(&self, account: &mut Account<C>, exchange: Exchange, now: Now) -> Answer {
+    async fn answer(&self, account: &mut Account<C>, exchange: &mut Exchange, now: Now) -> Answer {
         let mut grant = None;
         let mut answer = match self.pass(account, exchange, now, &mut grant).await {
             Ok(answer) => answer,
@@ -50,7 +51,7 @@ impl<C: Counters + 'static> Gateway<C> {
     async fn pass(
         &self,
         account: &mut Account<C>,
-        mut exchange: Exchange,
+        exchange: &mut Exchange,
         now: Now,
         grant: &mut Option<cors::Grant>,
     ) -> Result<Answer, Denial> {
@@ -64,7 +65,8 @@ impl<C: Counters + 'static> Gateway<C> {
         account.note_path(&path);
         let request = admission::Request { path: &path, sender, now };
         if let Some(endpoint) = own::endpoint(head.method(), &path) {
-            return self.serve_own(endpoint, account, &exchange, request).await;
+            // Boxed, as it is rare: every request carries the room that this function needs.
+            return Box::pin(self.serve_own(endpoint, account, exchange, request)).await;
         }
         self.check_fresh(now)?;
         let preflight = cors::preflight_method(head);
@@ -83,7 +85,7 @@ impl<C: Counters + 'static> Gateway<C> {
             account.note_outcome(Code::Valid, "");
             Caller::public(head, &service.places, now.mono_ns)
         } else {
-            self.admit(account, &exchange, request, &service).await?
+            self.admit(account, exchange, request, &service).await?
         };
         exchange.body.limit(service.body_bytes_max(&self.shared.options)).map_err(body_denial)?;
         proxy::forward(self, account, exchange, proxy::Passage { service, caller, path, sender }).await
@@ -94,7 +96,7 @@ impl<C: Counters + 'static> Gateway<C> {
 pub(crate) struct Gate<C>(pub(crate) Rc<Gateway<C>>);
 
 impl<C: Counters + 'static> Handler for Gate<C> {
-    async fn handle(self: Rc<Self>, exchange: Exchange) -> Answer {
+    async fn handle(self: Rc<Self>, mut exchange: Exchange) -> Answer {
         let gateway = &self.0;
         let now = gateway.now();
         let ticket = match gateway.ticket() {
@@ -103,7 +105,7 @@ impl<C: Counters + 'static> Handler for Gate<C> {
         };
         let mut account = Account::open(gateway, ticket, now);
         account.note_head(&exchange.head);
-        let answer = gateway.answer(&mut account, exchange, now).await;
+        let answer = gateway.answer(&mut account, &mut exchange, now).await;
         account.seal(answer)
     }
 

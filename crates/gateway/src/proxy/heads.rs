@@ -41,11 +41,9 @@ pub(super) fn write_request<C: Counters + 'static>(
     change(head, &passage.service);
     head.set(names::X_REQUEST_ID.clone(), request_id);
     forwarded.write(head);
-    head.set(names::X_TOLLGATE_TENANT.clone(), passage.service.tenant.clone());
-    head.set(names::X_TOLLGATE_PROJECT.clone(), passage.service.project.clone());
-    write_identity(head, &passage.caller);
+    write_identity(head, passage);
     if let Some(token) = assertion(gateway, passage) {
-        head.set(names::X_TOLLGATE_ASSERTION.clone(), token);
+        head.add(names::X_TOLLGATE_ASSERTION.clone(), token);
     }
 }
 
@@ -76,19 +74,23 @@ fn change(head: &mut RequestHead, service: &ProxyService) {
     }
 }
 
-fn write_identity(head: &mut RequestHead, caller: &Caller) {
-    let Some(identity) = &caller.identity else { return };
+/// The client's own fields of these names are stripped and services cannot add any (core refuses
+/// them), so that they need not be looked for before they are added.
+fn write_identity(head: &mut RequestHead, passage: &Passage) {
+    head.add(names::X_TOLLGATE_TENANT.clone(), passage.service.tenant.clone());
+    head.add(names::X_TOLLGATE_PROJECT.clone(), passage.service.project.clone());
+    let Some(identity) = &passage.caller.identity else { return };
     let mut key = Vec::with_capacity(KEY_ID_LEN);
     push_id(&mut key, "key", identity.record.id.0);
     if let Ok(key) = FieldValue::from_bytes(key.into()) {
-        head.set(names::X_TOLLGATE_KEY_ID.clone(), key);
+        head.add(names::X_TOLLGATE_KEY_ID.clone(), key);
     }
-    head.set(names::X_TOLLGATE_CONSUMER.clone(), identity.consumer.clone());
+    head.add(names::X_TOLLGATE_CONSUMER.clone(), identity.consumer.clone());
     if let Some(external_id) = &identity.external_id {
-        head.set(names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone(), external_id.clone());
+        head.add(names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone(), external_id.clone());
     }
-    head.set(names::X_TOLLGATE_ENVIRONMENT.clone(), identity.environment.clone());
-    head.set(names::X_TOLLGATE_SCOPES.clone(), identity.scopes.clone());
+    head.add(names::X_TOLLGATE_ENVIRONMENT.clone(), identity.environment.clone());
+    head.add(names::X_TOLLGATE_SCOPES.clone(), identity.scopes.clone());
 }
 
 fn assertion<C: Counters + 'static>(gateway: &Gateway<C>, passage: &Passage) -> Option<FieldValue> {

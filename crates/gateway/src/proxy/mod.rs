@@ -17,7 +17,7 @@ use crate::{
     denial::Denial,
     http::{
         answer::Answer,
-        body::BodyError,
+        body::{BodyError, RequestBody},
         exchange::{Exchange, Upgrade},
         head::RequestHead,
         upstream::{Origin, UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRequest},
@@ -47,15 +47,20 @@ pub(crate) struct Passage {
 pub(crate) async fn forward<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
-    exchange: Exchange,
+    exchange: &mut Exchange,
     passage: Passage,
 ) -> Result<Answer, Denial> {
-    let Exchange { peer, mut head, body, upgrade } = exchange;
-    write_target(&mut head, &passage)?;
-    heads::write_request(gateway, &mut head, peer, &passage, account.request_id());
+    let Exchange { peer, head, body, upgrade } = exchange;
+    write_target(head, &passage)?;
+    heads::write_request(gateway, head, *peer, &passage, account.request_id());
     let service = passage.service.clone();
-    let upgrade = upgrade.filter(|wish| service.service.spec.websocket && is_websocket(wish));
-    let mut request = UpstreamRequest { head: &head, body, timeouts: service.timeouts, upgrade };
+    let upgrade = upgrade.take().filter(|wish| service.service.spec.websocket && is_websocket(wish));
+    let mut request = UpstreamRequest {
+        head,
+        body: std::mem::replace(body, RequestBody::empty()),
+        timeouts: service.timeouts,
+        upgrade,
+    };
     let mut attempts = Attempts::of(&service, passage.caller.at_ns);
     let upstream = attempts.send(gateway, account, &mut request).await?;
     if upstream.tunnel.is_some() {

@@ -20,7 +20,10 @@ use super::ServiceApi;
 use crate::{
     denial::Denial,
     lane::{account::Account, tables::LaneTables},
-    pipeline::admission::{NO_SUCH_KEY, Recognition, policy_of, tenant_of},
+    pipeline::{
+        admission::{policy_of, tenant_of},
+        recognition::{NO_SUCH_KEY, Recognition},
+    },
     request::credential::Presented,
 };
 
