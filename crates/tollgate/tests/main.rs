@@ -10,10 +10,13 @@
 mod administration;
 mod cluster;
 mod configuration;
+mod deaths;
 mod demo;
+mod faults;
 mod help;
 mod importing;
 mod newcomer;
+mod outages;
 mod refusals;
 mod resources;
 mod serving;

@@ -139,7 +139,11 @@ async fn database(context: &Context) -> Vec<Finding> {
     let check = match checked {
         Ok(check) => check,
         Err(error) => {
-            return vec![Finding::wrong(CHECK, error.to_string(), "see the cause in the log of the database")];
+            return vec![Finding::wrong(
+                CHECK,
+                error.to_string(),
+                "see the cause in the log of the database",
+            )];
         }
     };
     let mut found = vec![Finding::ok(

@@ -2,12 +2,11 @@
 
 use std::io::BufRead as _;
 
-use argon2::{Argon2, Params, password_hash::PasswordHasher as _};
 use serde::Serialize;
 use tollgate_core::{authz::Action, secret::Secret};
 use tollgate_store::NewInstallation;
 
-use crate::{cli::InitArgs, context::Context, failure::Failure, print};
+use crate::{cli::InitArgs, context::Context, failure::Failure, password::password_hash, print};
 
 /// The shortest password (NIST SP 800-63B-4 §3.1.1.2 asks for 8 at least beside a second factor,
 /// 15 alone; no second factor exists yet, and strength is left to the owner above this).
@@ -63,13 +62,4 @@ fn read_password() -> Result<Secret<String>, Failure> {
         return Err(Failure::Usage(format!("the password is longer than {PASSWORD_BYTES_MAX} bytes")));
     }
     Ok(password)
-}
-
-/// The argon2id hash of a password, as a PHC string: 19 MiB, 2 passes (OWASP's first choice).
-pub(crate) fn password_hash(password: &Secret<String>) -> Result<Secret<String>, Failure> {
-    let hasher = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, Params::default());
-    let hash = hasher
-        .hash_password(password.expose().as_bytes())
-        .map_err(|error| Failure::failed(format!("cannot hash the password: {error}")))?;
-    Ok(Secret::new(hash.to_string()))
 }

@@ -19,8 +19,6 @@ use crate::{
     failure::Failure,
 };
 
-pub(crate) use init::password_hash;
-
 /// Runs a command that ends by itself.
 pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
     if matches!(command, Command::Doctor) {

@@ -15,10 +15,10 @@ use tollgate_store::{
 };
 
 use crate::{
-    commands::password_hash,
     context::{Context, random_secret},
     data_dir,
     failure::Failure,
+    password::password_hash,
     resource_file,
 };
 
@@ -31,6 +31,8 @@ const TOKEN_NAME: &str = "demo-backend";
 pub(super) struct Furnished {
     /// May read tiles, ten times in ten seconds.
     pub(super) reader: Sample,
+    /// As the reader, and in a hurry: its limit is used up.
+    pub(super) hasty: Sample,
     /// May read and create orders.
     pub(super) shop: Sample,
     /// May be used from the office only.
@@ -69,6 +71,7 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let permit = context.permit(Action::ChangeKeys)?;
     let wanted = |name, consumer, policy| Wanted { name, consumer, policy };
     let reader = key(context, &store, &permit, wanted("reads tiles", "android-team", "tiles-reader")).await?;
+    let hasty = key(context, &store, &permit, wanted("in a hurry", "android-team", "tiles-reader")).await?;
     let shop = key(context, &store, &permit, wanted("takes orders", "web-shop", "shop")).await?;
     let office = key(context, &store, &permit, wanted("office only", "office", "office-only")).await?;
     let expired = key(context, &store, &permit, wanted("expired", "android-team", "tiles-reader")).await?;
@@ -76,7 +79,7 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     store.set_key_expiry(&permit, expired.id, Some(now_us), now_us).await?;
     let token = token(context, &store).await?;
     store.close().await;
-    Ok(Furnished { reader, shop, office, expired, token, owner })
+    Ok(Furnished { reader, hasty, shop, office, expired, token, owner })
 }
 
 /// The first tenant and its owner, with a password drawn at random; nothing when they are there.

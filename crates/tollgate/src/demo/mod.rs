@@ -6,6 +6,7 @@
 
 mod config;
 mod furnish;
+mod place;
 mod report;
 mod samples;
 mod upstream;
@@ -38,7 +39,7 @@ pub(crate) async fn run(global: &Global, args: DemoArgs) -> Result<(), Failure> 
     let upstream = upstream::start().await?;
     let furnished = furnish::furnish(&context, upstream).await?;
     let node = Node::start(&context, &ROLES, metrics).await?;
-    let place = report::Place::of(node.addresses(), upstream, &context.config.data_dir)?;
+    let place = place::Place::of(node.addresses(), upstream, &context.config.data_dir)?;
     let outcomes = samples::send_all(&place, &furnished).await?;
     if args.once {
         node.drain().await?;

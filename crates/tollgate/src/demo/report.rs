@@ -1,36 +1,9 @@
 //! What the demo prints.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
-
 use serde::Serialize;
 
-use super::{furnish::Furnished, samples::Outcome};
-use crate::{context::Context, failure::Failure, print, serve::Addresses};
-
-/// Where everything is.
-pub(super) struct Place {
-    pub(super) gateway: SocketAddr,
-    pub(super) service_api: SocketAddr,
-    control: SocketAddr,
-    upstream: SocketAddr,
-    data_dir: PathBuf,
-}
-
-impl Place {
-    pub(super) fn of(addresses: Addresses, upstream: SocketAddr, data_dir: &Path) -> Result<Self, Failure> {
-        let missing = || Failure::failed("the demo's node has not all of its listeners");
-        Ok(Self {
-            gateway: addresses.gateway.ok_or_else(missing)?,
-            service_api: addresses.service_api.ok_or_else(missing)?,
-            control: addresses.control.ok_or_else(missing)?,
-            upstream,
-            data_dir: data_dir.to_owned(),
-        })
-    }
-}
+use super::{furnish::Furnished, place::Place, samples::Outcome};
+use crate::{context::Context, failure::Failure, print};
 
 #[derive(Serialize)]
 struct Once<'a> {

@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{furnish::Furnished, report::Place};
+use super::{furnish::Furnished, place::Place};
 use crate::failure::Failure;
 
 /// How long an answer may take.
@@ -95,13 +95,13 @@ pub(super) async fn send_all(place: &Place, furnished: &Furnished) -> Result<Vec
         ..get("a service that asks", "/v1/keys/verify", Some(furnished.token.expose()), "valid")
     };
     outcomes.push(send(place.service_api, question).await?);
-    outcomes.push(use_up(place, reader).await?);
+    outcomes.push(use_up(place, furnished.hasty.key.expose()).await?);
     Ok(outcomes)
 }
 
 /// Sends requests until the limit refuses one.
-async fn use_up(place: &Place, reader: &str) -> Result<Outcome, Failure> {
-    let sample = || get("too many in ten seconds", "/tiles/1/0/0", Some(reader), "rate_limited");
+async fn use_up(place: &Place, key: &str) -> Result<Outcome, Failure> {
+    let sample = || get("too many in ten seconds", "/tiles/1/0/0", Some(key), "rate_limited");
     let mut outcome = send(place.gateway, sample()).await?;
     for _ in 1..BURST {
         if outcome.is_as_expected() {

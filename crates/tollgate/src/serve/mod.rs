@@ -1,5 +1,7 @@
 //! `tollgate serve`: starts a node, waits for a signal, ends it in order.
 
+mod control;
+mod data_plane;
 mod health;
 mod listeners;
 mod node;

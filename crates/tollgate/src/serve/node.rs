@@ -12,38 +12,23 @@
 use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 use tollgate_core::tables::Snapshot;
 use tollgate_counters::LocalCounters;
-use tollgate_gateway::{
-    http::serve::Serving,
-    ports::{Ports, system_host_lookup},
-    service_api,
-};
-use tollgate_journal::{Journal, Options as JournalOptions, Writer};
+use tollgate_gateway::http::serve::Serving;
 use tollgate_store::Store;
 use tollgate_workers::{Options as WorkerOptions, Parts, Prepared, Running};
 
 use super::{
+    control::{ControlServer, start_control},
+    data_plane::{DataPlane, open_journal},
     health::{NodeHealth, Phase},
-    listeners,
-    sinks::{Quotas, REHASHES_MAX, Rehashes},
+    sinks::{Quotas, REHASHES_MAX},
 };
 use crate::{cli::Role, clock::SystemClock, config::Config, context::Context, data_dir, failure::Failure};
 
 /// How often the highest wall time is written down, and metrics are tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// The largest segment of the journal.
-const SEGMENT_BYTES_MAX: u64 = 16 << 20;
-/// The smallest.
-const SEGMENT_BYTES_MIN: u64 = 64 << 10;
-/// Segments are a multiple of this.
-const SEGMENT_BYTES_STEP: u64 = 4096;
-
 /// A running node.
 pub(crate) struct Node {
     gateway: Option<Serving>,
@@ -64,20 +49,6 @@ pub(crate) struct Addresses {
     pub(crate) gateway: Option<SocketAddr>,
     pub(crate) service_api: Option<SocketAddr>,
     pub(crate) control: Option<SocketAddr>,
-}
-
-struct ControlServer {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<std::io::Result<()>>,
-}
-
-/// What the data plane's listeners share.
-struct DataPlane {
-    snapshot: Arc<Snapshot>,
-    counters: Arc<LocalCounters>,
-    clock: Arc<SystemClock>,
-    rehashes: mpsc::Sender<tollgate_store::Rehash>,
 }
 
 impl Node {
@@ -164,9 +135,7 @@ impl Node {
             tracing::warn!(%error, "the highest wall time could not be written down");
         }
         if let Some(control) = self.control {
-            // Its task may have ended already.
-            let _stopped = control.stop.send(());
-            control.task.await.map_err(Failure::failed)??;
+            control.end().await?;
         }
         stopped.map_err(|error| {
             let failure = prepare_failure(error);
@@ -176,75 +145,6 @@ impl Node {
             ))
         })
     }
-}
-
-impl DataPlane {
-    /// Starts the gateway and the service API, as far as the roles want them.
-    fn listen(
-        &self,
-        config: &Config,
-        roles: &[Role],
-        journal: &Journal,
-    ) -> Result<(Option<Serving>, Option<Serving>), Failure> {
-        let lanes = listeners::lanes(config);
-        let mut gateway = None;
-        if roles.contains(&Role::Gateway) {
-            let listener = listeners::listener(config, &config.gateway.listener)?;
-            let ports = self.ports(writers(journal, 0..lanes)?);
-            let served = tollgate_gateway::serve(listener, listeners::options(config)?, ports);
-            gateway = Some(served.map_err(Failure::failed)?);
-        }
-        let mut service_api = None;
-        if roles.contains(&Role::ServiceApi) {
-            let listener = listeners::listener(config, &config.service_api)?;
-            let ports = self.ports(writers(journal, lanes..lanes * 2)?);
-            let served = service_api::serve(listener, listeners::options(config)?, ports);
-            service_api = Some(served.map_err(Failure::failed)?);
-        }
-        Ok((gateway, service_api))
-    }
-
-    fn ports(&self, writers: Vec<Writer>) -> Ports<LocalCounters> {
-        Ports {
-            snapshot: self.snapshot.clone(),
-            counters: self.counters.clone(),
-            writers,
-            clock: self.clock.clone(),
-            rehash: Arc::new(Rehashes(self.rehashes.clone())),
-            host_lookup: system_host_lookup(),
-        }
-    }
-}
-
-fn writers(journal: &Journal, lanes: std::ops::Range<u16>) -> Result<Vec<Writer>, Failure> {
-    lanes.map(|lane| Ok(journal.writer(lane)?)).collect()
-}
-
-/// The journal, where anything is answered that must be counted.
-fn open_journal(config: &Config, roles: &[Role], boot: u64) -> Result<Option<Journal>, Failure> {
-    let listeners =
-        [Role::Gateway, Role::ServiceApi].iter().filter(|role| roles.contains(role)).count() as u64;
-    if listeners == 0 {
-        return Ok(None);
-    }
-    let lanes = u64::from(listeners::lanes(config)) * listeners;
-    // Every lane holds up to three segments; half of the room is for what waits to be shipped.
-    let fitting = config.journal.bytes_max / (lanes * 6) / SEGMENT_BYTES_STEP * SEGMENT_BYTES_STEP;
-    let options = JournalOptions {
-        segment_bytes: fitting.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
-        bytes_max: config.journal.bytes_max,
-        ..JournalOptions::default()
-    };
-    let (journal, recovery) = Journal::open(config.journal_dir(), boot, options)?;
-    if recovery.records > 0 || recovery.lost_records > 0 {
-        tracing::info!(
-            records = recovery.records,
-            torn = recovery.torn_records,
-            lost = recovery.lost_records,
-            "an earlier run left usage records; they are shipped first"
-        );
-    }
-    Ok(Some(journal))
 }
 
 fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {
@@ -263,35 +163,6 @@ fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {
         options.usage_kept = NEVER;
     }
     options
-}
-
-async fn start_control(
-    config: &Config,
-    roles: &[Role],
-    health: &Arc<NodeHealth>,
-    metrics: PrometheusHandle,
-) -> Result<Option<ControlServer>, Failure> {
-    if !roles.contains(&Role::Control) {
-        return Ok(None);
-    }
-    let wanted = config.control.listen;
-    let listener =
-        TcpListener::bind(wanted).await.map_err(|error| listeners::cannot_listen(wanted, &error))?;
-    let address = listener.local_addr()?;
-    let measured = health.clone();
-    let control = tollgate_control::Control {
-        health: health.clone(),
-        metrics: Arc::new(move || {
-            measured.measure();
-            metrics.render()
-        }),
-        version: env!("CARGO_PKG_VERSION"),
-    };
-    let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(tollgate_control::serve(listener, control, async {
-        let _sent = stopped.await;
-    }));
-    Ok(Some(ControlServer { address, stop, task }))
 }
 
 /// Says what an operator should know about what is served.

@@ -1,0 +1,56 @@
+//! The control listener of a node.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use super::{health::NodeHealth, listeners};
+use crate::{cli::Role, config::Config, failure::Failure};
+
+/// The running control listener.
+pub(super) struct ControlServer {
+    pub(super) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl ControlServer {
+    /// Ends it once what is under way is answered.
+    pub(super) async fn end(self) -> Result<(), Failure> {
+        // Its task may have ended already.
+        let _stopped = self.stop.send(());
+        self.task.await.map_err(Failure::failed)??;
+        Ok(())
+    }
+}
+
+/// Starts it, where the roles want it.
+pub(super) async fn start_control(
+    config: &Config,
+    roles: &[Role],
+    health: &Arc<NodeHealth>,
+    metrics: PrometheusHandle,
+) -> Result<Option<ControlServer>, Failure> {
+    if !roles.contains(&Role::Control) {
+        return Ok(None);
+    }
+    let wanted = config.control.listen;
+    let listener =
+        TcpListener::bind(wanted).await.map_err(|error| listeners::cannot_listen(wanted, &error))?;
+    let address = listener.local_addr()?;
+    let measured = health.clone();
+    let control = tollgate_control::Control {
+        health: health.clone(),
+        metrics: Arc::new(move || {
+            measured.measure();
+            metrics.render()
+        }),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(tollgate_control::serve(listener, control, async {
+        let _sent = stopped.await;
+    }));
+    Ok(Some(ControlServer { address, stop, task }))
+}
