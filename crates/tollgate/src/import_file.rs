@@ -55,29 +55,51 @@ pub(crate) fn rows(
             "the CSV file needs a header line with a column `hash` (or `key` for --scheme plain)".to_owned()
         );
     }
-    Ok(Box::new(reader.into_records().map(move |record| csv_row(&header, record))))
+    Ok(Box::new(Csv { reader, header }))
 }
 
 /// The columns that may hold the secret.
 const SECRET_NAMES: [&str; 3] = ["hash", "key", "secret"];
 
-fn csv_row(header: &[String], record: Result<csv::StringRecord, csv::Error>) -> Row {
-    let record = match record {
-        Ok(record) => record,
-        Err(error) => {
-            let line = error.position().map_or(0, csv::Position::line);
-            return Row::Bad { line, reason: "it is not UTF-8 text or not CSV".to_owned() };
+struct Csv<R: Read> {
+    reader: csv::Reader<R>,
+    header: Vec<String>,
+}
+
+impl<R: Read> Iterator for Csv<R> {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let mut record = csv::StringRecord::new();
+        match self.reader.read_record(&mut record) {
+            Ok(false) => None,
+            Ok(true) => Some(self.row(&record)),
+            Err(error) if error.is_io_error() => None,
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                Some(Row::Bad { line, reason: "it is not UTF-8 text or not CSV".to_owned() })
+            }
         }
-    };
-    let line = record.position().map_or(0, csv::Position::line);
-    if record.len() > header.len() || record.as_slice().len() > ROW_BYTES_MAX {
-        return Row::Bad {
-            line,
-            reason: format!("it has {} fields, the header has {}", record.len(), header.len()),
-        };
     }
-    let fields = header.iter().zip(record.iter()).map(|(name, value)| (name.clone(), value.to_owned()));
-    row(line, fields)
+}
+
+impl<R: Read> Csv<R> {
+    fn row(&self, record: &csv::StringRecord) -> Row {
+        let line = self.line(record);
+        if record.len() > self.header.len() || record.as_slice().len() > ROW_BYTES_MAX {
+            let reason = format!("it has {} fields, the header has {}", record.len(), self.header.len());
+            return Row::Bad { line, reason };
+        }
+        let fields = self.header.iter().zip(record.iter());
+        row(line, fields.map(|(name, value)| (name.clone(), value.to_owned())))
+    }
+
+    /// The line a record begins on. The reader counts empty lines before a record as part of it.
+    fn line(&self, record: &csv::StringRecord) -> u64 {
+        let start = record.position().map_or(0, csv::Position::line);
+        let breaks = record.as_slice().bytes().filter(|byte| *byte == b'\n').count() as u64;
+        start.max(self.reader.position().line().saturating_sub(1 + breaks))
+    }
 }
 
 struct JsonLines<R: Read> {

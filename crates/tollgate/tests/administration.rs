@@ -130,6 +130,17 @@ fn doctor_finds_a_prepared_folder_healthy() {
 }
 
 #[test]
+fn doctor_finds_files_that_are_not_there() {
+    let node = prepared();
+    let examined = node.cli(&["doctor", "--set", "assertion.key_file=/nowhere/key.pem"]);
+    assert_eq!(examined.code(), Some(1));
+    let examined = examined.json();
+    let checks = examined["checks"].as_array().expect("checks");
+    let finding = checks.iter().find(|check| check["check"] == "assertion.key_file").expect("the check");
+    assert_eq!(finding["found"], "/nowhere/key.pem: there is no such file");
+}
+
+#[test]
 fn doctor_finds_a_clock_that_was_set_back() {
     let node = prepared();
     std::fs::write(node.data_dir().join("clock"), "4102444800000000\n").expect("write the mark");

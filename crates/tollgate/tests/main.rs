@@ -10,7 +10,6 @@
 mod administration;
 mod cluster;
 mod configuration;
-mod deaths;
 mod demo;
 mod faults;
 mod help;

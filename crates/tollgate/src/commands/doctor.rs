@@ -101,6 +101,7 @@ async fn examine(context: &Context) -> Vec<Finding> {
     let mut checks = database(context).await;
     checks.push(folder("data folder", &config.data_dir));
     checks.push(folder("journal folder", &config.journal_dir()));
+    checks.extend(secret_files(config));
     checks.push(clock(context));
     checks.push(descriptors());
     checks.extend(listeners(config));
@@ -207,6 +208,33 @@ fn folder(check: &'static str, dir: &Path) -> Finding {
         }
         Err(_) => Finding::ok(check, format!("{} can be written", dir.display())),
     }
+}
+
+/// Certificates and keys that settings name.
+fn secret_files(config: &Config) -> Vec<Finding> {
+    let named = [
+        ("gateway.tls.cert", &config.gateway.listener.tls_cert),
+        ("gateway.tls.key", &config.gateway.listener.tls_key),
+        ("service_api.tls.cert", &config.service_api.tls_cert),
+        ("service_api.tls.key", &config.service_api.tls_key),
+        ("assertion.key_file", &config.assertion.key_file),
+    ];
+    let named = named.into_iter().filter_map(|(check, path)| Some((check, path.as_ref()?)));
+    named
+        .map(|(check, path)| match std::fs::read_to_string(path) {
+            Ok(text) if text.contains("-----BEGIN ") => Finding::ok(check, path.display().to_string()),
+            Ok(_) => Finding::wrong(
+                check,
+                format!("{} holds no PEM", path.display()),
+                "give the file that begins with `-----BEGIN`",
+            ),
+            Err(error) => Finding::wrong(
+                check,
+                format!("{}: {}", path.display(), config::reason(&error)),
+                "give the right file, and let this user read it",
+            ),
+        })
+        .collect()
 }
 
 fn clock(context: &Context) -> Finding {

@@ -164,8 +164,22 @@ impl Reader {
             .collect()
     }
 
-    /// Reads one resource; notes everything that is wrong with it.
+    /// Reads one resource; whatever cannot be read is noted, so that none is passed over in silence.
     fn one<T: DeserializeOwned>(&mut self, item: &Spanned<DeValue<'_>>, path: &str) -> Option<T> {
+        let before = self.errors.len();
+        let read = self.read(item, path);
+        if read.is_none() && self.errors.len() == before {
+            self.wrong(
+                item.span().start,
+                path,
+                "it cannot be read; compare it with the reference".to_owned(),
+            );
+        }
+        read
+    }
+
+    /// Reads one resource; notes everything that is wrong with it.
+    fn read<T: DeserializeOwned>(&mut self, item: &Spanned<DeValue<'_>>, path: &str) -> Option<T> {
         let mut rest = item.clone();
         let mut removed: Vec<String> = Vec::new();
         for _ in 0..ERRORS_PER_RESOURCE_MAX {

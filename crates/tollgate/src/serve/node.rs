@@ -96,9 +96,15 @@ impl Node {
         health.follow(prepared.progress());
         announce(&store, &plane.snapshot).await?;
         let running = prepared.start().await?;
-        let (gateway, service_api) = match &journal {
-            Some(journal) => plane.listen(config, roles, journal)?,
-            None => (None, None),
+        let listening =
+            journal.as_ref().map_or(Ok((None, None)), |journal| plane.listen(config, roles, journal));
+        let (gateway, service_api) = match listening {
+            Ok(listening) => listening,
+            Err(failure) => {
+                // Otherwise `revoke --wait` would wait for a node that never served.
+                let _retired = running.stop().await;
+                return Err(failure);
+            }
         };
         health.enter(Phase::Serving);
         let upkeep = tokio::spawn(keep_up(clock.clone(), metrics));
