@@ -1,19 +1,14 @@
-//! `tollgate doctor`: looks at everything a node needs and says how to mend what is wrong.
-//!
-//! It goes on after a finding, changes nothing, and exits 1 when something is wrong.
+//! What is looked at, one function a thing.
 
 use std::{io::Write as _, net::SocketAddr, path::Path};
 
-use serde::Serialize;
 use tollgate_core::time::Clock as _;
 use tollgate_store::{OpenOptions, Store};
 
+use super::finding::Finding;
 use crate::{
-    cli::Global,
-    config::{self, Config, LoadError},
+    config::{self, Config},
     context::Context,
-    failure::Failure,
-    print::{self, Printer},
 };
 
 /// Free space below which a disk is worth a warning.
@@ -21,101 +16,8 @@ const FREE_BYTES_MIN: u64 = 1 << 30;
 /// File descriptors below which connections will be refused under load.
 const DESCRIPTORS_MIN: u64 = 16_384;
 
-/// How one check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Outcome {
-    Ok,
-    Warning,
-    Wrong,
-    NotConfigured,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    check: &'static str,
-    outcome: Outcome,
-    /// What was found.
-    found: String,
-    /// How to mend it.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    remedy: String,
-}
-
-#[derive(Serialize)]
-struct Examination {
-    healthy: bool,
-    checks: Vec<Finding>,
-}
-
-impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, outcome: Outcome::Ok, found: found.into(), remedy: String::new() }
-    }
-
-    fn wrong(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { check, outcome: Outcome::Wrong, found: found.into(), remedy: remedy.into() }
-    }
-
-    fn warning(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { check, outcome: Outcome::Warning, found: found.into(), remedy: remedy.into() }
-    }
-}
-
-pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
-    let printer = Printer::new(global.output);
-    let mut checks = Vec::new();
-    let loaded = config::load(config::Options {
-        file: global.config.clone(),
-        data_dir: global.data_dir.clone(),
-        flags: global.settings.clone(),
-    });
-    match loaded {
-        Err(error) => checks.extend(configuration_findings(&error)),
-        Ok(config) => {
-            checks.push(Finding::ok("configuration", "every setting can be used"));
-            let context = Context::with(config, printer);
-            checks.extend(examine(&context).await);
-        }
-    }
-    let healthy = !checks.iter().any(|finding| finding.outcome == Outcome::Wrong);
-    let examination = Examination { healthy, checks };
-    printer.result(&examination, || in_words(&examination))?;
-    if healthy { Ok(()) } else { Err(Failure::Said) }
-}
-
-fn configuration_findings(error: &LoadError) -> Vec<Finding> {
-    match error {
-        LoadError::Settings(errors) => errors
-            .iter()
-            .map(|error| Finding::wrong("configuration", error.to_string(), "correct the setting"))
-            .collect(),
-        LoadError::File { .. } => {
-            vec![Finding::wrong("configuration", error.to_string(), "give the right file with --config")]
-        }
-    }
-}
-
-async fn examine(context: &Context) -> Vec<Finding> {
-    let config = &context.config;
-    let mut checks = database(context).await;
-    checks.push(folder("data folder", &config.data_dir));
-    checks.push(folder("journal folder", &config.journal_dir()));
-    checks.extend(secret_files(config));
-    checks.push(clock(context));
-    checks.push(descriptors());
-    checks.extend(listeners(config));
-    let absent = ["redis", "kafka", "ldap", "oidc"];
-    checks.extend(absent.map(|check| Finding {
-        check,
-        outcome: Outcome::NotConfigured,
-        found: "not configured".to_owned(),
-        remedy: String::new(),
-    }));
-    checks
-}
-
-async fn database(context: &Context) -> Vec<Finding> {
+/// The database: there, reachable, writable, with room, with a tenant.
+pub(super) async fn database(context: &Context) -> Vec<Finding> {
     const CHECK: &str = "database";
     let file = context.config.data_dir.join("tollgate.db");
     if context.config.database.url.is_none() && !file.exists() {
@@ -178,7 +80,7 @@ async fn database(context: &Context) -> Vec<Finding> {
 }
 
 /// Whether a folder can be written and has room.
-fn folder(check: &'static str, dir: &Path) -> Finding {
+pub(super) fn folder(check: &'static str, dir: &Path) -> Finding {
     if !dir.exists() {
         return Finding::ok(check, format!("{} is made at the first start", dir.display()));
     }
@@ -211,7 +113,7 @@ fn folder(check: &'static str, dir: &Path) -> Finding {
 }
 
 /// Certificates and keys that settings name.
-fn secret_files(config: &Config) -> Vec<Finding> {
+pub(super) fn secret_files(config: &Config) -> Vec<Finding> {
     let named = [
         ("gateway.tls.cert", &config.gateway.listener.tls_cert),
         ("gateway.tls.key", &config.gateway.listener.tls_key),
@@ -237,7 +139,7 @@ fn secret_files(config: &Config) -> Vec<Finding> {
         .collect()
 }
 
-fn clock(context: &Context) -> Finding {
+pub(super) fn clock(context: &Context) -> Finding {
     const CHECK: &str = "clock";
     /// A clock before the year 2024 was never set.
     const PLAUSIBLE_US: i64 = 1_704_067_200_000_000;
@@ -263,7 +165,7 @@ fn clock(context: &Context) -> Finding {
     Finding::ok(CHECK, crate::cli::time::rfc3339(now.wall_us))
 }
 
-fn descriptors() -> Finding {
+pub(super) fn descriptors() -> Finding {
     const CHECK: &str = "file descriptors";
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     match limit.maximum {
@@ -277,7 +179,7 @@ fn descriptors() -> Finding {
     }
 }
 
-fn listeners(config: &Config) -> Vec<Finding> {
+pub(super) fn listeners(config: &Config) -> Vec<Finding> {
     let all = [
         ("gateway.listen", config.gateway.listener.listen),
         ("service_api.listen", config.service_api.listen),
@@ -298,24 +200,4 @@ fn listener(check: &'static str, address: SocketAddr) -> Finding {
             "use an address of this machine, and a port that this user may take",
         ),
     }
-}
-
-fn in_words(examination: &Examination) -> String {
-    let rows = examination.checks.iter().map(|finding| {
-        let outcome = match finding.outcome {
-            Outcome::Ok => "ok",
-            Outcome::Warning => "warning",
-            Outcome::Wrong => "WRONG",
-            Outcome::NotConfigured => "-",
-        };
-        let found = if finding.remedy.is_empty() {
-            finding.found.clone()
-        } else {
-            format!("{}\n→ {}", finding.found, finding.remedy)
-        };
-        [finding.check.to_owned(), outcome.to_owned(), found]
-    });
-    let table = print::table(["check", "is", "found"], rows);
-    let end = if examination.healthy { "Nothing is wrong." } else { "Something is wrong; see above." };
-    format!("{table}\n\n{end}")
 }
