@@ -138,8 +138,17 @@ impl Store {
     /// A transaction that writes. For changes of resources, keys and tokens go through
     /// [`Store::write`](crate::write) instead; this is for what nodes report of themselves.
     pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        let begin = self.engine().begin_write();
-        self.inner.writes.begin_with(begin).await.map_err(|error| without(&self.inner.writes, error))
+        let (writes, begin) = (&self.inner.writes, self.engine().begin_write());
+        let begun = match writes.begin_with(begin).await {
+            // A commit that failed (a full disk) was taken back by SQLite itself, and the connection
+            // still counts it as open: it can begin nothing any more, a new one can.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                writes.acquire().await?.close().await?;
+                writes.begin_with(begin).await
+            }
+            begun => begun,
+        };
+        begun.map_err(|error| without(writes, error))
     }
 }
 
