@@ -99,7 +99,12 @@ CREATE TABLE key_secrets (
   scheme BIGINT NOT NULL
 ) /*WITHOUT_ROWID*/;
 CREATE INDEX key_secrets_by_key ON key_secrets (key, generation, until_us, scheme);
-CREATE INDEX key_secrets_imported ON key_secrets (scheme) WHERE scheme <> 0;
+
+-- How many key_secrets have each scheme but 0: which shapes can be keys at all.
+CREATE TABLE imported_schemes (
+  scheme BIGINT NOT NULL PRIMARY KEY,
+  secrets BIGINT NOT NULL
+);
 
 -- scheme: 4 bcrypt, 5 argon2. prefix is the SHA-256 of the first prefix_bytes bytes.
 CREATE TABLE slow_secrets (

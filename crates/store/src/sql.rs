@@ -1,38 +1,93 @@
 //! Thin words around sqlx: one kind of statement, rows read by position, values for bulk inserts.
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
+use std::borrow::Cow;
+
+use sqlx::{
+    Any, AnyConnection, Arguments as _, AssertSqlSafe, Encode, Row as _, Type, any::AnyArguments,
+    query::Query,
+};
 
 use crate::error::StoreError;
 
 pub(crate) type Row = sqlx::any::AnyRow;
-pub(crate) type Statement = Query<'static, sqlx::Any, AnyArguments>;
 
 /// The parameters a bulk statement may have; both engines take at least 32766.
-pub(crate) const PARAMETERS_MAX: usize = 4000;
+const PARAMETERS_MAX: usize = 4000;
+
+/// A statement with its values.
+pub(crate) struct Statement {
+    text: Cow<'static, str>,
+    /// Whether the parameters stand in the text in their order, each once.
+    ordered: bool,
+    arguments: AnyArguments,
+    error: Option<sqlx::error::BoxDynError>,
+}
 
 /// A statement as written.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    sqlx::query(text)
+    Statement { text: Cow::Borrowed(text), ordered: false, arguments: AnyArguments::default(), error: None }
 }
 
 /// A statement put together from texts of this crate; values only ever go in as parameters.
 pub(crate) fn built(text: String) -> Statement {
-    sqlx::query(AssertSqlSafe(text))
+    Statement { text: Cow::Owned(text), ordered: false, arguments: AnyArguments::default(), error: None }
+}
+
+/// A statement with the [`places`] of many rows, and no parameter beside them.
+pub(crate) fn bulk(text: String) -> Statement {
+    Statement { ordered: true, ..built(text) }
+}
+
+impl Statement {
+    /// Adds the next value.
+    pub(crate) fn bind<T>(mut self, value: T) -> Self
+    where
+        T: Encode<'static, Any> + Type<Any>,
+    {
+        if let Err(error) = self.arguments.add(value) {
+            self.error.get_or_insert(error);
+        }
+        self
+    }
+
+    fn query(self, conn: &AnyConnection) -> Result<Query<'static, Any, AnyArguments>, StoreError> {
+        if let Some(error) = self.error {
+            return Err(sqlx::Error::Encode(error).into());
+        }
+        // To SQLite `$n` is a name, and it looks every name up in a list: thousands of parameters
+        // cost millions of steps. `?` has no name.
+        let text = if self.ordered && conn.backend_name() == "SQLite" {
+            Cow::Owned(nameless(&self.text))
+        } else {
+            self.text
+        };
+        Ok(sqlx::query_with(AssertSqlSafe(text), self.arguments))
+    }
+}
+
+fn nameless(text: &str) -> String {
+    let mut parts = text.split('$');
+    let mut nameless = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        nameless.push('?');
+        nameless.push_str(part.trim_start_matches(|sign: char| sign.is_ascii_digit()));
+    }
+    nameless
 }
 
 /// Runs it; says how many rows it touched.
 pub(crate) async fn run(statement: Statement, conn: &mut AnyConnection) -> Result<u64, StoreError> {
-    Ok(statement.execute(conn).await?.rows_affected())
+    Ok(statement.query(conn)?.execute(conn).await?.rows_affected())
 }
 
 /// Its rows.
 pub(crate) async fn all(statement: Statement, conn: &mut AnyConnection) -> Result<Vec<Row>, StoreError> {
-    Ok(statement.fetch_all(conn).await?)
+    Ok(statement.query(conn)?.fetch_all(conn).await?)
 }
 
 /// Its first row, if there is one. To be used where there is at most one.
 pub(crate) async fn one(statement: Statement, conn: &mut AnyConnection) -> Result<Option<Row>, StoreError> {
-    Ok(statement.fetch_optional(conn).await?)
+    Ok(statement.query(conn)?.fetch_optional(conn).await?)
 }
 
 /// Its only row.

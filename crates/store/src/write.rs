@@ -11,7 +11,7 @@ use crate::{
     chain::Link,
     error::{Entity, StoreError},
     open::Store,
-    sql::{Columns as _, built, only, places, rows_max, run, sql},
+    sql::{Columns as _, bulk, only, places, rows_max, run, sql},
 };
 
 /// What a mutation gave, and the number of its last change.
@@ -133,7 +133,7 @@ async fn insert_changes(
          prev_hash, hash) VALUES {}",
         places(changes.len(), 12)
     );
-    let mut statement = built(text);
+    let mut statement = bulk(text);
     let mut previous = part.hash;
     for (seq, change) in (part.first..).zip(changes) {
         let link = Link {

@@ -15,7 +15,7 @@ use tollgate_core::{
 use crate::{
     error::StoreError,
     resources::{State, from_json},
-    sql::{Columns as _, all, only, sql},
+    sql::{Columns as _, all, sql},
 };
 
 /// Reads and compiles them; `seq` is the last change that they hold.
@@ -111,14 +111,12 @@ async fn service_tokens(conn: &mut AnyConnection) -> Result<HashMap<Digest, Arc<
 
 /// Which shapes beside our own can be keys at all.
 async fn foreign(conn: &mut AnyConnection) -> Result<Foreign, StoreError> {
-    // `scheme <> 0` is what the partial index says; without it SQLite would not use the index.
-    let text = "SELECT \
-        (SELECT COUNT(*) FROM (SELECT 1 FROM key_secrets WHERE scheme <> 0 LIMIT 1) a), \
-        (SELECT COUNT(*) FROM (SELECT 1 FROM key_secrets WHERE scheme = 2 AND scheme <> 0 LIMIT 1) b), \
-        (SELECT COUNT(*) FROM (SELECT 1 FROM key_secrets WHERE scheme = 3 AND scheme <> 0 LIMIT 1) c)";
-    let counts = only(sql(text), conn).await?;
+    let mut schemes = Vec::new();
+    for row in all(sql("SELECT scheme FROM imported_schemes WHERE secrets > 0"), conn).await? {
+        schemes.push(row.int(0)?);
+    }
     let mut hmacs = Vec::new();
-    if counts.int(2)? > 0 {
+    if schemes.contains(&3) {
         for row in all(sql("SELECT secret FROM hmac_secrets ORDER BY id"), conn).await? {
             hmacs.push(Secret::new(row.blob(0)?.to_vec()));
         }
@@ -127,6 +125,6 @@ async fn foreign(conn: &mut AnyConnection) -> Result<Foreign, StoreError> {
     for row in all(sql("SELECT DISTINCT prefix_bytes FROM slow_secrets ORDER BY prefix_bytes"), conn).await? {
         slow_prefix_lens.extend(u16::try_from(row.int(0)?));
     }
-    let any = counts.int(0)? > 0 || !slow_prefix_lens.is_empty();
-    Ok(Foreign { any, sha512: counts.int(1)? > 0, hmacs, slow_prefix_lens })
+    let any = !schemes.is_empty() || !slow_prefix_lens.is_empty();
+    Ok(Foreign { any, sha512: schemes.contains(&2), hmacs, slow_prefix_lens })
 }

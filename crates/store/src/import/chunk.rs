@@ -15,13 +15,14 @@ use super::{
     ImportCollision, ImportReject,
     read::{Known, Read},
     run::Import,
+    schemes::count_scheme,
 };
 use crate::{
     error::{Entity, StoreError},
     keys::{KeyRow, SecretRow, insert_keys, insert_secrets},
     random,
     resources::{consumers_named, to_json},
-    sql::{Columns as _, all, built, list, places, rows_max, run},
+    sql::{Columns as _, all, built, bulk, list, places, rows_max, run},
     write::{Change, Write},
 };
 
@@ -30,6 +31,7 @@ const ASKED_MAX: usize = 500;
 
 /// A row ready to be inserted, unless its secret is there.
 pub(super) struct Candidate {
+    pub(super) id: u64,
     pub(super) line: u64,
     pub(super) read: Read,
     pub(super) consumer: String,
@@ -49,29 +51,25 @@ impl Import<'_> {
         now_us: i64,
     ) -> Result<(), StoreError> {
         let chunk = self.without_present(write.conn(), chunk).await?;
-        let mut chunk = self.within_sharing(write.conn(), chunk).await?;
+        let chunk = self.within_sharing(write.conn(), chunk).await?;
         if chunk.is_empty() {
             return Ok(());
         }
         let import = (u64::from_le_bytes(random::id_bytes()?) >> 1) as i64;
         let created = self.put_consumers(write.conn(), &chunk, import).await?;
-        // Digests in their order, ids in theirs: each index is walked once.
-        chunk.sort_unstable_by_key(|candidate| match &candidate.read.known {
-            Known::Fast { digest, .. } => *digest,
-            Known::Slow { prefix, .. } => *prefix,
-        });
-        let ids = random::sorted_ids(chunk.len())?;
-        let keys = self.rows(&chunk, &ids, (import, now_us))?;
+        let keys = self.rows(&chunk, (import, now_us))?;
         insert_keys(write.conn(), &keys).await?;
-        let secrets: Vec<SecretRow> =
-            chunk.iter().zip(&ids).filter_map(|(one, id)| secret(one, *id)).collect();
+        let secrets: Vec<SecretRow> = chunk.iter().filter_map(secret).collect();
         insert_secrets(write.conn(), &secrets).await?;
-        insert_slow(write.conn(), &chunk, &ids).await?;
+        for scheme in 1..=3 {
+            let count = secrets.iter().filter(|secret| secret.scheme == scheme).count();
+            count_scheme(write.conn(), scheme, count as i64).await?;
+        }
+        insert_slow(write.conn(), &chunk).await?;
         let count = chunk.len() as u64;
-        let lines = (chunk.iter().map(|one| one.line).min(), chunk.iter().map(|one| one.line).max());
         let after = serde_json::json!({
             "project": self.project.id, "scheme": self.scheme_name(), "keys": count,
-            "consumers_created": created, "first_line": lines.0, "last_line": lines.1,
+            "consumers_created": created,
         });
         write.record(Change {
             needs: Action::ChangeKeys,
@@ -189,7 +187,7 @@ impl Import<'_> {
                 "INSERT INTO consumers (id, project, name, spec, version, import_id) VALUES {}",
                 places(part.len(), 6)
             );
-            let mut statement = built(text);
+            let mut statement = bulk(text);
             for name in part {
                 let id = ConsumerId::from_random(random::id_bytes()?);
                 let spec = ConsumerSpec {
@@ -213,18 +211,13 @@ impl Import<'_> {
         Ok(new.len() as u64)
     }
 
-    fn rows(
-        &self,
-        chunk: &[Candidate],
-        ids: &[u64],
-        (import, now_us): (i64, i64),
-    ) -> Result<Vec<KeyRow>, StoreError> {
+    fn rows(&self, chunk: &[Candidate], (import, now_us): (i64, i64)) -> Result<Vec<KeyRow>, StoreError> {
         let mut rows = Vec::with_capacity(chunk.len());
-        for (candidate, id) in chunk.iter().zip(ids) {
+        for candidate in chunk {
             let consumer = self.consumers.get(&candidate.consumer);
             let metadata = &candidate.metadata;
             rows.push(KeyRow {
-                id: KeyId(*id),
+                id: KeyId(candidate.id),
                 project: self.project.id,
                 consumer: *consumer
                     .ok_or_else(|| StoreError::not_found(Entity::Consumer, &candidate.consumer))?,
@@ -259,10 +252,20 @@ impl Import<'_> {
     }
 }
 
-fn secret(candidate: &Candidate, id: u64) -> Option<SecretRow> {
+impl Candidate {
+    /// What it is sorted by, so that the index of digests is walked once.
+    pub(super) fn sort_key(&self) -> Digest {
+        match &self.read.known {
+            Known::Fast { digest, .. } => *digest,
+            Known::Slow { prefix, .. } => *prefix,
+        }
+    }
+}
+
+fn secret(candidate: &Candidate) -> Option<SecretRow> {
     match &candidate.read.known {
         Known::Fast { digest, scheme } => {
-            Some(SecretRow { digest: *digest, key: KeyId(id), generation: 0, scheme: *scheme })
+            Some(SecretRow { digest: *digest, key: KeyId(candidate.id), generation: 0, scheme: *scheme })
         }
         Known::Slow { .. } => None,
     }
@@ -286,13 +289,12 @@ async fn sharing(
     Ok(sharing)
 }
 
-async fn insert_slow(conn: &mut AnyConnection, chunk: &[Candidate], ids: &[u64]) -> Result<(), StoreError> {
+async fn insert_slow(conn: &mut AnyConnection, chunk: &[Candidate]) -> Result<(), StoreError> {
     let slow: Vec<_> = chunk
         .iter()
-        .zip(ids)
-        .filter_map(|(candidate, id)| match &candidate.read.known {
+        .filter_map(|candidate| match &candidate.read.known {
             Known::Slow { prefix, prefix_bytes, hash, scheme } => {
-                Some((*id, prefix, *prefix_bytes, hash, *scheme))
+                Some((candidate.id, prefix, *prefix_bytes, hash, *scheme))
             }
             Known::Fast { .. } => None,
         })
@@ -302,7 +304,7 @@ async fn insert_slow(conn: &mut AnyConnection, chunk: &[Candidate], ids: &[u64])
             "INSERT INTO slow_secrets (key, generation, prefix, prefix_bytes, hash, until_us, scheme) VALUES {}",
             places(part.len(), 7)
         );
-        let mut statement = built(text);
+        let mut statement = bulk(text);
         for (id, prefix, prefix_bytes, hash, scheme) in part {
             statement = statement
                 .bind(*id as i64)

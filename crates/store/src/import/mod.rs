@@ -4,6 +4,7 @@ mod chunk;
 mod read;
 mod rehash;
 mod run;
+mod schemes;
 
 pub(crate) use read::from_hex;
 

@@ -7,7 +7,7 @@ use tollgate_core::{
     key::Digest,
 };
 
-use super::Rehash;
+use super::{Rehash, schemes::count_scheme};
 use crate::{
     error::StoreError,
     keys::KeyRow,
@@ -42,6 +42,7 @@ impl Store {
             .bind(i64::from(rehash.generation))
             .bind(until_us);
         run(insert, write.conn()).await?;
+        count_scheme(write.conn(), 1, 1).await?;
         key.next_version()?;
         let version = sql("UPDATE keys SET version = $1 WHERE id = $2");
         run(version.bind(i64::from(key.version)).bind(key.id.to_sql()), write.conn()).await?;

@@ -12,7 +12,7 @@ use tollgate_core::{
 use crate::{
     error::{Entity, StoreError},
     resources::to_json,
-    sql::{Columns as _, Row, built, one, places, rows_max, run, sql},
+    sql::{Columns as _, Row, built, bulk, one, places, rows_max, run, sql},
     write::Change,
 };
 
@@ -155,7 +155,7 @@ impl NarrowingText {
 pub(crate) async fn insert_keys(conn: &mut AnyConnection, keys: &[KeyRow]) -> Result<(), StoreError> {
     for part in keys.chunks(rows_max(COLUMN_COUNT)) {
         let text = format!("INSERT INTO keys ({COLUMNS}) VALUES {}", places(part.len(), COLUMN_COUNT));
-        let mut statement = built(text);
+        let mut statement = bulk(text);
         for key in part {
             statement = statement
                 .bind(key.id.to_sql())
@@ -200,7 +200,7 @@ pub(crate) async fn insert_secrets(
             "INSERT INTO key_secrets (digest, key, generation, until_us, scheme) VALUES {}",
             places(part.len(), 5)
         );
-        let mut statement = built(text);
+        let mut statement = bulk(text);
         for secret in part {
             statement = statement
                 .bind(secret.digest.0.to_vec())

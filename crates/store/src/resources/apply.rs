@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Entity, StoreError},
     open::Store,
-    sql::{built, places, rows_max, run, sql},
+    sql::{built, bulk, places, rows_max, run, sql},
     write::{Change, Write},
 };
 
@@ -166,7 +166,7 @@ async fn insert_consumers(conn: &mut AnyConnection, edits: &[Edit]) -> Result<()
             "INSERT INTO consumers (id, project, name, spec, version) VALUES {}",
             places(part.len(), 5)
         );
-        let mut statement = built(text);
+        let mut statement = bulk(text);
         for edit in part {
             statement = statement
                 .bind(edit.id)

@@ -9,7 +9,7 @@ use tollgate_journal::StoredRecord;
 use super::QuotaTotal;
 use crate::{
     error::StoreError,
-    sql::{Columns as _, all, built, places, rows_max, run},
+    sql::{Columns as _, all, bulk, places, rows_max, run},
 };
 
 /// One minute, microseconds.
@@ -93,7 +93,7 @@ impl Sums {
                 places(part.len(), 13)
             );
             let values = part.iter().flat_map(|(key, sums)| key.iter().chain(sums.iter()));
-            let statement = values.fold(built(text), |statement, value| statement.bind(*value));
+            let statement = values.fold(bulk(text), |statement, value| statement.bind(*value));
             run(statement, conn).await?;
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Sums {
                  address = excluded.address WHERE excluded.used_us >= key_uses.used_us",
                 places(part.len(), 4)
             );
-            let mut statement = built(text);
+            let mut statement = bulk(text);
             for ((key, generation), (at_us, address)) in part {
                 statement = statement.bind(*key).bind(*generation).bind(*at_us).bind(address.to_vec());
             }
@@ -128,7 +128,7 @@ impl Sums {
                  RETURNING rule, subject, period_start_us, period_end_us, used",
                 places(part.len(), 5)
             );
-            let mut statement = built(text);
+            let mut statement = bulk(text);
             for ((rule, subject, start), (end, used)) in part {
                 statement = statement.bind(*rule).bind(*subject).bind(*start).bind(*end).bind(*used);
             }

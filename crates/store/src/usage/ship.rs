@@ -11,7 +11,7 @@ use super::{Shipped, packed::Rest, rollup::Sums};
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Columns as _, all, built, one, only, places, rows_max, run, sql},
+    sql::{Columns as _, all, bulk, one, only, places, rows_max, run, sql},
 };
 
 impl Store {
@@ -118,7 +118,7 @@ async fn keep_decisions(
              rest) VALUES {} ON CONFLICT (boot, lane, number) DO NOTHING",
             places(part.len(), 11)
         );
-        let mut statement = built(text);
+        let mut statement = bulk(text);
         for record in part {
             let entry = &record.entry;
             statement = statement
