@@ -51,13 +51,8 @@ impl Engine {
             // The WAL file is cut back to this after a checkpoint.
             "PRAGMA journal_size_limit = 67108864",
         ];
-        const SQLITE_READS: &[&str] = &[
-            "PRAGMA busy_timeout = 2000",
-            "PRAGMA cache_size = -16384",
-            // Pages are read through the file's mapping, so that a scan copies each row once.
-            "PRAGMA mmap_size = 1073741824",
-            "PRAGMA query_only = ON",
-        ];
+        const SQLITE_READS: &[&str] =
+            &["PRAGMA busy_timeout = 2000", "PRAGMA cache_size = -16384", "PRAGMA query_only = ON"];
         const POSTGRES: &[&str] = &[
             "SET lock_timeout = '2s'",
             "SET statement_timeout = '30s'",
@@ -96,6 +91,12 @@ impl Engine {
             Self::Sqlite => None,
             Self::Postgres => Some("SELECT seq FROM feed_head WHERE id = 1 FOR UPDATE"),
         }
+    }
+
+    /// Whether those who wait to write are served in their order. Processes that wait for SQLite's
+    /// lock poll it, so one that writes a lot has to leave gaps.
+    pub(crate) const fn queues_writers(self) -> bool {
+        matches!(self, Self::Postgres)
     }
 
     /// Takes the lock that lets one process migrate at a time; SQLite's write lock is one already.

@@ -39,6 +39,13 @@ pub(crate) async fn migrate(engine: Engine, conn: &mut AnyConnection) -> Result<
     found(conn).await
 }
 
+/// Whether the schema is the one that this version needs, founded.
+pub(crate) async fn is_current(conn: &mut AnyConnection) -> bool {
+    let founded = one(sql("SELECT id FROM feed_head WHERE id = 1"), conn).await;
+    matches!(founded, Ok(Some(_)))
+        && matches!(version(conn).await, Ok(version) if version == MIGRATIONS.len())
+}
+
 /// The version of the schema; 0 before the first migration.
 pub(crate) async fn version(conn: &mut AnyConnection) -> Result<usize, StoreError> {
     let Some(row) = one(sql("SELECT value FROM meta WHERE name = 'schema'"), conn).await? else {

@@ -80,10 +80,19 @@ impl Store {
         let store = Self { inner: Arc::new(Inner { place, reads, writes }) };
         let engine = store.engine();
         check_version(engine, &store.version().await?)?;
-        let mut tx = store.begin_write().await?;
-        migrate::migrate(engine, &mut tx).await?;
-        tx.commit().await?;
+        if !store.is_current().await {
+            let mut tx = store.begin_write().await?;
+            migrate::migrate(engine, &mut tx).await?;
+            tx.commit().await?;
+        }
         Ok(store)
+    }
+
+    /// Whether nothing is to be migrated, found out without waiting for those who write. A database
+    /// that cannot answer is not current; migrating says why.
+    async fn is_current(&self) -> bool {
+        let Ok(mut conn) = self.reader().await else { return false };
+        migrate::is_current(&mut conn).await
     }
 
     /// The engine behind it.

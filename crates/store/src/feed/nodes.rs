@@ -13,7 +13,7 @@ use crate::{
 /// What a node says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeBeat {
-    /// The node, a random number of its process or data folder, below 2^63.
+    /// The node, a random number of its process or data folder.
     pub node: u64,
     /// The run of its process, as in its decision ids.
     pub boot: u64,
@@ -87,8 +87,8 @@ impl Store {
         rows.iter()
             .map(|row| {
                 Ok(NodeBeat {
-                    node: row.count(0)?,
-                    boot: row.count(1)?,
+                    node: row.int(0)? as u64,
+                    boot: row.int(1)? as u64,
                     applied_seq: row.count(2)?,
                     seen_us: row.int(3)?,
                     lease_ms: row.count(4)?,

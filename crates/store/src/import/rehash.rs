@@ -67,8 +67,10 @@ async fn take_out(conn: &mut AnyConnection, rehash: &Rehash) -> Result<Option<(V
     let fast = "DELETE FROM key_secrets WHERE key = $1 AND generation = $2 AND scheme IN (2, 3) \
                 RETURNING digest, until_us, scheme";
     let row = one(sql(fast).bind(key).bind(generation), conn).await?;
-    row.map(|row| Ok((json!({ "scheme": row.int(2)?, "digest": hex(&Digest(row.hash(0)?)) }), row.int(1)?)))
-        .transpose()
+    let Some(row) = row else { return Ok(None) };
+    count_scheme(conn, row.int(2)?, -1).await?;
+    let before = json!({ "scheme": row.int(2)?, "digest": hex(&Digest(row.hash(0)?)) });
+    Ok(Some((before, row.int(1)?)))
 }
 
 fn hex(digest: &Digest) -> String {

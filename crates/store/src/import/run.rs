@@ -26,6 +26,8 @@ use crate::{
 
 /// Rows of one transaction: few enough that a revocation never waits long behind one.
 const CHUNK_ROWS: usize = 10_000;
+/// Which part of its own time a chunk leaves free to other processes before the next.
+const GAP: u32 = 4;
 /// Rows that are held and sorted together before their chunks are written (about 100 MB): digests
 /// are random, and written in their order each page of their index is touched by few transactions.
 const RUN_ROWS: usize = 250_000;
@@ -105,7 +107,11 @@ impl Store {
         let mut held = held.into_iter().peekable();
         while held.peek().is_some() {
             let chunk = held.by_ref().take(CHUNK_ROWS).collect();
+            let begin = tokio::time::Instant::now();
             self.import_chunk(permit, import, chunk, now_us).await?;
+            if !self.engine().queues_writers() && held.peek().is_some() {
+                tokio::time::sleep(begin.elapsed() / GAP).await;
+            }
         }
         Ok(())
     }
