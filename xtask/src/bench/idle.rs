@@ -35,7 +35,7 @@ pub(super) fn run(options: &Options) -> Outcome {
         let (server, address) = haproxy::start(&folder, upstream, &known)?;
         hold("haproxy", server.pid(), address)?;
     }
-    let tollgate = Tollgate::prepare(&folder, options.tollgate()?, upstream, 1)?;
+    let tollgate = Tollgate::prepare(options.tollgate()?, upstream, 1, options.fresh)?;
     let start = tollgate.start(&folder)?;
     let now = hold(TOLLGATE, start.server.pid(), tollgate.gateway())?;
     let what = format!("resident memory with {CONNECTIONS} idle connections");

@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// Also show how the CPU time is spread over the threads of each contestant.
     #[arg(long)]
     threads: bool,
+    /// Import the keys again instead of taking the database that an earlier bench has filled.
+    #[arg(long)]
+    fresh: bool,
     /// A `tollgate` binary to measure instead of building one.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,

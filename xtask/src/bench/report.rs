@@ -66,6 +66,20 @@ pub(super) fn print_threads(results: &[Result]) {
     }
 }
 
+/// The part of Tollgate's CPU that answers requests, apart from the workers that ship what was counted to the
+/// database; those run in the same process here and may run in another one.
+pub(super) fn print_data_plane(results: &[Result], ours: &str, peer: &str) {
+    let runs = |name: &str| results.iter().find(|result| result.name == name).map(|result| &result.runs);
+    let (Some(ours), Some(peer)) = (runs(ours), runs(peer)) else { return };
+    let lanes: Vec<f64> = ours.iter().map(lanes_us).collect();
+    let ratios = lanes.iter().zip(peer).map(|(lanes, run)| lanes / cpu_us(run)).collect();
+    println!(
+        "of it the data plane (threads `lane-*`): {:.2} µs a request, {:.2} × the peer's whole",
+        median(lanes),
+        median(ratios)
+    );
+}
+
 /// CPU of `ours` over CPU of `peer`: median, least and most of the rounds.
 pub(super) fn ratio(results: &[Result], ours: &str, peer: &str) -> Option<(f64, f64, f64)> {
     let runs = |name: &str| results.iter().find(|result| result.name == name).map(|result| &result.runs);
@@ -104,6 +118,11 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
 
 fn cpu_us(run: &Run) -> f64 {
     run.usage.cpu.total_us() / run.seen.requests
+}
+
+fn lanes_us(run: &Run) -> f64 {
+    let lanes = run.usage.threads.iter().filter(|(name, _)| name.starts_with("lane-"));
+    lanes.map(|(_, cpu)| cpu.total_us()).sum::<f64>() / run.seen.requests
 }
 
 fn user_us(run: &Run) -> f64 {

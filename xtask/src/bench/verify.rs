@@ -18,7 +18,7 @@ const RATIO_MAX: f64 = 1.35;
 pub(super) fn run(options: &Options) -> Outcome {
     let folder = Folder::fresh("verify")?;
     let (_upstream, upstream) = upstream::start(&folder)?;
-    let tollgate = Tollgate::prepare(&folder, options.tollgate()?, upstream, options.keys)?;
+    let tollgate = Tollgate::prepare(options.tollgate()?, upstream, options.keys, options.fresh)?;
     let token = tollgate.service_token()?;
     let start = tollgate.start(&folder)?;
     let script = load::script(&folder, "verify", options.keys, &Requests::Verify { token })?;
@@ -35,6 +35,7 @@ pub(super) fn run(options: &Options) -> Outcome {
     ];
     let results = rounds::run(&contestants, options)?;
     report::print_table(&results);
+    report::print_data_plane(&results, TOLLGATE, NGINX);
     if options.threads {
         report::print_threads(&results);
     }

@@ -10,6 +10,7 @@ use crate::bench::places::{CONTESTANT_CPU, Folder, free_address};
 use crate::bench::sample::resident_mb;
 use crate::bench::server::{Server, status};
 use crate::command::{Outcome, line};
+use crate::workspace;
 
 /// A prepared folder.
 pub(in crate::bench) struct Tollgate {
@@ -30,24 +31,40 @@ pub(in crate::bench) struct Start {
 }
 
 impl Tollgate {
-    /// Makes the folder: `init`, `apply`, and the import of `count` keys.
+    /// Makes the folder: `init`, `apply`, and the import of `count` keys. A folder that an earlier bench has filled
+    /// with as many keys is taken again, unless `fresh`.
     pub(in crate::bench) fn prepare(
-        folder: &Folder,
         binary: PathBuf,
         upstream: SocketAddr,
         count: usize,
+        fresh: bool,
     ) -> Outcome<Self> {
-        let home = folder.path().join(format!("tollgate-{count}"));
-        std::fs::create_dir_all(&home)?;
+        let home = std::path::absolute(workspace::target().join(format!("bench/keys-{count}")))?;
         let (gateway, service_api, control) = (free_address()?, free_address()?, free_address()?);
         let tollgate = Self { binary, home, gateway, service_api, control };
-        std::fs::write(tollgate.home.join("tollgate.toml"), "")?;
+        let filled = tollgate.home.join("filled");
+        if fresh || !filled.exists() {
+            tollgate.fill(count)?;
+            std::fs::write(&filled, "")?;
+        }
         std::fs::write(tollgate.home.join("resources.toml"), resources(upstream))?;
-        tollgate.cli(&["init", "--owner", "owner@example.com", "--password-stdin"])?;
-        tollgate.cli(&["apply", "-f", "resources.toml"])?;
+        tollgate.cli(&["apply", "-f", "resources.toml"]).map_err(|error| format!("{error}; try --fresh"))?;
+        Ok(tollgate)
+    }
+
+    fn fill(&self, count: usize) -> Outcome {
+        if self.home.exists() {
+            std::fs::remove_dir_all(&self.home)?;
+        }
+        std::fs::create_dir_all(&self.home)?;
+        std::fs::write(self.home.join("tollgate.toml"), "")?;
+        std::fs::write(self.home.join("resources.toml"), resources(free_address()?))?;
+        self.cli(&["init", "--owner", "owner@example.com", "--password-stdin"])?;
+        self.cli(&["apply", "-f", "resources.toml"])?;
         if count > 0 {
+            println!("importing {count} keys");
             let start = Instant::now();
-            std::fs::write(tollgate.home.join("keys.csv"), keys::import_csv(count))?;
+            std::fs::write(self.home.join("keys.csv"), keys::import_csv(count))?;
             let import = [
                 "keys",
                 "import",
@@ -59,10 +76,10 @@ impl Tollgate {
                 "--encoding",
                 "hex",
             ];
-            tollgate.cli(&import)?;
+            self.cli(&import)?;
             println!("imported {count} keys in {:.1} s", start.elapsed().as_secs_f64());
         }
-        Ok(tollgate)
+        Ok(())
     }
 
     /// Starts the node on the contestant's CPU.
@@ -92,7 +109,9 @@ impl Tollgate {
 
     /// A token for the service API.
     pub(in crate::bench) fn service_token(&self) -> Outcome<String> {
-        let words = self.cli(&["service-tokens", "create", "--name", "bench", "--output", "json"])?;
+        // The folder may hold the tokens of earlier benches.
+        let name = format!("bench-{}", std::process::id());
+        let words = self.cli(&["service-tokens", "create", "--name", &name, "--output", "json"])?;
         let token = words.split('"').find(|word| word.starts_with("tgs_"));
         Ok(token.ok_or_else(|| format!("no token in {words}"))?.to_owned())
     }
