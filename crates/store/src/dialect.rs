@@ -107,6 +107,17 @@ impl Engine {
         }
     }
 
+    /// Asks for the head of the feed. A standby gives no row: what it shows may be old without its
+    /// knowing, and a node that believed it would call old keys fresh (I3).
+    pub(crate) const fn head_query(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT seq, hash, installation FROM feed_head WHERE id = 1",
+            Self::Postgres => {
+                "SELECT seq, hash, installation FROM feed_head WHERE id = 1 AND NOT pg_is_in_recovery()"
+            }
+        }
+    }
+
     /// Asks for the version as text.
     pub(crate) const fn version_query(self) -> &'static str {
         match self {

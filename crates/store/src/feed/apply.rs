@@ -14,7 +14,7 @@ use crate::{
     chain,
     error::StoreError,
     open::Store,
-    sql::{Columns as _, Row, all, one, only, sql},
+    sql::{Columns as _, Row, all, one, sql},
 };
 
 /// Changes applied at a time.
@@ -91,8 +91,7 @@ impl Store {
 
     async fn head_row(&self) -> Result<Applied, StoreError> {
         let mut conn = self.reader().await?;
-        let row = only(sql("SELECT seq, hash, installation FROM feed_head WHERE id = 1"), &mut conn).await?;
-        Ok(Applied { installation: row.count(2)?, seq: row.count(0)?, hash: row.hash(1)?, restored: false })
+        super::read_head(self.engine(), &mut conn).await
     }
 
     /// Applies the next changes, from one state of the database.

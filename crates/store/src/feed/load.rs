@@ -7,6 +7,7 @@ use tollgate_core::tables::Snapshot;
 use super::{
     Applied,
     keys::{Which, load_consumers, load_keys, load_slow},
+    read_head,
     tables::load_tables,
 };
 use crate::{
@@ -29,9 +30,7 @@ impl Store {
     /// When the database cannot be read.
     pub async fn load(&self, snapshot: &Snapshot) -> Result<Applied, StoreError> {
         let mut tx = self.begin_read().await?;
-        let row = only(sql("SELECT seq, hash, installation FROM feed_head WHERE id = 1"), &mut tx).await?;
-        let applied =
-            Applied { installation: row.count(2)?, seq: row.count(0)?, hash: row.hash(1)?, restored: false };
+        let applied = read_head(self.engine(), &mut tx).await?;
         let tables = load_tables(&mut tx, applied.seq).await?;
         let count = "SELECT (SELECT COUNT(*) FROM keys) + (SELECT COUNT(*) FROM consumers)";
         let keys = only(sql(count), &mut tx).await?.count(0)?;

@@ -7,7 +7,24 @@ mod load;
 mod nodes;
 mod tables;
 
+use sqlx::AnyConnection;
+
+use crate::{
+    dialect::Engine,
+    error::StoreError,
+    sql::{Columns as _, one, sql},
+};
+
 pub use nodes::{LiveNode, NodeBeat, Waited};
+
+/// Reads the head of the feed, from the primary only.
+async fn read_head(engine: Engine, conn: &mut AnyConnection) -> Result<Applied, StoreError> {
+    let row = one(sql(engine.head_query()), conn).await?.ok_or_else(|| StoreError::Unavailable {
+        public: "it is a standby, or was not set up; give the URL of the primary".to_owned(),
+        cause: "no head of the feed".to_owned(),
+    })?;
+    Ok(Applied { installation: row.count(2)?, seq: row.count(0)?, hash: row.hash(1)?, restored: false })
+}
 
 /// How far a snapshot is, and which history that number belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

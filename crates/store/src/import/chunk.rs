@@ -177,19 +177,20 @@ impl Import<'_> {
             .map(|candidate| candidate.consumer.as_str())
             .filter(|name| !self.consumers.contains_key(*name))
             .collect();
-        let missing: Vec<&str> = missing.into_iter().collect();
+        let mut missing: Vec<&str> = missing.into_iter().collect();
+        missing.sort_unstable();
         for (name, row) in consumers_named(conn, self.project.id, &missing).await? {
             self.consumers.insert(name, ConsumerId::from_sql(row.id));
         }
         let new: Vec<&str> = missing.into_iter().filter(|name| !self.consumers.contains_key(*name)).collect();
+        let mut ids = random::sorted_ids(new.len())?.into_iter().map(ConsumerId);
         for part in new.chunks(rows_max(6)) {
             let text = format!(
                 "INSERT INTO consumers (id, project, name, spec, version, import_id) VALUES {}",
                 places(part.len(), 6)
             );
             let mut statement = bulk(text);
-            for name in part {
-                let id = ConsumerId::from_random(random::id_bytes()?);
+            for (name, id) in part.iter().zip(&mut ids) {
                 let spec = ConsumerSpec {
                     project: self.project.full_name(),
                     name: (*name).to_owned(),
