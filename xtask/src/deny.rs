@@ -1,6 +1,7 @@
-//! `cargo xtask deny`: licences, advisories and sources of all dependencies, by `deny.toml`. Not part of
-//! `cargo xtask test`, because the tool takes minutes to build and the advisory list comes over the network;
-//! the crates that must never come in are checked there by tidy, from `Cargo.lock`.
+//! `cargo xtask deny`: licences, bans and sources of all dependencies, by `deny.toml`. Not part of
+//! `cargo xtask test`, because the tool takes minutes to build; the crates that must never come in are checked there
+//! by tidy, from `Cargo.lock`. Advisories need a database from the network:
+//! `cargo deny check advisories` fetches it.
 
 use crate::command::{Outcome, cargo, find, in_root, show};
 use crate::workspace;

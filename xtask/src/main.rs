@@ -40,7 +40,7 @@ enum Task {
     Test(checks::Options),
     /// Structure and style rules that the compiler does not know. Prints the project's figures.
     Tidy,
-    /// Licences and advisories of all dependencies (installs cargo-deny into target/tools on first use).
+    /// Licences, bans and sources of all dependencies (installs cargo-deny into target/tools on first use).
     Deny,
     /// Fuzz targets on the stable compiler, each for some seconds.
     Fuzz(fuzz::Options),
