@@ -26,7 +26,8 @@ use tollgate_core::{
     policy::{Policy, PolicyRow},
     resource::{PolicySpec, ServiceSpec},
     secret::Secret,
-    tables::{Service, ServiceRow, Snapshot, Tables},
+    service::{Service, ServiceRow},
+    tables::{Snapshot, Tables},
     time::Now,
 };
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::tables::Service;
+use crate::service::Service;
 
 /// Everything a decision may look at. What is not known is `None`, and a restriction on something
 /// unknown refuses.

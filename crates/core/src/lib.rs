@@ -18,7 +18,8 @@
 //! | [`key`], [`keyring`], [`authenticate`] | the grammar of keys, all keys in memory, recognising one |
 //! | [`facts`], [`admit`], [`explain`] | what is known of a request; the decision; its trace in words |
 //! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
-//! | [`resource`], [`policy`], [`tables`] | resources as written; policies compiled; the small tables |
+//! | [`resource`], [`name`], [`service_spec`] | resources as written, and what may be written |
+//! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
@@ -33,6 +34,7 @@ pub mod id;
 pub mod key;
 pub mod keyring;
 pub mod limits;
+pub mod name;
 pub mod path;
 pub mod pattern;
 pub mod period;
@@ -40,6 +42,8 @@ pub mod policy;
 pub mod resource;
 pub mod route;
 pub mod secret;
+pub mod service;
+pub mod service_spec;
 pub mod tables;
 pub mod time;
 pub mod url_pattern;

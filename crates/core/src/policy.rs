@@ -289,7 +289,7 @@ fn rules(spec: &PolicySpec, policy: PolicyId, errors: &mut Vec<FieldError>) -> B
 }
 
 fn check_name<'s>(name: &'s str, names: &mut Vec<&'s str>, field: &str, errors: &mut Vec<FieldError>) {
-    if let Err(problem) = crate::tables::check_name(name) {
+    if let Err(problem) = crate::name::check_name(name) {
         errors.push(FieldError::new(field, problem));
     } else if names.contains(&name) {
         errors

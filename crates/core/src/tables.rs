@@ -9,13 +9,13 @@ use arc_swap::ArcSwap;
 
 use crate::{
     id::{ConsumerId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
-    key::{Digest, Environment},
+    key::Digest,
     keyring::Keyring,
-    pattern::Endpoint,
-    policy::{FieldError, Policy},
-    resource::{ConsumerKind, ServiceSpec},
+    policy::Policy,
+    resource::ConsumerKind,
     route::Router,
     secret::Secret,
+    service::Service,
 };
 
 /// All that decisions are made from, shared by every thread of the process.
@@ -137,36 +137,6 @@ pub struct Consumer {
     pub metadata: Box<[(Box<str>, Box<str>)]>,
 }
 
-/// An endpoint, and the scopes it asks for beside the method's.
-pub type EndpointScopes = (Endpoint, Box<[Box<str>]>);
-
-/// A service compiled.
-#[derive(Debug)]
-pub struct Service {
-    /// Its id.
-    pub id: ServiceId,
-    /// Its project.
-    pub project: ProjectId,
-    /// The project's tenant.
-    pub tenant: TenantId,
-    /// The version of its row.
-    pub version: u64,
-    /// Keys of which environment it takes; both when `None`.
-    pub environment: Option<Environment>,
-    /// Scopes that endpoints ask for beside the method's.
-    pub endpoint_scopes: Box<[EndpointScopes]>,
-    /// As it was written.
-    pub spec: Arc<ServiceSpec>,
-}
-
-impl Service {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.spec.name
-    }
-}
-
 /// A token of the service API.
 #[derive(Debug)]
 pub struct ServiceToken {
@@ -197,66 +167,3 @@ pub struct Foreign {
 pub const HMACS_MAX: usize = 8;
 /// Different prefix lengths of slow imports an installation may have.
 pub const PREFIX_LENGTHS_MAX: usize = 8;
-
-/// Checks the name of a resource.
-///
-/// # Errors
-/// When it is empty, longer than 64, or has other characters than letters, digits, `-`, `_`, `.`,
-/// or does not begin with a letter or digit.
-pub fn check_name(name: &str) -> Result<(), String> {
-    let good = (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    if good {
-        Ok(())
-    } else {
-        let shown: String = name.chars().take(64).collect();
-        Err(format!(
-            "`{shown}` is not a name; use 1 to 64 letters, digits, `-`, `_` or `.`, beginning with a letter or digit"
-        ))
-    }
-}
-
-/// Whose service it is and which row: what a spec does not say of itself.
-#[derive(Clone, Copy, Debug)]
-pub struct ServiceRow {
-    /// Its id.
-    pub id: ServiceId,
-    /// Its project.
-    pub project: ProjectId,
-    /// The project's tenant.
-    pub tenant: TenantId,
-    /// The version of its row.
-    pub version: u64,
-}
-
-impl Service {
-    /// Compiles what was written.
-    ///
-    /// # Errors
-    /// Everything that is wrong, all at once.
-    pub fn compile(spec: Arc<ServiceSpec>, row: ServiceRow) -> Result<Self, Vec<FieldError>> {
-        let mut errors = crate::route::check_service(&spec);
-        let mut endpoint_scopes = Vec::new();
-        for (endpoint, scopes) in &spec.endpoint_scopes {
-            match Endpoint::parse(endpoint) {
-                Ok(pattern) => endpoint_scopes
-                    .push((pattern, scopes.iter().map(|scope| scope.as_str().into()).collect())),
-                Err(error) => errors.push(FieldError::new("endpoint_scopes", error)),
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let ServiceRow { id, project, tenant, version } = row;
-        Ok(Self {
-            id,
-            project,
-            tenant,
-            version,
-            environment: spec.environment,
-            endpoint_scopes: endpoint_scopes.into(),
-            spec,
-        })
-    }
-}

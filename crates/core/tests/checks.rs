@@ -9,7 +9,7 @@ use tollgate_core::{
     key::Environment,
     keyring::{KeyRecord, KeyState, Narrowing},
     policy::Policy,
-    tables::Service,
+    service::Service,
 };
 
 use crate::fixture::{Memory, NOON_US, NOW, OTHER_PROJECT, PROJECT, policy, record, service, service_of};

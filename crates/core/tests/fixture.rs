@@ -13,7 +13,7 @@ use tollgate_core::{
     limits::Verdict,
     policy::{FieldError, Policy, PolicyRow},
     secret::Secret,
-    tables::{Service, ServiceRow},
+    service::{Service, ServiceRow},
     time::Now,
 };
 

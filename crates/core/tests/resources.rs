@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use tollgate_core::{
     counters::RuleId,
     id::PolicyId,
+    name::check_name,
     policy::{LIST_MAX, Policy, RULES_MAX},
     resource::Resources,
-    tables::check_name,
 };
 
 use crate::fixture::{compile, policy};
@@ -76,7 +76,7 @@ fn the_example_of_the_contract_is_read_written_and_read_again() {
     let own = Policy::compile(spec, row, |_| Some(tollgate_core::id::ServiceId(1))).unwrap();
     let names: Vec<_> = own.rules.iter().map(|rule| &*rule.name).collect();
     assert_eq!(names, ["concurrency", "burst", "monthly"]);
-    assert!(tollgate_core::route::check_service(&resources.services[0]).is_empty());
+    assert!(tollgate_core::service_spec::check_service(&resources.services[0]).is_empty());
 }
 
 #[test]

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use tollgate_core::{
     id::ServiceId,
     resource::MatchSpec,
-    route::{Router, Scheme, Upstream, check_service, could_tie, ties},
-    tables::Service,
+    route::{Router, could_tie, ties},
+    service::Service,
+    service_spec::{Scheme, Upstream, check_service},
 };
 
 use crate::fixture::{PROJECT, service_of};
@@ -16,7 +17,7 @@ fn with_match(number: u64, matches: &MatchSpec) -> Arc<Service> {
     let service = service_of(PROJECT, number, "");
     let mut spec = (*service.spec).clone();
     spec.matches = matches.clone();
-    let row = tollgate_core::tables::ServiceRow {
+    let row = tollgate_core::service::ServiceRow {
         id: ServiceId(number),
         project: PROJECT,
         tenant: service.tenant,
@@ -175,7 +176,7 @@ fn services_that_mean_nothing_are_refused_everything_at_once() {
     let mut lines: Vec<String> = check_service(&spec).iter().map(ToString::to_string).collect();
     lines.sort();
     insta::assert_snapshot!(lines.join("\n"));
-    let row = tollgate_core::tables::ServiceRow {
+    let row = tollgate_core::service::ServiceRow {
         id: ServiceId(1),
         project: PROJECT,
         tenant: tollgate_core::id::TenantId(1),

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tollgate_core::{
     id::{KeyId, ServiceId},
     secret::Secret,
-    tables::Service,
+    service::Service,
     time::Now,
 };
 

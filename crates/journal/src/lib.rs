@@ -42,6 +42,7 @@ mod journal;
 mod lane_reader;
 mod mapping;
 mod name;
+mod options;
 mod reader;
 mod record;
 mod recovery;
@@ -53,8 +54,9 @@ mod watermarks;
 mod writer;
 
 pub use error::{AppendError, JournalError, ReserveError};
-pub use journal::{Health, Journal, Options, State};
+pub use journal::{Health, Journal, State};
 pub use name::{BOOT_MAX, SegmentName};
+pub use options::Options;
 pub use reader::{Batch, Mark, Reader};
 pub use record::{
     CHARGES_MAX, Charge, Charges, DETAIL_BYTES_MAX, Entry, Flags, PATH_BYTES_MAX, Record, StoredRecord,

@@ -17,8 +17,8 @@ use crate::{
     error::JournalError,
     folder,
     frame::FRAME_BYTES_MAX,
-    journal::Options,
     name::SegmentName,
+    options::Options,
     segment::{self, PrepareError, Prepared},
     watermarks::Watermarks,
 };

@@ -48,7 +48,7 @@ impl Store {
         now_us: i64,
     ) -> Result<Committed<Initialised>, StoreError> {
         let mut errors = Vec::new();
-        if let Err(problem) = tollgate_core::tables::check_name(&new.tenant) {
+        if let Err(problem) = tollgate_core::name::check_name(&new.tenant) {
             errors.push(FieldError::new("tenant", problem));
         }
         if !is_address(&new.owner_email) {

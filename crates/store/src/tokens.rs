@@ -75,8 +75,7 @@ impl Store {
         random: &Secret<[u8; 32]>,
         now_us: i64,
     ) -> Result<Committed<CreatedServiceToken>, StoreError> {
-        tollgate_core::tables::check_name(&new.name)
-            .map_err(|problem| StoreError::invalid("name", problem))?;
+        tollgate_core::name::check_name(&new.name).map_err(|problem| StoreError::invalid("name", problem))?;
         let mut write = self.write(permit, now_us).await?;
         let (tenant, services) = scope(write.conn(), &new).await?;
         let taken =

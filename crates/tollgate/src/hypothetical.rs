@@ -20,7 +20,8 @@ use tollgate_core::{
     period::Window,
     policy::Policy,
     secret::Secret,
-    tables::{Service, Snapshot, Tables},
+    service::Service,
+    tables::{Snapshot, Tables},
     time::Clock as _,
 };
 use tollgate_counters::LocalCounters;

@@ -11,7 +11,7 @@ use crate::{
     code::Code,
     keyring::{KeyRecord, KeyState},
     policy::{App, Policy, certificate},
-    tables::Service,
+    service::Service,
 };
 
 /// What one check says.

@@ -15,7 +15,7 @@ use tollgate_core::{
     id::DecisionId,
     keyring::KeyRecord,
     policy::Policy,
-    tables::Service,
+    service::Service,
     time::Now,
 };
 use tollgate_journal::{Charge, Charges, Entry, Flags, Record, Ticket, USER_AGENT_BYTES_MAX};

@@ -9,7 +9,8 @@ use tollgate_core::{
     id::{PolicyId, ServiceId},
     keyring::PlainHash,
     policy::Policy,
-    tables::{Service, Tables},
+    service::Service,
+    tables::Tables,
 };
 
 use crate::{

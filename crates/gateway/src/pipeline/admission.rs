@@ -8,7 +8,7 @@ use tollgate_core::{
     facts::Facts,
     keyring::KeyRecord,
     policy::Policy,
-    tables::Service,
+    service::Service,
     time::Now,
 };
 

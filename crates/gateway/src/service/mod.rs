@@ -9,7 +9,8 @@ use std::{cell::Cell, sync::Arc};
 
 use tollgate_core::{
     resource::{HeadersSpec, ServiceSpec},
-    tables::{Service, Tables},
+    service::Service,
+    tables::Tables,
 };
 
 use self::{

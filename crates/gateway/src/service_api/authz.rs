@@ -9,11 +9,7 @@
 use std::rc::Rc;
 
 use tollgate_core::{
-    code::Code,
-    counters::Counters,
-    facts::Facts,
-    id::DecisionId,
-    tables::{Service, ServiceToken},
+    code::Code, counters::Counters, facts::Facts, id::DecisionId, service::Service, tables::ServiceToken,
 };
 use tollgate_wire::{headers, text::push_id};
 

@@ -8,7 +8,8 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use tollgate_core::{
     code::Code,
     id::TenantId,
-    tables::{Service, ServiceToken, Tables},
+    service::Service,
+    tables::{ServiceToken, Tables},
 };
 
 use super::token::covers;

@@ -5,12 +5,8 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tollgate_core::{
-    code::Code,
-    counters::Counters,
-    facts::Facts,
-    id::DecisionId,
-    path::normalise,
-    tables::{Service, ServiceToken},
+    code::Code, counters::Counters, facts::Facts, id::DecisionId, path::normalise, service::Service,
+    tables::ServiceToken,
 };
 use tollgate_wire::{
     codes::entry,

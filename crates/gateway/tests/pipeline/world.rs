@@ -20,7 +20,8 @@ use tollgate_core::{
     resource::Resources,
     route::Router,
     secret::Secret,
-    tables::{Consumer, Foreign, Project, Service, ServiceRow, Snapshot, Tables, Tenant},
+    service::{Service, ServiceRow},
+    tables::{Consumer, Foreign, Project, Snapshot, Tables, Tenant},
     time::Clock as _,
 };
 use tollgate_gateway::{

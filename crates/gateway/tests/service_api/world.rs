@@ -21,7 +21,8 @@ use tollgate_core::{
     resource::{ConsumerKind, PolicySpec, Resources},
     route::Router,
     secret::Secret,
-    tables::{Consumer, Foreign, Project, Service, ServiceRow, ServiceToken, Snapshot, Tables, Tenant},
+    service::{Service, ServiceRow},
+    tables::{Consumer, Foreign, Project, ServiceToken, Snapshot, Tables, Tenant},
     time::{Clock, Now},
 };
 use tollgate_counters::LocalCounters;

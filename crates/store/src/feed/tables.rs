@@ -9,7 +9,8 @@ use tollgate_core::{
     policy::{Policy, PolicyRow},
     route::Router,
     secret::Secret,
-    tables::{Foreign, Project, Service, ServiceRow, ServiceToken, Tables, Tenant},
+    service::{Service, ServiceRow},
+    tables::{Foreign, Project, ServiceToken, Tables, Tenant},
 };
 
 use crate::{

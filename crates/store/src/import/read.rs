@@ -84,7 +84,7 @@ fn check_fields(row: &ImportRow) -> Result<(), String> {
     }
     if row.consumer.is_some() {
         let name = row.consumer.as_deref().unwrap_or_default();
-        tollgate_core::tables::check_name(name).map_err(|problem| format!("consumer: {problem}"))?;
+        tollgate_core::name::check_name(name).map_err(|problem| format!("consumer: {problem}"))?;
     }
     Ok(())
 }

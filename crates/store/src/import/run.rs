@@ -169,7 +169,7 @@ impl Import<'_> {
         let consumer = row.consumer.as_ref().or(self.options.consumer.as_ref());
         let consumer =
             consumer.ok_or("consumer: none is named; name one in the row or for the whole import")?;
-        tollgate_core::tables::check_name(consumer).map_err(|problem| format!("consumer: {problem}"))?;
+        tollgate_core::name::check_name(consumer).map_err(|problem| format!("consumer: {problem}"))?;
         let policy = match row.policy.as_ref().or(self.options.policy.as_ref()) {
             None => None,
             Some(name) => Some(*self.policies.get(name).ok_or_else(|| {

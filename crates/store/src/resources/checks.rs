@@ -8,7 +8,7 @@ use tollgate_core::{
     policy::{FieldError, Policy, PolicyRow},
     resource::MatchSpec,
     route::could_tie,
-    tables::{Service, ServiceRow},
+    service::{Service, ServiceRow},
 };
 
 use super::diff::Diff;

@@ -54,7 +54,7 @@ impl Diff<'_> {
     }
 
     fn check_consumer(&mut self, field: &str, spec: &ConsumerSpec) {
-        if let Err(problem) = tollgate_core::tables::check_name(&spec.name) {
+        if let Err(problem) = tollgate_core::name::check_name(&spec.name) {
             self.error(format!("{field}.name"), problem);
         }
         if let Some(problem) = spec.external_id.as_deref().and_then(text_problem) {

@@ -91,7 +91,7 @@ impl<'r> Diff<'r> {
         let mut seen = HashSet::new();
         for (index, spec) in self.resources.tenants.iter().enumerate() {
             let field = format!("tenant[{index}].name");
-            if let Err(problem) = tollgate_core::tables::check_name(&spec.name) {
+            if let Err(problem) = tollgate_core::name::check_name(&spec.name) {
                 self.error(field, problem);
             } else if !seen.insert(&spec.name) {
                 self.error(field, format!("tenant `{}` stands here twice; leave one away", spec.name));
@@ -126,7 +126,7 @@ impl<'r> Diff<'r> {
 
     fn check_project(&mut self, index: usize, spec: &ProjectSpec) {
         let field = |name: &str| format!("project[{index}].{name}");
-        if let Err(problem) = tollgate_core::tables::check_name(&spec.name) {
+        if let Err(problem) = tollgate_core::name::check_name(&spec.name) {
             self.error(field("name"), problem);
         }
         if let Err(problem) = tollgate_core::key::check_prefix(&spec.key_prefix) {
@@ -204,7 +204,7 @@ impl<'r> Diff<'r> {
     pub(super) fn policies(&mut self) -> Result<(), StoreError> {
         for (index, written) in self.resources.policies.iter().enumerate() {
             let field = format!("policy[{index}]");
-            if let Err(problem) = tollgate_core::tables::check_name(&written.name) {
+            if let Err(problem) = tollgate_core::name::check_name(&written.name) {
                 self.error(format!("{field}.name"), problem);
             }
             let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
