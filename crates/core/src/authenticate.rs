@@ -104,7 +104,6 @@ fn slow_candidates(credential: &[u8], keyring: &Keyring, foreign: &Foreign) -> V
         .slow_prefix_lens
         .iter()
         .filter_map(|length| credential.get(..usize::from(*length)))
-        .map(|prefix| keyring.slow_candidates(&Digest::of(prefix)))
-        .find(|candidates| !candidates.is_empty())
-        .unwrap_or_default()
+        .flat_map(|prefix| keyring.slow_candidates(&Digest::of(prefix)))
+        .collect()
 }

@@ -56,11 +56,12 @@ const fn digit_value(byte: u8) -> Option<u8> {
 
 /// Why a text is not an id.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{text}` is not a {kind} id; one looks like `{prefix}_` followed by 11 letters or digits")]
+#[error("`{text}` is not a {kind} id; one looks like `{prefix}_` followed by {digits} letters or digits")]
 pub struct IdError {
     text: String,
     kind: &'static str,
     prefix: &'static str,
+    digits: usize,
 }
 
 macro_rules! ids {
@@ -112,7 +113,7 @@ macro_rules! ids {
                     .and_then(|value| u64::try_from(value).ok())
                     .filter(|value| *value <= i64::MAX as u64)
                     .map(Self)
-                    .ok_or_else(|| IdError { text: text.chars().take(64).collect(), kind: $kind, prefix: $prefix })
+                    .ok_or_else(|| IdError { text: text.chars().take(64).collect(), kind: $kind, prefix: $prefix, digits: 11 })
             }
         }
 
@@ -186,6 +187,7 @@ impl FromStr for DecisionId {
                 text: text.chars().take(64).collect(),
                 kind: "decision",
                 prefix: "dec",
+                digits: 22,
             })?;
         Ok(Self { boot: (packed >> 80) as u64, lane: (packed >> 64) as u16, number: packed as u64 })
     }

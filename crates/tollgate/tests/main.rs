@@ -18,5 +18,6 @@ mod newcomer;
 mod outages;
 mod refusals;
 mod resources;
+mod secrets;
 mod serving;
 mod world;

@@ -14,7 +14,11 @@ use tollgate_store::{QuotaTotal, Shipped, Store, StoreError};
 use crate::{faults::Faults, state::Progress, stop::Stop};
 
 /// Records in one transaction, and of one lane in one round.
-const RECORDS_MAX: usize = 5_000;
+const RECORDS_MAX: usize = 20_000;
+/// Under load the shipper rests this many times as long as it worked, for at most [`REST_MAX`]: many
+/// records of the same keys then become one row, and requests keep the processor.
+const REST_FACTOR: u32 = 4;
+const REST_MAX: Duration = Duration::from_secs(1);
 /// How long one transaction may take before its outcome counts as unknown.
 const SHIP_MAX: Duration = Duration::from_secs(30);
 /// The pause after a failure: this, doubled each time up to the longest.
@@ -61,12 +65,18 @@ enum Found {
 impl Shipper {
     pub(crate) async fn run(mut self, mut stop: Stop) -> Self {
         let mut faults = Faults::of("ship");
+        let mut worked = Duration::ZERO;
         loop {
-            let pause = match self.round().await {
+            let began_ns = self.clock.now().mono_ns;
+            let outcome = self.round().await;
+            worked += Duration::from_nanos(self.clock.now().mono_ns.saturating_sub(began_ns));
+            let pause = match outcome {
                 Ok(Found::Full) => Duration::ZERO,
                 Ok(Found::Nothing | Found::Some) => {
                     faults.worked();
-                    self.ship_every
+                    let rest = worked.saturating_mul(REST_FACTOR).min(REST_MAX);
+                    worked = Duration::ZERO;
+                    self.ship_every.max(rest)
                 }
                 Err(failure) => {
                     faults.failed(self.clock.now(), &failure.public, failure.cause.as_deref());
