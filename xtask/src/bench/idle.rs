@@ -17,6 +17,8 @@ use crate::command::Outcome;
 
 /// Connections held open.
 const CONNECTIONS: usize = 9_000;
+/// How long nothing happens on them before the memory is read: servers give buffers back meanwhile.
+const IDLE: Duration = Duration::from_secs(5);
 /// What Tollgate may take for them, in MB.
 const RESIDENT_MB_MAX: f64 = 200.0;
 /// Files that load and contestants need for that: both ends of a connection, and the upstream's.
@@ -26,7 +28,10 @@ pub(super) fn run(options: &Options) -> Outcome {
     let folder = Folder::fresh("idle")?;
     let (_upstream, upstream) = upstream::start(&folder)?;
     let known = vec![keys::key(0)];
-    println!("{:<22} {:>10} {:>10} {:>16}", "contestant", "start MB", "idle MB", "bytes/connection");
+    println!(
+        "{:<22} {:>10} {:>10} {:>10} {:>16}",
+        "contestant", "start MB", "busy MB", "idle MB", "bytes/connection"
+    );
     if options.wants("nginx") {
         let (server, address) = nginx::start(&folder, upstream)?;
         hold("nginx", server.pid(), address)?;
@@ -62,9 +67,11 @@ fn hold(name: &str, pid: u32, address: SocketAddr) -> Outcome<f64> {
             .map_err(|error| format!("{name}: connection {number} of {CONNECTIONS}: {error}"))?;
         connections.push(connection);
     }
+    let busy = resident_mb(&[pid]);
+    std::thread::sleep(IDLE);
     let after = resident_mb(&[pid]);
     let each = (after - before) * 1024.0 * 1024.0 / CONNECTIONS as f64;
-    println!("{name:<22} {before:>10.1} {after:>10.1} {each:>16.0}");
+    println!("{name:<22} {before:>10.1} {busy:>10.1} {after:>10.1} {each:>16.0}");
     Ok(after)
 }
 
