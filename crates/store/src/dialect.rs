@@ -144,23 +144,6 @@ impl Engine {
             Self::Postgres => migration.replace(" BLOB", " BYTEA"),
         }
     }
-
-    /// Connections that read. SQLite's read beside each other on several cores.
-    pub(crate) const fn readers(self) -> u32 {
-        match self {
-            Self::Sqlite => 4,
-            Self::Postgres => 6,
-        }
-    }
-
-    /// Connections that write. SQLite has one writer at a time anyway; with one connection those
-    /// who wait stand in a fair queue instead of polling a lock.
-    pub(crate) const fn writers(self) -> u32 {
-        match self {
-            Self::Sqlite => 1,
-            Self::Postgres => 6,
-        }
-    }
 }
 
 impl Place {

@@ -20,13 +20,21 @@ use crate::{
 pub struct OpenOptions {
     /// How long a call may wait for a connection of the pools, milliseconds.
     pub wait_ms: u64,
+    /// Connections to PostgreSQL at once, at least 2: half of them write. SQLite has its own numbers.
+    pub connections_max: u32,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { wait_ms: 5_000 }
+        Self { wait_ms: 5_000, connections_max: 12 }
     }
 }
+
+/// SQLite has one writer at a time anyway; with one connection those who wait stand in a fair queue
+/// instead of polling a lock.
+const SQLITE_WRITERS: u32 = 1;
+/// SQLite's readers read beside each other on several cores.
+const SQLITE_READERS: u32 = 4;
 
 /// The rows. Cheap to clone; all clones share the pools.
 #[derive(Clone, Debug)]
@@ -194,7 +202,12 @@ async fn pool(place: &Place, options: &OpenOptions, writes: bool) -> Result<AnyP
     let engine = place.engine;
     let connect: AnyConnectOptions = place.url.parse()?;
     let connect = sqlx::ConnectOptions::disable_statement_logging(connect);
-    let most = if writes { engine.writers() } else { engine.readers() };
+    let most = match (engine, writes) {
+        (Engine::Sqlite, true) => SQLITE_WRITERS,
+        (Engine::Sqlite, false) => SQLITE_READERS,
+        (Engine::Postgres, true) => (options.connections_max / 2).max(1),
+        (Engine::Postgres, false) => options.connections_max.div_ceil(2).max(1),
+    };
     let pool = AnyPoolOptions::new()
         .max_connections(most)
         .acquire_timeout(Duration::from_millis(options.wait_ms))

@@ -17,7 +17,7 @@ async fn urls_that_are_none_are_refused() {
     }
     let error = Store::open("sqlite:///no/such/folder/x.db", OpenOptions::default()).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
-    let options = OpenOptions { wait_ms: 300 };
+    let options = OpenOptions { wait_ms: 300, ..OpenOptions::default() };
     let error = Store::open("postgres://nobody@127.0.0.1:1/x", options).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. } | StoreError::Busy { .. }), "{error}");
 }

@@ -66,7 +66,9 @@ impl Context {
     }
 
     async fn open_store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(self.config.database_url().expose(), OpenOptions::default()).await?)
+        let options =
+            OpenOptions { connections_max: self.config.database.connections_max, ..OpenOptions::default() };
+        Ok(Store::open(self.config.database_url().expose(), options).await?)
     }
 
     /// The right of the operating system's user to do something in the whole installation.

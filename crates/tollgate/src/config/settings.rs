@@ -233,11 +233,11 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "database.connections_max",
-        shape: "whole number, 1 to 1000",
-        default: "8",
-        doc: "Connections open at once to PostgreSQL. Nothing on the way of a request waits for one.",
+        shape: "whole number, 2 to 1000",
+        default: "12",
+        doc: "Connections open at once to PostgreSQL; half of them write. Nothing on the way of a request waits for one.",
         read: |written, config| {
-            let count = number(written, 1..=1_000)?;
+            let count = number(written, 2..=1_000)?;
             put(&mut config.database.connections_max, narrow(count))
         },
     },
