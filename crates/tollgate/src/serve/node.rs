@@ -94,7 +94,7 @@ impl Node {
         };
         let prepared: Prepared = parts.prepare().await.map_err(prepare_failure)?;
         health.follow(prepared.progress());
-        announce(&store, &plane.snapshot).await?;
+        announce(&store, &plane.snapshot, config.assertion.key_file.is_some()).await?;
         let running = prepared.start().await?;
         let listening =
             journal.as_ref().map_or(Ok((None, None)), |journal| plane.listen(config, roles, journal));
@@ -172,7 +172,7 @@ fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {
 }
 
 /// Says what an operator should know about what is served.
-async fn announce(store: &Store, snapshot: &Snapshot) -> Result<(), Failure> {
+async fn announce(store: &Store, snapshot: &Snapshot, signs_assertions: bool) -> Result<(), Failure> {
     let check = store.check().await?;
     if !check.initialised {
         tracing::warn!("there is no tenant yet; run `tollgate init`");
@@ -183,6 +183,14 @@ async fn announce(store: &Store, snapshot: &Snapshot) -> Result<(), Failure> {
     let tables = snapshot.tables();
     for service in tables.services.values().filter(|service| service.spec.public) {
         tracing::warn!(service = service.name(), "is served WITHOUT a key: it says `public = true`");
+    }
+    if !signs_assertions {
+        for service in tables.services.values().filter(|service| service.spec.assertion) {
+            tracing::warn!(
+                service = service.name(),
+                "asks for assertions and gets NONE: set assertion.key_file, or take `assertion = true` away"
+            );
+        }
     }
     tracing::info!(
         engine = check.engine.name(),
