@@ -212,7 +212,7 @@ pub(crate) async fn permits_are_asked(world: World) {
     let world = world.furnished().await;
     let key = world.create(new_key(), 1).await;
     let foreign = TenantId(42);
-    let actor = Actor::Member { user: UserId(1), tenant: foreign, role: Role::Admin };
+    let actor = Actor::member(UserId(1), foreign, Role::Admin);
     let elsewhere = authorise(&actor, Action::ChangeKeys, Some(foreign)).unwrap();
     let rotation = Rotation { id: key.value.id, overlap_us: 0 };
     for permit in [permit(Action::ChangeResources), elsewhere] {

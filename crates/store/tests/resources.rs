@@ -181,7 +181,7 @@ pub(crate) async fn short_names_must_be_clear(world: World) {
 pub(crate) async fn a_permit_for_another_tenant_is_refused(world: World) {
     let world = world.furnished().await;
     let foreign = TenantId(42);
-    let actor = Actor::Member { user: UserId(1), tenant: foreign, role: Role::Owner };
+    let actor = Actor::member(UserId(1), foreign, Role::Owner);
     let permit = authorise(&actor, Action::ChangeResources, Some(foreign)).unwrap();
     let mut changed = furniture();
     changed.policies[0].models = Some(vec![]);

@@ -1,0 +1,194 @@
+//! What people may do: every mutation of the store needs a [`Permit`], and only this module makes
+//! one. Keys never manage keys: there is no actor for them.
+//!
+//! What is decided about an action stands in [`ACTIONS`]: which role may do it, how far, and whether
+//! it needs a fresh sign-in. Nobody acts outside their own tenant (I21).
+
+mod action;
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use thiserror::Error;
+
+pub use action::{ACTIONS, Action, Right, Row};
+
+use crate::id::{ConsumerId, TenantId, UserId};
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The operating-system user of the command line on the host.
+    OsUser(String),
+    /// A member of a tenant, signed in.
+    Member {
+        /// The person.
+        user: UserId,
+        /// The tenant the role is held in.
+        tenant: TenantId,
+        /// The role.
+        role: Role,
+        /// The consumers that the person is mapped to; what a developer is limited to.
+        consumers: Arc<[ConsumerId]>,
+    },
+    /// A person who proved to be this one and acts in no tenant: signing in, taking an invitation.
+    Person(UserId),
+    /// Tollgate itself: `rehash`, `rule:<name>`, `retention`.
+    Worker(String),
+}
+
+impl Actor {
+    /// A member who is mapped to no consumers.
+    #[must_use]
+    pub fn member(user: UserId, tenant: TenantId, role: Role) -> Self {
+        Self::Member { user, tenant, role, consumers: Arc::default() }
+    }
+}
+
+impl fmt::Display for Actor {
+    /// As the audit shows it: `os:alice`, `usr_…`, `worker:rehash`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OsUser(name) => write!(f, "os:{name}"),
+            Self::Member { user, .. } | Self::Person(user) => write!(f, "{user}"),
+            Self::Worker(name) => write!(f, "worker:{name}"),
+        }
+    }
+}
+
+/// What a member may do in a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything.
+    Owner,
+    /// Everything but owners and identity providers.
+    Admin,
+    /// The keys of their own consumers.
+    Developer,
+    /// Read everything, change nothing.
+    Auditor,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Developer, Self::Auditor];
+
+    /// The word in rows and in every API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Developer => "developer",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that is no role.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is not a role; use owner, admin, developer or auditor")]
+pub struct RoleError(String);
+
+impl FromStr for Role {
+    type Err = RoleError;
+
+    fn from_str(text: &str) -> Result<Self, RoleError> {
+        let found = Self::ALL.into_iter().find(|role| role.name() == text);
+        found.ok_or_else(|| RoleError(text.chars().take(64).collect()))
+    }
+}
+
+/// The right to do one thing, held by value: store methods that change anything take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    actor: Actor,
+    action: Action,
+    tenant: Option<TenantId>,
+    consumers: Option<Arc<[ConsumerId]>>,
+}
+
+impl Permit {
+    /// Who acts, for the audit.
+    #[must_use]
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// What may be done.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Where; `None` is the whole installation.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<TenantId> {
+        self.tenant
+    }
+
+    /// The consumers whose things alone it is for; `None` where it is not limited. Whoever reads
+    /// with it shows nothing of others.
+    #[must_use]
+    pub fn consumers(&self) -> Option<&[ConsumerId]> {
+        self.consumers.as_deref()
+    }
+
+    /// Whether it covers an action on something of a tenant that is no consumer's. One that is
+    /// limited to consumers never does.
+    #[must_use]
+    pub fn covers(&self, action: Action, tenant: Option<TenantId>) -> bool {
+        self.consumers.is_none() && self.reaches(action, tenant)
+    }
+
+    /// Whether it covers an action on something of a consumer, such as a key.
+    #[must_use]
+    pub fn covers_consumer(&self, action: Action, tenant: TenantId, consumer: ConsumerId) -> bool {
+        let is_own = self.consumers().is_none_or(|own| own.contains(&consumer));
+        is_own && self.reaches(action, Some(tenant))
+    }
+
+    fn reaches(&self, action: Action, tenant: Option<TenantId>) -> bool {
+        self.action.includes(action) && (self.tenant.is_none() || self.tenant == tenant)
+    }
+}
+
+/// A refusal to act.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{actor} may not do this ({action}); ask an owner of the tenant")]
+pub struct NotAuthorised {
+    actor: String,
+    action: &'static str,
+}
+
+/// Decides whether an actor may do something in a tenant (`None`: the whole installation). The
+/// permit of a developer is limited to the consumers that they are mapped to.
+///
+/// # Errors
+/// When the actor may not.
+pub fn authorise(actor: &Actor, action: Action, tenant: Option<TenantId>) -> Result<Permit, NotAuthorised> {
+    let right = match actor {
+        // Who can run the binary on the host can read the database file anyway.
+        Actor::OsUser(_) if action == Action::RehashKeys => Right::No,
+        Actor::OsUser(_) => Right::All,
+        Actor::Worker(_) if matches!(action, Action::RehashKeys | Action::ChangeKeys) => Right::All,
+        Actor::Worker(_) => Right::No,
+        Actor::Person(_) if matches!(action, Action::UseOwnAccount | Action::ChangeOwnAccount) => Right::All,
+        Actor::Person(_) => Right::No,
+        Actor::Member { tenant: own, role, .. } if tenant == Some(*own) => action.row().right(*role),
+        Actor::Member { .. } => Right::No,
+    };
+    let consumers = match (right, actor) {
+        (Right::All, _) => None,
+        (Right::Own, Actor::Member { consumers, .. }) => Some(Arc::clone(consumers)),
+        (Right::Own | Right::No, _) => {
+            return Err(NotAuthorised { actor: actor.to_string(), action: action.row().name });
+        }
+    };
+    Ok(Permit { actor: actor.clone(), action, tenant, consumers })
+}
