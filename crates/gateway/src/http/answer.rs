@@ -3,11 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 
 use super::body::BodySource;
-use super::field::{FieldName, FieldValue, is_engine_field};
+use super::field::{FieldName, FieldValue};
+use super::raw::{Kind, RawFields};
 use super::upstream::{Tunnel, UpstreamAnswer, UpstreamBody};
 
 /// One answer.
@@ -64,58 +64,85 @@ impl From<UpstreamAnswer> for Answer {
 /// has no effect.
 #[derive(Clone, Debug)]
 pub struct AnswerHead {
-    pub(super) status: StatusCode,
-    /// Never holds a field that [`is_engine_field`].
-    pub(super) fields: HeaderMap,
+    pub(super) status: u16,
+    /// What an upstream sent. Only fields of [`Kind::Plain`] are in it.
+    pub(super) came: RawFields,
+    /// What was set or added here; never a field of another kind.
+    pub(super) own: Vec<(FieldName, FieldValue)>,
     /// `Content-Length` of an upstream's answer to `HEAD`: it describes a body that is not there.
     pub(super) length_of_head: Option<u64>,
 }
 
+/// Own fields an answer usually has; one allocation holds them.
+const OWN_FIELDS: usize = 8;
+
 impl AnswerHead {
     /// No fields. A `status` outside 100..=999 becomes 500.
     pub fn new(status: u16) -> Self {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, fields: HeaderMap::new(), length_of_head: None }
+        let own = Vec::with_capacity(OWN_FIELDS);
+        Self { status: checked(status), came: RawFields::default(), own, length_of_head: None }
     }
 
     /// The status code.
     pub fn status(&self) -> u16 {
-        self.status.as_u16()
+        self.status
     }
 
     /// Sets the status code; one outside 100..=999 becomes 500.
     pub fn set_status(&mut self, status: u16) {
-        self.status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.status = checked(status);
     }
 
     /// The first value under `name` (lower-case).
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.fields.get(name).map(HeaderValue::as_bytes)
+        self.headers().find(|(there, _)| *there == name).map(|(_, value)| value)
     }
 
-    /// Every field, name in lower case.
+    /// Every field, name in lower case: the upstream's first.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+        let came =
+            self.came.iter().map(|field| (std::str::from_utf8(field.name).unwrap_or_default(), field.value));
+        came.chain(self.own.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
     }
 
     /// Makes this the only field of this name.
     pub fn set(&mut self, name: FieldName, value: FieldValue) {
-        if !is_engine_field(&name.0) {
-            self.fields.insert(name.0, value.0);
-        }
+        self.strip(name.as_str());
+        self.add(name, value);
     }
 
     /// Adds one more field of this name.
     pub fn add(&mut self, name: FieldName, value: FieldValue) {
-        if !is_engine_field(&name.0) {
-            self.fields.append(name.0, value.0);
+        if matches!(Kind::of(name.as_str().as_bytes()), Kind::Plain | Kind::Host) {
+            self.own.push((name, value));
         }
     }
 
     /// Removes every field named `name` (lower-case).
     pub fn strip(&mut self, name: &str) {
-        self.fields.remove(name);
+        self.came.remove(name);
+        self.own.retain(|(there, _)| there.as_str() != name);
     }
+
+    /// The fields as a codec wants them.
+    pub(super) fn into_map(self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.came.places.len() + self.own.len() + 2);
+        for field in self.came.iter() {
+            if let (Ok(name), Ok(value)) = (field.name.try_into(), field.value.try_into()) {
+                let name: http::HeaderName = name;
+                let value: http::HeaderValue = value;
+                map.append(name, value);
+            }
+        }
+        for (name, value) in self.own {
+            map.append(name.0, value.0);
+        }
+        map
+    }
+}
+
+fn checked(status: u16) -> u16 {
+    if (100..=999).contains(&status) { status } else { 500 }
 }
 
 /// The body of an answer. To a `HEAD` request, and with status 204 and 304, no body goes out whatever is

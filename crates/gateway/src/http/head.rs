@@ -5,11 +5,12 @@
 //! otherwise spell an identity header that the strip list does not know (reliability §7.4).
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::Method;
+use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Uri};
 
 use super::field::{FieldName, FieldValue};
+use super::raw::{Kind, NameSieve, RawField, RawFields, RawWriter, Span};
 
 /// Version of the client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +33,24 @@ pub(super) enum Edit {
     Add(FieldName, FieldValue),
 }
 
+/// Where the parts of a request line stand in the buffer of the fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RequestLine {
+    pub(super) method: Span,
+    /// As sent: starts with `/`, or is `*`.
+    pub(super) path: Span,
+    /// Without its `?`.
+    pub(super) query: Option<Span>,
+    /// Of an absolute target or `:authority`; `Host` stands among the fields.
+    pub(super) authority: Option<Span>,
+}
+
 /// Request line and fields of one request.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
+    pub(super) line: RequestLine,
     pub(super) version: Version,
-    pub(super) fields: HeaderMap,
+    pub(super) fields: RawFields,
     pub(super) edits: Vec<Edit>,
     pub(super) target: Option<PathAndQuery>,
     pub(super) authority: Option<FieldValue>,
@@ -51,27 +63,53 @@ impl RequestHead {
     /// [`TargetInvalid`] when `method` is not a token or `target` (path and query) is not a request target.
     pub fn originate(method: &str, target: &str) -> Result<Self, TargetInvalid> {
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| TargetInvalid)?;
-        let uri = Uri::from(path_and_query(target)?);
-        Ok(Self::new(method, uri, Version::Http11, HeaderMap::new()))
+        let target = path_and_query(target)?;
+        let mut writer = RawWriter::with_room(0);
+        let line = RequestLine {
+            method: writer.put(method.as_str().as_bytes()),
+            path: writer.put(target.path().as_bytes()),
+            query: target.query().map(|query| writer.put(query.as_bytes())),
+            authority: None,
+        };
+        Ok(Self::new(line, Version::Http11, writer.done()))
     }
 
-    pub(super) fn new(method: Method, uri: Uri, version: Version, fields: HeaderMap) -> Self {
-        Self { method, uri, version, fields, edits: Vec::new(), target: None, authority: None }
+    /// `line` stands in the buffer of `fields`.
+    pub(super) fn new(line: RequestLine, version: Version, fields: RawFields) -> Self {
+        Self { line, version, fields, edits: Vec::new(), target: None, authority: None }
+    }
+
+    /// A head that a codec has decoded.
+    pub(super) fn decoded(parts: &Parts) -> Self {
+        let mut writer = RawWriter::with_room(parts.headers.len());
+        let line = RequestLine {
+            method: writer.put(parts.method.as_str().as_bytes()),
+            path: writer.put(parts.uri.path().as_bytes()),
+            query: parts.uri.query().map(|query| writer.put(query.as_bytes())),
+            authority: parts.uri.authority().map(|authority| writer.put(authority.as_str().as_bytes())),
+        };
+        writer.put_map(&parts.headers);
+        let version = match parts.version {
+            http::Version::HTTP_2 => Version::Http2,
+            http::Version::HTTP_10 => Version::Http10,
+            _ => Version::Http11,
+        };
+        Self::new(line, version, writer.done())
     }
 
     /// The method, upper-case.
     pub fn method(&self) -> &str {
-        self.method.as_str()
+        self.line.method.text(&self.fields.buffer)
     }
 
     /// The path as sent: starts with `/`, neither decoded nor normalised. `*` for `OPTIONS *`.
     pub fn path(&self) -> &str {
-        self.uri.path()
+        self.line.path.text(&self.fields.buffer)
     }
 
     /// The query as sent, without its `?`.
     pub fn query(&self) -> Option<&str> {
-        self.uri.query()
+        self.line.query.map(|query| query.text(&self.fields.buffer))
     }
 
     /// The version the client speaks.
@@ -82,24 +120,20 @@ impl RequestHead {
     /// Host and optional port the client addressed: `:authority`, the absolute target or `Host`, which
     /// the engine has checked to agree. `None` only with HTTP/1.0.
     pub fn authority(&self) -> Option<&str> {
-        match self.uri.authority() {
-            Some(authority) => Some(authority.as_str()),
-            None => self.fields.get(http::header::HOST).and_then(|host| host.to_str().ok()),
+        match self.line.authority {
+            Some(authority) => Some(authority.text(&self.fields.buffer)),
+            None => self.fields.first("host").and_then(|host| std::str::from_utf8(host).ok()),
         }
     }
 
     /// The first value under `name` (lower-case).
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        if name.contains('_') {
-            return None;
-        }
-        self.fields.get(name).map(HeaderValue::as_bytes)
+        self.values(name).next()
     }
 
     /// Every value under `name` (lower-case), in order.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let hidden = name.contains('_');
-        self.fields.get_all(name).into_iter().filter(move |_| !hidden).map(HeaderValue::as_bytes)
+    pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.shown().filter(move |field| field.name == name.as_bytes()).map(|field| field.value)
     }
 
     /// How many fields are named `name` (lower-case).
@@ -109,10 +143,66 @@ impl RequestHead {
 
     /// Every field, name in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_bytes()))
-            .filter(|(name, _)| !name.contains('_'))
+        self.shown().map(|field| (std::str::from_utf8(field.name).unwrap_or_default(), field.value))
+    }
+
+    fn shown(&self) -> impl Iterator<Item = RawField<'_>> {
+        self.fields.iter().filter(|field| field.kind != Kind::Hidden)
+    }
+
+    /// Calls `write` with every field that goes upstream but `Host` and what the engine writes itself: the
+    /// client's without those that are edited away, then those that are set or added.
+    pub(super) fn for_each_forwarded(&self, mut write: impl FnMut(&[u8], &[u8])) {
+        let named = self.fields.named_by_connection();
+        let sieve = self.sieve();
+        for RawField { name, value, kind } in self.fields.iter() {
+            let stays = kind != Kind::Plain
+                || (sieve.may_hold(name) && self.is_replaced(name))
+                || self.is_prefix_stripped(name)
+                || named.iter().any(|own| own == name);
+            if !stays {
+                write(name, value);
+            }
+        }
+        for edit in &self.edits {
+            if let Edit::Set(name, value) | Edit::Add(name, value) = edit
+                && Kind::of(name.as_str().as_bytes()) == Kind::Plain
+            {
+                write(name.as_str().as_bytes(), value.as_bytes());
+            }
+        }
+    }
+
+    /// The path and query that go upstream.
+    pub(super) fn forwarded_target(&self) -> (&str, Option<&str>) {
+        match &self.target {
+            Some(target) => (target.path(), target.query()),
+            None => (self.path(), self.query()),
+        }
+    }
+
+    fn sieve(&self) -> NameSieve {
+        let mut sieve = NameSieve::default();
+        for edit in &self.edits {
+            if let Edit::Strip(name) | Edit::Set(name, _) = edit {
+                sieve.add(name);
+            }
+        }
+        sieve
+    }
+
+    fn is_replaced(&self, name: &[u8]) -> bool {
+        self.edits.iter().any(|edit| match edit {
+            Edit::Strip(there) | Edit::Set(there, _) => there.as_str().as_bytes() == name,
+            Edit::StripPrefix(_) | Edit::Add(..) => false,
+        })
+    }
+
+    fn is_prefix_stripped(&self, name: &[u8]) -> bool {
+        self.edits.iter().any(|edit| match edit {
+            Edit::StripPrefix(prefix) => name.starts_with(prefix.as_bytes()),
+            Edit::Strip(_) | Edit::Set(..) | Edit::Add(..) => false,
+        })
     }
 
     /// Does not send the client's fields of this name.

@@ -31,6 +31,7 @@ pub mod field;
 pub mod guard;
 pub mod head;
 mod lane;
+mod raw;
 pub mod serve;
 mod stream;
 mod ticks;

@@ -17,6 +17,8 @@ use crate::http::upstream::UpstreamBody;
 use super::state::{ConnState, InFlight};
 use super::tunnel::TunnelJob;
 
+const SWITCHING_PROTOCOLS: u16 = 101;
+
 /// The connection (HTTP/2: the stream) is cut instead of completing the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::http) enum Cut {
@@ -58,7 +60,7 @@ pub(super) fn respond(answer: Answer, terms: Terms) -> Result<Response<OutBody>,
     let Answer { head, body, finish } = answer;
     if let AnswerBody::Tunnel(tunnel) = body {
         return match &terms.upgrade {
-            Some(protocol) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+            Some(protocol) if head.status == SWITCHING_PROTOCOLS => {
                 let protocol = protocol.clone();
                 terms.flight.state().set_tunnel(TunnelJob::new(tunnel, finish));
                 Ok(switch(head, &protocol, terms))
@@ -66,7 +68,7 @@ pub(super) fn respond(answer: Answer, terms: Terms) -> Result<Response<OutBody>,
             _ => respond(Answer { head: AnswerHead::new(500), body: AnswerBody::Empty, finish }, terms),
         };
     }
-    let status = if head.status.is_informational() { StatusCode::INTERNAL_SERVER_ERROR } else { head.status };
+    let status = status_code(head.status);
     let bodyless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let state = Rc::clone(terms.flight.state());
     state.decline_upgrade();
@@ -78,7 +80,7 @@ pub(super) fn respond(answer: Answer, terms: Terms) -> Result<Response<OutBody>,
     let out = OutBody::new(body, finish, terms)?;
     let mut response = Response::new(out);
     *response.status_mut() = status;
-    *response.headers_mut() = head.fields;
+    *response.headers_mut() = head.into_map();
     if let Some(length) = told_length {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -86,6 +88,14 @@ pub(super) fn respond(answer: Answer, terms: Terms) -> Result<Response<OutBody>,
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// An interim status cannot end an exchange.
+fn status_code(status: u16) -> StatusCode {
+    match StatusCode::from_u16(status) {
+        Ok(status) if !status.is_informational() => status,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
 /// To `HEAD`, the length that the body would have had (RFC 9110 §9.3.2).
@@ -109,8 +119,8 @@ fn is_unread(terms: &Terms, state: &ConnState) -> bool {
 
 fn switch(head: AnswerHead, protocol: &str, terms: Terms) -> Response<OutBody> {
     let mut response = Response::new(OutBody::done(terms));
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.fields;
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = head.into_map();
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Ok(protocol) = HeaderValue::from_str(protocol) {
         response.headers_mut().insert(UPGRADE, protocol);

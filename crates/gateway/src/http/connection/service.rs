@@ -12,7 +12,7 @@ use hyper::body::{Body, Incoming};
 use crate::http::body::{BodyFacts, RequestBody};
 use crate::http::exchange::{Exchange, Handler, Upgrade};
 use crate::http::guard::Malformed;
-use crate::http::head::{RequestHead, Version};
+use crate::http::head::RequestHead;
 
 use super::h2::{self, Streams};
 use super::respond::{Cut, OutBody, Terms, respond};
@@ -89,7 +89,7 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Service<H> {
         let verdict = if is_http2 { h2::check(&parts, &self.state.lane.bounds) } else { Ok(()) };
         let upgrade = if is_http2 { None } else { self.upgrade(&parts) };
         terms.upgrade = upgrade.as_ref().map(|upgrade| upgrade.protocol.clone());
-        let head = head(parts);
+        let head = RequestHead::decoded(&parts);
         if let Err(why) = verdict {
             return self.refuse(why, Some(&head), terms);
         }
@@ -117,13 +117,4 @@ fn names_upgrade(fields: &HeaderMap) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
-}
-
-fn head(parts: Parts) -> RequestHead {
-    let version = match parts.version {
-        http::Version::HTTP_2 => Version::Http2,
-        http::Version::HTTP_10 => Version::Http10,
-        _ => Version::Http11,
-    };
-    RequestHead::new(parts.method, parts.uri, version, parts.headers)
 }

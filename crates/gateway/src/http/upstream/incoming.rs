@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, SET_COOKIE, TRANSFER_ENCODING};
-use http::{HeaderMap, Method};
 use hyper::body::Body;
 
 use crate::http::answer::AnswerHead;
 use crate::http::body::{Frame, SourceFailed};
-use crate::http::field::{Fields, is_engine_field, named_by_connection};
+use crate::http::field::{FieldName, FieldValue, Fields, is_engine_field, named_by_connection};
 use crate::http::ticks::Deadline;
 
 use super::outgoing::Wire;
@@ -118,7 +118,7 @@ impl Incoming {
 
 /// Refuses an answer whose framing is in doubt; otherwise status and fields for the client, without
 /// connection and framing fields.
-pub(super) fn head(method: &Method, wire: Wire, parts: http::response::Parts) -> Result<AnswerHead, String> {
+pub(super) fn head(is_head: bool, wire: Wire, parts: http::response::Parts) -> Result<AnswerHead, String> {
     let mut fields = parts.headers;
     let found = survey(&fields);
     let length = check(&fields, &found, wire == Wire::Http1 && parts.version == http::Version::HTTP_10)?;
@@ -136,8 +136,16 @@ pub(super) fn head(method: &Method, wire: Wire, parts: http::response::Parts) ->
             fields.remove(name);
         }
     }
-    let length_of_head = if method == Method::HEAD { length } else { None };
-    Ok(AnswerHead { status: parts.status, fields, length_of_head })
+    let mut head = AnswerHead::new(parts.status.as_u16());
+    head.length_of_head = if is_head { length } else { None };
+    let mut name = None;
+    for (next, value) in fields {
+        name = next.or(name);
+        if let Some(name) = &name {
+            head.add(FieldName(name.clone()), FieldValue(value));
+        }
+    }
+    Ok(head)
 }
 
 /// Which engine fields an answer has, found in one pass: most have one length and nothing else.

@@ -13,8 +13,8 @@ use http::{HeaderMap, Method, Request, Uri};
 use hyper::body::{Frame as HyperFrame, SizeHint};
 
 use crate::http::body::{BodyError, Frame, RequestBody};
-use crate::http::field::{FieldValue, is_engine_field, named_by_connection};
-use crate::http::head::{Edit, RequestHead};
+use crate::http::field::FieldValue;
+use crate::http::head::RequestHead;
 
 use super::{Origin, Scheme, UpstreamRequest};
 
@@ -34,16 +34,13 @@ pub(super) fn build(
 ) -> Request<OutgoingBody> {
     let head = request.head;
     let mut built = Request::new(body);
-    *built.method_mut() = head.method.clone();
+    *built.method_mut() = Method::from_bytes(head.method().as_bytes()).unwrap_or_default();
     *built.headers_mut() = fields(origin, head, wire);
-    let target = match &head.target {
-        Some(target) => target.clone(),
-        None => head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
-    };
+    let target = target(head);
     match wire {
         Wire::Http1 => {
             *built.uri_mut() = Uri::from(target);
-            if built.body().0.is_none() && matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+            if built.body().0.is_none() && matches!(head.method(), "POST" | "PUT" | "PATCH") {
                 // These methods expect a body, so its absence is said (RFC 9110 §8.6).
                 built.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
@@ -72,10 +69,16 @@ fn absolute(origin: &Origin, head: &RequestHead, target: PathAndQuery) -> Uri {
     Uri::from_parts(parts).unwrap_or_default()
 }
 
+fn target(head: &RequestHead) -> PathAndQuery {
+    let written = match head.forwarded_target() {
+        (path, Some(query)) => format!("{path}?{query}"),
+        (path, None) => path.to_owned(),
+    };
+    PathAndQuery::from_maybe_shared(Bytes::from(written)).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
 fn fields(origin: &Origin, head: &RequestHead, wire: Wire) -> HeaderMap {
-    let named =
-        if head.fields.contains_key(CONNECTION) { named_by_connection(&head.fields) } else { Vec::new() };
-    let mut out = HeaderMap::with_capacity(head.fields.len() + head.edits.len() + 1);
+    let mut out = HeaderMap::with_capacity(head.fields.places.len() + head.edits.len() + 1);
     if wire == Wire::Http1 {
         let host = head.authority.as_ref().map(|FieldValue(value)| value.clone());
         let origins_own = || HeaderValue::from_str(origin.0.authority.as_str()).ok();
@@ -83,19 +86,11 @@ fn fields(origin: &Origin, head: &RequestHead, wire: Wire) -> HeaderMap {
             out.insert(HOST, host);
         }
     }
-    for (name, value) in &head.fields {
-        if name != HOST && !is_engine_field(name) && !named.contains(name) && !is_edited(head, name) {
-            out.append(name.clone(), value.clone());
+    head.for_each_forwarded(|name, value| {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            out.append(name, value);
         }
-    }
-    for edit in &head.edits {
-        if let Edit::Set(name, value) | Edit::Add(name, value) = edit
-            && !is_engine_field(&name.0)
-            && name.0 != HOST
-        {
-            out.append(name.0.clone(), value.0.clone());
-        }
-    }
+    });
     if wire == Wire::Http2 && accepts_trailers(head) {
         // gRPC servers ask for it (RFC 9110 §10.1.4).
         out.insert(TE, HeaderValue::from_static("trailers"));
@@ -103,19 +98,8 @@ fn fields(origin: &Origin, head: &RequestHead, wire: Wire) -> HeaderMap {
     out
 }
 
-/// Whether the client's fields of this name stay behind: by an edit, or because CGI-style servers would
-/// take `_` for `-`.
-fn is_edited(head: &RequestHead, name: &HeaderName) -> bool {
-    name.as_str().contains('_')
-        || head.edits.iter().any(|edit| match edit {
-            Edit::Strip(there) | Edit::Set(there, _) => there.0 == *name,
-            Edit::StripPrefix(prefix) => name.as_str().starts_with(prefix),
-            Edit::Add(..) => false,
-        })
-}
-
 fn accepts_trailers(head: &RequestHead) -> bool {
-    head.fields.get_all(TE).iter().any(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"))
+    head.fields.all("te").any(|te| te.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// A request body on its way, and what is known about it from outside.

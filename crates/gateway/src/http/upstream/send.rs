@@ -212,7 +212,8 @@ fn answer(
     (wire, held): (Wire, Held),
 ) -> Result<UpstreamAnswer, UpstreamError> {
     let (parts, body) = response.into_parts();
-    let head = incoming::head(&request.head.method, wire, parts).map_err(|problem| garbage(&problem))?;
+    let head =
+        incoming::head(request.head.method() == "HEAD", wire, parts).map_err(|problem| garbage(&problem))?;
     let idle = Deadline::new(&upstreams.ticks);
     let body = Incoming::new(body, held, idle, request.timeouts.body_idle);
     Ok(UpstreamAnswer { head, body: UpstreamBody(body), tunnel: None })

@@ -1,0 +1,191 @@
+//! Fields as they came over the wire: one buffer, and where each name and value stands in it.
+//!
+//! A head is read where it was received and written from there; nothing is copied into a map. What lives
+//! here: the places, the kinds of names, looking up and taking out. What does not: judging bytes, which is
+//! done before a value of these types is made. Names are lower-case in the buffer.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+
+use super::field::FieldName;
+
+/// A part of a head's buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    len: u32,
+}
+
+impl Span {
+    /// The place of `range`. Heads are bounded far below 4 GiB; what is beyond reads as empty.
+    pub(super) fn of(range: Range<usize>) -> Self {
+        match (u32::try_from(range.start), u32::try_from(range.len())) {
+            (Ok(start), Ok(len)) => Self { start, len },
+            _ => Self::default(),
+        }
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.len as usize
+    }
+
+    pub(super) fn bytes(self, buffer: &[u8]) -> &[u8] {
+        buffer.get(self.range()).unwrap_or_default()
+    }
+
+    /// Empty when it is not UTF-8; what is asked for as text was judged to be ASCII.
+    pub(super) fn text(self, buffer: &[u8]) -> &str {
+        std::str::from_utf8(self.bytes(buffer)).unwrap_or_default()
+    }
+}
+
+/// What a field is to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A field like any other.
+    Plain,
+    /// `Host`.
+    Host,
+    /// Of one connection, or about framing (RFC 9110 §7.6.1): never forwarded.
+    Engine,
+    /// With `_` in its name: CGI-style servers take it for `-`, so it counts as not sent.
+    Hidden,
+}
+
+impl Kind {
+    /// The kind of a name in lower case.
+    pub(super) fn of(name: &[u8]) -> Self {
+        match name {
+            b"host" => Self::Host,
+            b"connection"
+            | b"content-length"
+            | b"expect"
+            | b"http2-settings"
+            | b"keep-alive"
+            | b"proxy-authenticate"
+            | b"proxy-authorization"
+            | b"proxy-connection"
+            | b"te"
+            | b"trailer"
+            | b"transfer-encoding"
+            | b"upgrade" => Self::Engine,
+            name if memchr::memchr(b'_', name).is_some() => Self::Hidden,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Where one field stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FieldPlace {
+    pub(super) name: Span,
+    pub(super) value: Span,
+    pub(super) kind: Kind,
+}
+
+/// The fields of one head, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RawFields {
+    /// May hold more than the fields: a request line, for instance.
+    pub(super) buffer: Bytes,
+    pub(super) places: Vec<FieldPlace>,
+}
+
+/// One field of [`RawFields`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawField<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+    pub(super) kind: Kind,
+}
+
+impl RawFields {
+    pub(super) fn iter(&self) -> impl Iterator<Item = RawField<'_>> {
+        self.places.iter().map(|place| RawField {
+            name: place.name.bytes(&self.buffer),
+            value: place.value.bytes(&self.buffer),
+            kind: place.kind,
+        })
+    }
+
+    /// Every value under `name` (lower-case), in order.
+    pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |field| field.name == name.as_bytes()).map(|field| field.value)
+    }
+
+    /// The first value under `name` (lower-case).
+    pub(super) fn first(&self, name: &str) -> Option<&[u8]> {
+        self.all(name).next()
+    }
+
+    /// Takes out every field named `name` (lower-case).
+    pub(super) fn remove(&mut self, name: &str) {
+        let buffer = &self.buffer;
+        self.places.retain(|place| place.name.bytes(buffer) != name.as_bytes());
+    }
+
+    /// The names that `Connection` lists as its own besides the well-known ones, in lower case.
+    pub(super) fn named_by_connection(&self) -> Vec<Vec<u8>> {
+        self.all("connection")
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(|token| token.trim_ascii().to_ascii_lowercase())
+            .filter(|token| !matches!(token.as_slice(), b"" | b"keep-alive" | b"close" | b"upgrade"))
+            .collect()
+    }
+}
+
+/// Writes a head that did not come as HTTP/1 into the form of one that did.
+#[derive(Debug, Default)]
+pub(super) struct RawWriter {
+    buffer: Vec<u8>,
+    places: Vec<FieldPlace>,
+}
+
+impl RawWriter {
+    pub(super) fn with_room(fields: usize) -> Self {
+        Self { buffer: Vec::with_capacity(512), places: Vec::with_capacity(fields) }
+    }
+
+    /// Copies `bytes` in and says where they stand.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Span {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        Span::of(start..self.buffer.len())
+    }
+
+    /// Copies all fields of a map in.
+    pub(super) fn put_map(&mut self, map: &HeaderMap) {
+        for (name, value) in map {
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            let place = FieldPlace { name: self.put(name), value: self.put(value), kind: Kind::of(name) };
+            self.places.push(place);
+        }
+    }
+
+    pub(super) fn done(self) -> RawFields {
+        RawFields { buffer: Bytes::from(self.buffer), places: self.places }
+    }
+}
+
+/// A small set of names that says "certainly not in it" for most names without comparing any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NameSieve(u64);
+
+impl NameSieve {
+    pub(super) fn add(&mut self, name: &FieldName) {
+        self.0 |= Self::bit(name.as_str().as_bytes());
+    }
+
+    pub(super) fn may_hold(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    fn bit(name: &[u8]) -> u64 {
+        let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
+        let mixed = name.len() + usize::from(first) * 7 + usize::from(last) * 31;
+        1 << (mixed % 64)
+    }
+}
