@@ -5,8 +5,8 @@
 //! it is checked is the business of `frame`.
 
 use crate::record::{
-    CHARGES_MAX, Charge, DETAIL_BYTES_MAX, Entry, Flags, PATH_BYTES_MAX, Record, StoredRecord,
-    USER_AGENT_BYTES_MAX,
+    CHARGES_MAX, Charge, DETAIL_BYTES_MAX, Entry, Flags, LentCharges, LentRecord, PATH_BYTES_MAX, Record,
+    StoredRecord, USER_AGENT_BYTES_MAX,
 };
 
 /// The version of this layout, the first byte of every record.
@@ -14,7 +14,7 @@ const VERSION: u8 = 1;
 /// Version, counts of the tail, decision and entry, rounded up to 8.
 const FIXED_BYTES: usize = 136;
 /// One charge.
-const CHARGE_BYTES: usize = 40;
+pub(crate) const CHARGE_BYTES: usize = 40;
 /// The largest record.
 pub(crate) const RECORD_BYTES_MAX: usize =
     FIXED_BYTES + CHARGES_MAX * CHARGE_BYTES + PATH_BYTES_MAX + DETAIL_BYTES_MAX + USER_AGENT_BYTES_MAX;
@@ -81,26 +81,46 @@ pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> O
 /// Reads a record; `None` when these bytes are not one that [`encode`] writes.
 pub(crate) fn decode(position: u64, bytes: &[u8]) -> Option<StoredRecord> {
     let layout = Layout::of(bytes)?;
-    let charges = layout.charges.iter().map(|chunk| {
-        let mut take = Take { bytes: chunk, at: 0 };
-        Charge {
-            rule: u64::from_le_bytes(take.bytes()),
-            subject: u64::from_le_bytes(take.bytes()),
-            period_start_us: i64::from_le_bytes(take.bytes()),
-            period_end_us: i64::from_le_bytes(take.bytes()),
-            amount: u64::from_le_bytes(take.bytes()),
-        }
-    });
-    let mut take = Take { bytes: layout.fixed, at: 8 };
+    let mut take = Take { bytes: layout.parts.fixed, at: 8 };
     Some(StoredRecord {
         position,
         decision: u64::from_le_bytes(take.bytes()),
         entry: take.entry(),
-        charges: charges.collect(),
+        charges: layout.parts.charges.iter().map(charge).collect(),
         path: layout.path.to_owned(),
         detail: layout.detail.to_owned(),
         user_agent: layout.user_agent.to_owned(),
     })
+}
+
+/// Reads a record without copying its texts. Only for bytes of which [`is_record`] holds: the texts
+/// are not checked again.
+#[inline]
+pub(crate) fn lend(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
+    let parts = Parts::of(bytes)?;
+    let mut take = Take { bytes: parts.fixed, at: 8 };
+    Some(LentRecord {
+        position,
+        decision: u64::from_le_bytes(take.bytes()),
+        entry: take.entry(),
+        charges: LentCharges::Encoded(parts.charges),
+        path: parts.path,
+        detail: parts.detail,
+        user_agent: parts.user_agent,
+    })
+}
+
+/// Reads one charge.
+#[inline]
+pub(crate) fn charge(bytes: &[u8; CHARGE_BYTES]) -> Charge {
+    let mut take = Take { bytes, at: 0 };
+    Charge {
+        rule: u64::from_le_bytes(take.bytes()),
+        subject: u64::from_le_bytes(take.bytes()),
+        period_start_us: i64::from_le_bytes(take.bytes()),
+        period_end_us: i64::from_le_bytes(take.bytes()),
+        amount: u64::from_le_bytes(take.bytes()),
+    }
 }
 
 /// Whether [`decode`] would succeed, without allocating.
@@ -108,16 +128,17 @@ pub(crate) fn is_record(bytes: &[u8]) -> bool {
     Layout::of(bytes).is_some()
 }
 
-/// Where the parts of an encoded record lie.
-struct Layout<'a> {
+/// Where the parts of an encoded record lie, its texts not looked at yet.
+struct Parts<'a> {
     fixed: &'a [u8; FIXED_BYTES],
     charges: &'a [[u8; CHARGE_BYTES]],
-    path: &'a str,
-    detail: &'a str,
-    user_agent: &'a str,
+    path: &'a [u8],
+    detail: &'a [u8],
+    user_agent: &'a [u8],
 }
 
-impl<'a> Layout<'a> {
+impl<'a> Parts<'a> {
+    #[inline]
     fn of(bytes: &'a [u8]) -> Option<Self> {
         let (fixed, rest) = bytes.split_first_chunk::<FIXED_BYTES>()?;
         let mut take = Take { bytes: fixed, at: 0 };
@@ -139,12 +160,27 @@ impl<'a> Layout<'a> {
         if padding.len() >= 8 {
             return None;
         }
+        Some(Self { fixed, charges: charges.as_chunks().0, path, detail, user_agent })
+    }
+}
+
+/// An encoded record whose texts are texts.
+struct Layout<'a> {
+    parts: Parts<'a>,
+    path: &'a str,
+    detail: &'a str,
+    user_agent: &'a str,
+}
+
+impl<'a> Layout<'a> {
+    #[inline]
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let parts = Parts::of(bytes)?;
         Some(Self {
-            fixed,
-            charges: charges.as_chunks().0,
-            path: str::from_utf8(path).ok()?,
-            detail: str::from_utf8(detail).ok()?,
-            user_agent: str::from_utf8(user_agent).ok()?,
+            path: str::from_utf8(parts.path).ok()?,
+            detail: str::from_utf8(parts.detail).ok()?,
+            user_agent: str::from_utf8(parts.user_agent).ok()?,
+            parts,
         })
     }
 }
@@ -203,6 +239,7 @@ impl<const SIZE: usize> Take<'_, SIZE> {
         value
     }
 
+    #[inline(always)]
     fn entry(&mut self) -> Entry {
         Entry {
             at_us: i64::from_le_bytes(self.bytes()),
@@ -315,6 +352,11 @@ mod tests {
             prop_assert!(user_agent.starts_with(&stored.user_agent));
             prop_assert!(stored.user_agent.len() + 4 > user_agent.len().min(USER_AGENT_BYTES_MAX));
             prop_assert!(is_record(&bytes));
+            let lent = lend(7, &bytes).unwrap();
+            prop_assert_eq!((lent.decision, lent.entry), (decision, entry));
+            prop_assert_eq!(lent.charges().collect::<Vec<_>>(), charges);
+            prop_assert_eq!((lent.path, lent.detail), (stored.path.as_bytes(), stored.detail.as_bytes()));
+            prop_assert_eq!(lent.user_agent, stored.user_agent.as_bytes());
         }
 
         #[test]

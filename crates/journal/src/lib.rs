@@ -57,10 +57,10 @@ pub use error::{AppendError, JournalError, ReserveError};
 pub use journal::{Health, Journal, State};
 pub use name::{BOOT_MAX, SegmentName};
 pub use options::Options;
-pub use reader::{Batch, Mark, Reader};
+pub use reader::{Batch, Extent, Mark, Reader};
 pub use record::{
-    CHARGES_MAX, Charge, Charges, DETAIL_BYTES_MAX, Entry, Flags, PATH_BYTES_MAX, Record, StoredRecord,
-    TooManyCharges, USER_AGENT_BYTES_MAX,
+    CHARGES_MAX, Charge, Charges, DETAIL_BYTES_MAX, Entry, Flags, LentRecord, PATH_BYTES_MAX, Record,
+    StoredRecord, TooManyCharges, USER_AGENT_BYTES_MAX,
 };
 pub use recovery::{End, Recovered, Recovery, recover};
 pub use writer::{Ticket, Writer};

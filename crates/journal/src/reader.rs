@@ -11,7 +11,7 @@ use crate::{
     error::JournalError,
     folder::{self, LaneKey},
     lane_reader::{LaneFiles, LaneReader},
-    record::StoredRecord,
+    record::{LentRecord, StoredRecord},
     watermarks::Watermarks,
 };
 
@@ -42,6 +42,21 @@ pub struct Batch {
     pub lost: u64,
     /// The records, `to - from` of them; may be none where only a loss is to be reported.
     pub records: Vec<StoredRecord>,
+}
+
+/// Which records of one lane were read: the positions `[from, to)`, unbroken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The run of the process that wrote them.
+    pub boot: u64,
+    /// The lane of that run.
+    pub lane: u16,
+    /// The position of the first record.
+    pub from: u64,
+    /// The position behind the last record: what to ask for next, and what to release.
+    pub to: u64,
+    /// How many positions right before `from` are gone, as in [`Batch::lost`].
+    pub lost: u64,
 }
 
 impl Batch {
@@ -88,6 +103,55 @@ impl Reader {
     /// [`JournalError::Io`] when a file cannot be read, [`JournalError::Version`] when a later
     /// version wrote it.
     pub fn batches(&mut self, from: &[Mark], records_max: usize) -> Result<Vec<Batch>, JournalError> {
+        let mut batches = Vec::new();
+        self.each_lane(from, |lane, (boot, number), files| {
+            let mut records = Vec::new();
+            let stretch = lane.advance(files, records_max, &mut |position, bytes| {
+                records.extend(encoding::decode(position, bytes))
+            })?;
+            if !records.is_empty() || stretch.lost > 0 {
+                let (from, to, lost) = (stretch.from, stretch.to, stretch.lost);
+                batches.push(Batch { boot, lane: number, from, to, lost, records });
+            }
+            Ok(())
+        })?;
+        Ok(batches)
+    }
+
+    /// As [`Reader::batches`], but hands each record to `sink` (with its boot and lane) where it
+    /// lies, and gives what was read of each lane. Holds no more than a window of 64 KiB a lane.
+    ///
+    /// When it fails, records were handed over of which no extent tells; the reader stands behind them.
+    ///
+    /// # Errors
+    /// As [`Reader::batches`].
+    pub fn read(
+        &mut self,
+        from: &[Mark],
+        records_max: usize,
+        mut sink: impl FnMut(u64, u16, &LentRecord<'_>),
+    ) -> Result<Vec<Extent>, JournalError> {
+        let mut extents = Vec::new();
+        self.each_lane(from, |lane, (boot, number), files| {
+            let stretch = lane.advance(files, records_max, &mut |position, bytes| {
+                if let Some(record) = encoding::lend(position, bytes) {
+                    sink(boot, number, &record);
+                }
+            })?;
+            let (from, to, lost) = (stretch.from, stretch.to, stretch.lost);
+            if to > from || lost > 0 {
+                extents.push(Extent { boot, lane: number, from, to, lost });
+            }
+            Ok(())
+        })?;
+        Ok(extents)
+    }
+
+    fn each_lane(
+        &mut self,
+        from: &[Mark],
+        mut advance: impl FnMut(&mut LaneReader, LaneKey, LaneFiles<'_>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
         // Before the list of segments: a boot that ends after this merely counts as alive once more.
         let live = folder::live_boot(&self.dir);
         let segments = folder::segments(&self.dir)?;
@@ -97,7 +161,6 @@ impl Reader {
         } else {
             Watermarks::read(&self.dir)
         };
-        let mut batches = Vec::new();
         for (key, indexes) in &segments {
             let lane = self.lanes.entry(*key).or_insert_with(|| LaneReader::new(*key, released.of(*key)));
             let wanted = from.iter().find(|mark| (mark.boot, mark.lane) == *key);
@@ -105,26 +168,8 @@ impl Reader {
                 *lane = LaneReader::new(*key, mark.position);
             }
             let is_live = live.is_none_or(|live| live == key.0);
-            let files = LaneFiles { dir: &self.dir, indexes, live: is_live };
-            batches.extend(next_batch(lane, *key, files, records_max)?);
+            advance(lane, *key, LaneFiles { dir: &self.dir, indexes, live: is_live })?;
         }
-        Ok(batches)
+        Ok(())
     }
-}
-
-fn next_batch(
-    lane: &mut LaneReader,
-    (boot, number): LaneKey,
-    files: LaneFiles<'_>,
-    records_max: usize,
-) -> Result<Option<Batch>, JournalError> {
-    let mut records = Vec::new();
-    let stretch = lane.advance(files, records_max, &mut |position, bytes| {
-        records.extend(encoding::decode(position, bytes))
-    })?;
-    if records.is_empty() && stretch.lost == 0 {
-        return Ok(None);
-    }
-    let (from, to, lost) = (stretch.from, stretch.to, stretch.lost);
-    Ok(Some(Batch { boot, lane: number, from, to, lost, records }))
 }

@@ -7,6 +7,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::encoding::{self, CHARGE_BYTES};
+
 /// The most charges of one record.
 pub const CHARGES_MAX: usize = 16;
 /// The most bytes of a path that are kept; the rest is cut at a character.
@@ -166,6 +168,71 @@ pub struct StoredRecord {
     pub detail: String,
     /// The User-Agent.
     pub user_agent: String,
+}
+
+impl StoredRecord {
+    /// The same, lent.
+    #[must_use]
+    pub fn lend(&self) -> LentRecord<'_> {
+        LentRecord {
+            position: self.position,
+            decision: self.decision,
+            entry: self.entry,
+            charges: LentCharges::Plain(&self.charges),
+            path: self.path.as_bytes(),
+            detail: self.detail.as_bytes(),
+            user_agent: self.user_agent.as_bytes(),
+        }
+    }
+}
+
+/// A record as it lies in the memory of whoever reads it: nothing is copied or allocated for it.
+/// The texts are UTF-8, and are given as bytes because most readers only pass them on.
+#[derive(Clone, Copy)]
+pub struct LentRecord<'a> {
+    /// Its place in the file order of its boot and lane.
+    pub position: u64,
+    /// The number of the decision on its boot and lane.
+    pub decision: u64,
+    /// The part of one size.
+    pub entry: Entry,
+    pub(crate) charges: LentCharges<'a>,
+    /// The path, UTF-8.
+    pub path: &'a [u8],
+    /// Why the request was denied, UTF-8.
+    pub detail: &'a [u8],
+    /// The User-Agent, UTF-8.
+    pub user_agent: &'a [u8],
+}
+
+/// Charges where they lie.
+#[derive(Clone, Copy)]
+pub(crate) enum LentCharges<'a> {
+    /// As in a file.
+    Encoded(&'a [[u8; CHARGE_BYTES]]),
+    /// Read already.
+    Plain(&'a [Charge]),
+}
+
+impl<'a> LentRecord<'a> {
+    /// What was taken from quotas, at most [`CHARGES_MAX`].
+    pub fn charges(&self) -> impl Iterator<Item = Charge> + use<'a> {
+        let (encoded, plain): (&[_], &[Charge]) = match self.charges {
+            LentCharges::Encoded(encoded) => (encoded, &[]),
+            LentCharges::Plain(plain) => (&[], plain),
+        };
+        encoded.iter().map(encoding::charge).chain(plain.iter().copied())
+    }
+}
+
+impl fmt::Debug for LentRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LentRecord")
+            .field("position", &self.position)
+            .field("decision", &self.decision)
+            .field("code", &self.entry.code)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for StoredRecord {
