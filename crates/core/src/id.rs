@@ -149,6 +149,10 @@ ids! {
     ServiceTokenId = "stk", "service token";
     /// A person who can sign in.
     UserId = "usr", "user";
+    /// A session of a person who signed in. It is public: the token in the cookie is another thing.
+    SessionId = "ses", "session";
+    /// An invitation or a link to set a new password. It is public: the token in the link is another thing.
+    InvitationId = "inv", "invitation";
 }
 
 /// One decision: the position of its record in the usage journal, so that making it costs no

@@ -2,7 +2,8 @@
 
 use sqlx::AnyConnection;
 use tollgate_core::id::{
-    ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId, UserId,
+    ConsumerId, InvitationId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId, SessionId, TenantId,
+    UserId,
 };
 
 use crate::{
@@ -217,6 +218,8 @@ fn subject(entity: &str, id: i64) -> String {
         "key" => KeyId::from_sql(id).to_string(),
         "service_token" => ServiceTokenId::from_sql(id).to_string(),
         "user" => UserId::from_sql(id).to_string(),
+        "session" => SessionId::from_sql(id).to_string(),
+        "invitation" => InvitationId::from_sql(id).to_string(),
         _ => format!("{entity}_{id}"),
     }
 }

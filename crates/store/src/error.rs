@@ -22,8 +22,12 @@ pub enum Entity {
     Import,
     /// A token of the service API.
     ServiceToken,
-    /// A person.
+    /// A person, or a person's membership of a tenant.
     User,
+    /// A session of a person who signed in.
+    Session,
+    /// An invitation into a tenant, or a link to set a new password.
+    Invitation,
     /// A decision.
     Decision,
 }
@@ -42,6 +46,8 @@ impl Entity {
             Self::Import => "import",
             Self::ServiceToken => "service_token",
             Self::User => "user",
+            Self::Session => "session",
+            Self::Invitation => "invitation",
             Self::Decision => "decision",
         }
     }
@@ -77,6 +83,14 @@ pub enum StoreError {
     /// It would contradict what is there.
     #[error("{0}")]
     Conflict(String),
+    /// It was changed since the version that the change was made for.
+    #[error("this {kind} was changed meanwhile (it has version {version} now); read it again, then change it")]
+    Outdated {
+        /// What kind of thing.
+        kind: Entity,
+        /// Its present version.
+        version: u64,
+    },
     /// What was given is wrong; everything at once.
     #[error("{}", join(.0))]
     Invalid(Vec<FieldError>),

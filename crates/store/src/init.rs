@@ -1,7 +1,7 @@
 //! The first tenant and its owner.
 
 use tollgate_core::{
-    authz::{Action, Permit},
+    authz::{Action, Permit, Role},
     id::{TenantId, UserId},
     policy::FieldError,
     secret::Secret,
@@ -10,6 +10,7 @@ use tollgate_core::{
 use crate::{
     error::{Entity, StoreError},
     open::Store,
+    people::{NewAccount, NewMember, email_problem, insert_account, insert_member},
     random,
     sql::{Columns as _, one, run, sql},
     write::{Change, Committed, Write},
@@ -51,8 +52,8 @@ impl Store {
         if let Err(problem) = tollgate_core::name::check_name(&new.tenant) {
             errors.push(FieldError::new("tenant", problem));
         }
-        if !is_address(&new.owner_email) {
-            errors.push(FieldError::new("owner", "it is no e-mail address; write `you@example.com`"));
+        if let Some(problem) = email_problem(&new.owner_email) {
+            errors.push(FieldError::new("owner", problem));
         }
         if !new.password_hash.expose().starts_with("$argon2id$") {
             errors.push(FieldError::new("password", "its hash is no argon2id PHC string"));
@@ -61,22 +62,25 @@ impl Store {
             return Err(StoreError::Invalid(errors));
         }
         let mut write = self.write(permit, now_us).await?;
-        if one(sql("SELECT id FROM users LIMIT 1"), write.conn()).await?.is_some() {
+        if one(sql("SELECT account FROM members WHERE role = 'owner' LIMIT 1"), write.conn()).await?.is_some() {
             return Err(StoreError::Conflict(
                 "this installation has an owner already; sign in as that one".to_owned(),
             ));
         }
         let tenant = first_tenant(&mut write, &new.tenant).await?;
         let owner = UserId::from_random(random::id_bytes()?);
-        let insert = "INSERT INTO users (id, tenant, email, password_hash, role, created_us, version) \
-                      VALUES ($1, $2, $3, $4, 'owner', $5, 1)";
-        let insert = sql(insert)
-            .bind(owner.to_sql())
-            .bind(tenant.to_sql())
-            .bind(new.owner_email.clone())
-            .bind(new.password_hash.expose().clone())
-            .bind(now_us);
-        run(insert, write.conn()).await?;
+        let account = NewAccount {
+            id: owner,
+            email: &new.owner_email,
+            is_local: true,
+            name: &new.owner_email,
+            password_hash: Some(&new.password_hash),
+            created_us: now_us,
+        };
+        insert_account(write.conn(), account).await?;
+        let member =
+            NewMember { account: owner, tenant, role: Role::Owner, source: "local", created_us: now_us };
+        insert_member(write.conn(), member).await?;
         let after = serde_json::json!({ "email": new.owner_email, "role": "owner" });
         write.record(change("user.create", Entity::User, owner.to_sql(), after))?;
         let seq = write.commit().await?;
@@ -113,11 +117,4 @@ fn change(action: &'static str, entity: Entity, id: i64, after: serde_json::Valu
         before: None,
         after: Some(after.to_string()),
     }
-}
-
-/// Enough of a check to catch a slip: one `@` with something on both sides, no space or control.
-fn is_address(text: &str) -> bool {
-    let plain = text.len() <= 254 && !text.chars().any(|sign| sign.is_whitespace() || sign.is_control());
-    let parts: Vec<&str> = text.split('@').collect();
-    plain && matches!(parts.as_slice(), [user, host] if !user.is_empty() && !host.is_empty())
 }

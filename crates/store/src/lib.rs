@@ -42,6 +42,7 @@ mod keys;
 mod migrate;
 mod named;
 mod open;
+mod people;
 mod random;
 mod resources;
 mod sql;
@@ -63,6 +64,9 @@ pub use keys::{
 };
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
+pub use people::{
+    Account, Membership, NewSession, SessionLimits, SessionLookup, SessionView, SignedInSession,
+};
 pub use resources::{ApplyMode, Op, Plan, PlannedChange};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use usage::{

@@ -12,7 +12,8 @@ use crate::{
 };
 
 /// In their order; the version of a schema is how many of them ran.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_founding.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_founding.sql"), include_str!("../migrations/0003_people.sql")];
 
 /// Runs what is missing.
 pub(crate) async fn migrate(engine: Engine, conn: &mut AnyConnection) -> Result<(), StoreError> {

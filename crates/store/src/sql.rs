@@ -102,6 +102,7 @@ pub(crate) trait Columns {
     fn text(&self, column: usize) -> Result<&str, StoreError>;
     fn opt_text(&self, column: usize) -> Result<Option<&str>, StoreError>;
     fn blob(&self, column: usize) -> Result<&[u8], StoreError>;
+    fn opt_blob(&self, column: usize) -> Result<Option<&[u8]>, StoreError>;
 
     /// A count or amount, which is never negative.
     fn count(&self, column: usize) -> Result<u64, StoreError> {
@@ -132,6 +133,10 @@ impl Columns for Row {
     }
 
     fn blob(&self, column: usize) -> Result<&[u8], StoreError> {
+        Ok(self.try_get(column)?)
+    }
+
+    fn opt_blob(&self, column: usize) -> Result<Option<&[u8]>, StoreError> {
         Ok(self.try_get(column)?)
     }
 }

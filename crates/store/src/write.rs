@@ -4,7 +4,7 @@
 use sqlx::{Any, AnyConnection, Transaction};
 use tollgate_core::{
     authz::{Action, Permit},
-    id::TenantId,
+    id::{ConsumerId, TenantId},
 };
 
 use crate::{
@@ -64,6 +64,11 @@ impl Write<'_> {
     /// The connection, inside the transaction.
     pub(crate) fn conn(&mut self) -> &mut AnyConnection {
         &mut self.tx
+    }
+
+    /// The right that it happens by.
+    pub(crate) const fn permit(&self) -> &Permit {
+        self.permit
     }
 
     /// Records a change; to be called for every row that a user would call one thing.

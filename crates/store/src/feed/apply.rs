@@ -168,7 +168,8 @@ impl Asked {
                 self.imports.push(id);
                 self.tables = true;
             }
-            "user" => {}
+            // People; requests are decided without them.
+            "user" | "session" | "invitation" => {}
             _ => self.tables = true,
         }
         Ok(())

@@ -1,0 +1,17 @@
+//! People: accounts, what they are in which tenant, how they prove who they are, and their sessions.
+//!
+//! One account may belong to several tenants. What is kept of secrets: argon2id hashes of passwords,
+//! SHA-256 of session tokens, of the tokens in links and of recovery codes. The secrets of second
+//! factors are kept as they are, as those of imported HMACs: the database's file is readable for its
+//! owner only, and a server's tables for its role. None of these ever is in the audit.
+//!
+//! Every mutation goes through the wrapper of [`crate::write`]. Two things do not, for they are no
+//! decision of anybody: the last use of a session, and deleting sessions and links that have ended.
+
+mod account;
+mod sessions;
+
+pub use account::{Account, Membership};
+pub use sessions::{NewSession, SessionLimits, SessionLookup, SessionView, SignedInSession};
+
+pub(crate) use account::{NewAccount, NewMember, email_problem, insert_account, insert_member};
