@@ -44,6 +44,7 @@ mod named;
 mod open;
 mod people;
 mod random;
+mod read;
 mod resources;
 mod sql;
 mod tokens;
@@ -60,14 +61,16 @@ pub use import::{
 };
 pub use init::{Initialised, NewInstallation};
 pub use keys::{
-    CreatedKey, KeyDetail, KeyFilter, KeySecret, KeyView, NewKey, PAGE_ROWS_MAX, Page, PageRequest, Rotation,
+    BulkEdit, BulkStep, CreatedKey, KEYS_AT_ONCE_MAX, KeyDetail, KeyEdit, KeyFilter, KeySecret, KeyView,
+    NewKey, PAGE_ROWS_MAX, Page, PageRequest, Rotation,
 };
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
 pub use people::{
     Account, Membership, NewSession, SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
-pub use resources::{ApplyMode, Op, Plan, PlannedChange};
+pub use read::{ResourceFilter, ResourceId, ResourceSpec, ResourceView};
+pub use resources::{ApplyMode, Op, Plan, PlannedChange, ResourceAt};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use usage::{
     DecisionFilter, DecisionRow, QuotaTotal, Shipped, UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums,

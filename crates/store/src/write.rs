@@ -80,6 +80,19 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// Records a change of something that a consumer has, such as a key: a permit that is limited to
+    /// consumers may cover it.
+    pub(crate) fn record_of(&mut self, consumer: ConsumerId, change: Change) -> Result<(), StoreError> {
+        let permit = self.permit;
+        let covered =
+            change.tenant.is_some_and(|tenant| permit.covers_consumer(change.needs, tenant, consumer));
+        if !covered {
+            return Err(StoreError::NotCovered { kind: change.entity });
+        }
+        self.changes.push(change);
+        Ok(())
+    }
+
     /// Whether nothing was recorded so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()

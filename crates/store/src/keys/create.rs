@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 use tollgate_core::{
     address::parse_network,
-    authz::Permit,
+    authz::{Action, Permit},
     id::{ConsumerId, KeyId, PolicyId, ProjectId},
     key::{Digest, face, mint},
     keyring::KeyState,
@@ -21,7 +21,7 @@ use crate::{
     random,
     resources::{find_project, metadata_problem, to_json},
     sql::{Columns as _, one, sql},
-    write::Committed,
+    write::{Committed, Write},
 };
 
 /// Bytes of a key's name for people.
@@ -29,8 +29,12 @@ const NAME_BYTES_MAX: usize = 200;
 /// Networks that a key may list.
 const NETWORKS_MAX: usize = tollgate_core::policy::LIST_MAX;
 
+/// Keys that are created at once.
+pub const KEYS_AT_ONCE_MAX: usize = 1000;
+
 impl Store {
-    /// Creates a key of 32 random bytes. Needs `Action::ChangeKeys` in the project's tenant.
+    /// Creates a key of 32 random bytes. Needs `Action::ChangeKeys` in the project's tenant, or
+    /// `Action::TendKeys` for the consumer when one of its keys that is not revoked has the same policy.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] or [`StoreError::Ambiguous`] for names, [`StoreError::Invalid`] for what
@@ -42,47 +46,116 @@ impl Store {
         random: &Secret<[u8; 32]>,
         now_us: i64,
     ) -> Result<Committed<CreatedKey>, StoreError> {
-        let errors = problems(&new, now_us);
-        if !errors.is_empty() {
-            return Err(StoreError::Invalid(errors));
-        }
         let mut write = self.write(permit, now_us).await?;
-        let project = find_project(write.conn(), &new.project).await?;
-        let consumer = consumer_named(write.conn(), project.id, &new.consumer).await?;
-        let policy = match &new.policy {
-            Some(name) => Some(policy_named(write.conn(), project.id, name).await?),
-            None => None,
-        };
-        let key = mint(&project.key_prefix, new.environment, random)
-            .map_err(|error| StoreError::corrupt(error.to_string()))?;
-        let face = face(&project.key_prefix, new.environment, key.expose());
-        let narrowing = NarrowingText { bind_host: new.bind_host, allow_ips: new.allow_ips };
-        let row = KeyRow {
-            id: KeyId::from_random(random::id_bytes()?),
-            project: project.id,
-            consumer,
-            policy,
-            environment: new.environment,
-            state: KeyState::Active,
-            name: new.name,
-            expires_us: new.expires_us.unwrap_or(i64::MAX),
-            narrowing: narrowing.row()?,
-            metadata: if new.metadata.is_empty() { None } else { Some(to_json(&new.metadata)?) },
-            prefix: face.prefix.clone(),
-            last4: face.last4.clone(),
-            created_us: now_us,
-            version: 1,
-            generation: 0,
-            import: None,
-        };
-        insert_keys(write.conn(), std::slice::from_ref(&row)).await?;
-        let digest = Digest::of(key.expose().as_bytes());
-        insert_secrets(write.conn(), &[SecretRow { digest, key: row.id, generation: 0, scheme: 0 }]).await?;
-        write.record(row.change(project.tenant, "key.create", (None, Some(row.audit()?))))?;
+        let value = create(&mut write, permit, new, (random, now_us)).await?;
         let seq = write.commit().await?;
-        let value = CreatedKey { id: row.id, key, face, generation: 0, previous_until_us: None };
         Ok(Committed { value, seq })
     }
+
+    /// Creates many keys, all or none: at most [`KEYS_AT_ONCE_MAX`]. Needs what
+    /// [`Store::create_key`] needs for each.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`], with `keys[n].` before the fields of the first key that is wrong.
+    pub async fn create_keys(
+        &self,
+        permit: &Permit,
+        new: Vec<(NewKey, Secret<[u8; 32]>)>,
+        now_us: i64,
+    ) -> Result<Committed<Vec<CreatedKey>>, StoreError> {
+        if new.is_empty() || new.len() > KEYS_AT_ONCE_MAX {
+            let problem = format!("there are {} of them; give 1 to {KEYS_AT_ONCE_MAX} at once", new.len());
+            return Err(StoreError::invalid("keys", problem));
+        }
+        let mut write = self.write(permit, now_us).await?;
+        let mut value = Vec::with_capacity(new.len());
+        for (index, (new, random)) in new.into_iter().enumerate() {
+            let created = create(&mut write, permit, new, (&random, now_us)).await;
+            value.push(created.map_err(|error| of_key(index, error))?);
+        }
+        let seq = write.commit().await?;
+        Ok(Committed { value, seq })
+    }
+}
+
+/// An error of one of many keys, with its place.
+fn of_key(index: usize, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Invalid(errors) => StoreError::Invalid(
+            errors
+                .into_iter()
+                .map(|error| FieldError { field: format!("keys[{index}].{}", error.field), ..error })
+                .collect(),
+        ),
+        StoreError::NotFound { kind, .. } | StoreError::Ambiguous { kind, .. } => {
+            StoreError::invalid(format!("keys[{index}].{kind}"), error)
+        }
+        other => other,
+    }
+}
+
+async fn create(
+    write: &mut Write<'_>,
+    permit: &Permit,
+    new: NewKey,
+    (random, now_us): (&Secret<[u8; 32]>, i64),
+) -> Result<CreatedKey, StoreError> {
+    let errors = problems(&new, now_us);
+    if !errors.is_empty() {
+        return Err(StoreError::Invalid(errors));
+    }
+    let project = find_project(write.conn(), &new.project).await?;
+    let consumer = consumer_named(write.conn(), project.id, &new.consumer).await?;
+    let policy = match &new.policy {
+        Some(name) => Some(policy_named(write.conn(), project.id, name).await?),
+        None => None,
+    };
+    let key = mint(&project.key_prefix, new.environment, random)
+        .map_err(|error| StoreError::corrupt(error.to_string()))?;
+    let face = face(&project.key_prefix, new.environment, key.expose());
+    let narrowing = NarrowingText { bind_host: new.bind_host, allow_ips: new.allow_ips };
+    let row = KeyRow {
+        id: KeyId::from_random(random::id_bytes()?),
+        project: project.id,
+        consumer,
+        policy,
+        environment: new.environment,
+        state: KeyState::Active,
+        name: new.name,
+        expires_us: new.expires_us.unwrap_or(i64::MAX),
+        narrowing: narrowing.row()?,
+        metadata: if new.metadata.is_empty() { None } else { Some(to_json(&new.metadata)?) },
+        prefix: face.prefix.clone(),
+        last4: face.last4.clone(),
+        created_us: now_us,
+        version: 1,
+        generation: 0,
+        import: None,
+    };
+    // Whoever only tends keys gives a consumer no right that it does not have.
+    let is_held = permit.action() == Action::TendKeys && is_held(write.conn(), consumer, policy).await?;
+    insert_keys(write.conn(), std::slice::from_ref(&row)).await?;
+    let digest = Digest::of(key.expose().as_bytes());
+    insert_secrets(write.conn(), &[SecretRow { digest, key: row.id, generation: 0, scheme: 0 }]).await?;
+    let values = (None, Some(row.audit()?));
+    let change = if is_held {
+        row.tended(project.tenant, "key.create", values)
+    } else {
+        row.change(project.tenant, "key.create", values)
+    };
+    write.record_of(consumer, change)?;
+    Ok(CreatedKey { id: row.id, key, face, generation: 0, previous_until_us: None })
+}
+
+/// Whether the consumer has a key with this policy that is not revoked.
+async fn is_held(
+    conn: &mut AnyConnection,
+    consumer: ConsumerId,
+    policy: Option<PolicyId>,
+) -> Result<bool, StoreError> {
+    let Some(policy) = policy else { return Ok(false) };
+    let find = sql("SELECT id FROM keys WHERE consumer = $1 AND policy = $2 AND state <> 3 LIMIT 1");
+    Ok(one(find.bind(consumer.to_sql()).bind(policy.to_sql()), conn).await?.is_some())
 }
 
 fn problems(new: &NewKey, now_us: i64) -> Vec<FieldError> {
@@ -142,7 +215,7 @@ async fn consumer_named(
 }
 
 /// The policy of this name in a project.
-async fn policy_named(
+pub(super) async fn policy_named(
     conn: &mut AnyConnection,
     project: ProjectId,
     name: &str,

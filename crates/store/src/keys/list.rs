@@ -14,13 +14,14 @@ use crate::{
     error::{Entity, StoreError},
     named::Named,
     open::Store,
-    resources::{find_project, from_json},
-    sql::{Columns as _, Row, all, built, one, sql},
+    read::{Conditions, contains},
+    resources::{find_project, from_json, to_json},
+    sql::{Columns as _, Row, all, built, one, only},
 };
 
 const VIEW: &str = "SELECT k.id, t.id, t.name, p.id, p.name, k.consumer, c.name, k.policy, o.name, \
      k.environment, k.state, k.name, k.expires_us, k.narrowing, k.metadata, k.prefix, k.last4, k.created_us, \
-     k.version, k.generation \
+     k.version, k.generation, (SELECT MAX(u.used_us) FROM key_uses u WHERE u.key = k.id) \
      FROM keys k JOIN projects p ON p.id = k.project JOIN tenants t ON t.id = p.tenant \
      LEFT JOIN consumers c ON c.id = k.consumer LEFT JOIN policies o ON o.id = k.policy";
 
@@ -29,64 +30,126 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] or [`StoreError::Ambiguous`] for names, [`StoreError::Invalid`] for a
-    /// cursor that is none, or a consumer without a project.
+    /// cursor that is none, or the name of a consumer or policy without a project.
     pub async fn list_keys(
         &self,
         filter: &KeyFilter,
         page: &PageRequest,
     ) -> Result<Page<KeyView>, StoreError> {
         let mut conn = self.reader().await?;
-        let (mut wheres, mut values) = conditions(&mut conn, filter).await?;
-        if let Some(cursor) = &page.cursor {
-            let (created, id) = parse_cursor(cursor)?;
-            values.extend([created, id]);
-            wheres.push(format!("(k.created_us, k.id) < (${}, ${})", values.len() - 1, values.len()));
-        }
-        let wheres =
-            if wheres.is_empty() { String::new() } else { format!(" WHERE {}", wheres.join(" AND ")) };
-        let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
-        let text = format!("{VIEW}{wheres} ORDER BY k.created_us DESC, k.id DESC LIMIT {}", limit + 1);
-        let statement = values.into_iter().fold(built(text), |statement, value| statement.bind(value));
-        let rows = all(statement, &mut conn).await?;
-        let items = rows.iter().take(limit).map(view).collect::<Result<Vec<_>, _>>()?;
-        let next = (rows.len() > limit)
-            .then(|| items.last().map(|key| format!("{}.{}", key.created_us, key.id)))
-            .flatten();
-        Ok(Page { items, next })
+        page_of(&mut conn, filter, page).await
+    }
+
+    /// How many keys there are of a kind.
+    ///
+    /// # Errors
+    /// As [`Store::list_keys`].
+    pub async fn count_keys_of(&self, filter: &KeyFilter) -> Result<u64, StoreError> {
+        let mut conn = self.reader().await?;
+        let wheres = conditions(&mut conn, filter).await?;
+        let text = format!("SELECT COUNT(*) FROM keys k{}", wheres.clause());
+        only(wheres.bind(built(text)), &mut conn).await?.count(0)
     }
 }
 
-async fn conditions(
+/// A page of keys, newest first.
+pub(super) async fn page_of(
     conn: &mut AnyConnection,
     filter: &KeyFilter,
-) -> Result<(Vec<String>, Vec<i64>), StoreError> {
-    let mut wheres = Vec::new();
-    let mut values = Vec::new();
-    let mut push = |column: &str, value: i64| {
-        values.push(value);
-        wheres.push(format!("k.{column} = ${}", values.len()));
-    };
-    let project = match &filter.project {
-        Some(name) => Some(find_project(conn, name).await?),
-        None => None,
-    };
-    match (&filter.consumer, &project) {
-        (Some(name), Some(project)) => {
-            let find = sql("SELECT id FROM consumers WHERE project = $1 AND name = $2");
-            let row = one(find.bind(project.id.to_sql()).bind(name.clone()), conn).await?;
-            push("consumer", row.ok_or_else(|| StoreError::not_found(Entity::Consumer, name))?.int(0)?);
-        }
-        (Some(_), None) => return Err(StoreError::invalid("consumer", "say its project too")),
-        (None, Some(project)) => push("project", project.id.to_sql()),
-        (None, None) => {}
+    page: &PageRequest,
+) -> Result<Page<KeyView>, StoreError> {
+    let mut wheres = conditions(conn, filter).await?;
+    if let Some(cursor) = &page.cursor {
+        wheres.past(("k.created_us", "k.id"), "<", parse_cursor(cursor)?);
     }
+    let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
+    let text = format!("{VIEW}{} ORDER BY k.created_us DESC, k.id DESC LIMIT {}", wheres.clause(), limit + 1);
+    let rows = all(wheres.bind(built(text)), conn).await?;
+    let items = rows.iter().take(limit).map(view).collect::<Result<Vec<_>, _>>()?;
+    let next = (rows.len() > limit)
+        .then(|| items.last().map(|key| format!("{}.{}", key.created_us, key.id)))
+        .flatten();
+    Ok(Page { items, next })
+}
+
+async fn conditions(conn: &mut AnyConnection, filter: &KeyFilter) -> Result<Conditions, StoreError> {
+    let mut wheres = Conditions::default();
+    if let Some(tenant) = filter.tenant {
+        wheres.int("k.project IN (SELECT id FROM projects WHERE tenant = ?)", tenant.to_sql());
+    }
+    match filter.consumers.as_deref() {
+        None => {}
+        Some([]) => wheres.plain("1 = 0"),
+        Some(own) => {
+            let ids: Vec<String> = own.iter().map(|id| id.to_sql().to_string()).collect();
+            wheres.plain(&format!("k.consumer IN ({})", ids.join(",")));
+        }
+    }
+    named(conn, filter, &mut wheres).await?;
     if let Some(state) = filter.state {
-        push("state", state as i64);
+        wheres.int("k.state = ?", state as i64);
     }
     if let Some(environment) = filter.environment {
-        push("environment", environment as i64);
+        wheres.int("k.environment = ?", environment as i64);
     }
-    Ok((wheres, values))
+    if let Some(search) = &filter.search {
+        let text = r"(LOWER(k.name) LIKE ? ESCAPE '\' OR LOWER(k.last4) LIKE ? ESCAPE '\')";
+        wheres.text(text, contains(&search.to_lowercase()));
+    }
+    if let Some((name, value)) = &filter.metadata {
+        // As serde_json writes it: a quote inside of a value is escaped, so that no value looks like this.
+        let entry = format!("{}:{}", to_json(name)?, to_json(value)?);
+        wheres.text(r"k.metadata LIKE ? ESCAPE '\'", contains(&entry));
+    }
+    if let Some(before) = filter.expires_before_us {
+        wheres.int("k.expires_us < ?", before);
+    }
+    if let Some(until) = filter.created_until_us {
+        wheres.int("k.created_us <= ?", until);
+    }
+    Ok(wheres)
+}
+
+/// What is named by the words of people.
+async fn named(
+    conn: &mut AnyConnection,
+    filter: &KeyFilter,
+    wheres: &mut Conditions,
+) -> Result<(), StoreError> {
+    let project = match &filter.project {
+        Some(name) => Some(find_project(conn, name).await?.id),
+        None => None,
+    };
+    if let Some(project) = project {
+        wheres.int("k.project = ?", project.to_sql());
+    }
+    let consumer = filter.consumer.as_ref().map(|text| (text, text.parse().map(ConsumerId::to_sql).ok()));
+    if let Some((text, id)) = consumer {
+        let id = in_project(conn, (Entity::Consumer, text, id), project).await?;
+        wheres.int("k.consumer = ?", id);
+    }
+    let policy = filter.policy.as_ref().map(|text| (text, text.parse().map(PolicyId::to_sql).ok()));
+    if let Some((text, id)) = policy {
+        let id = in_project(conn, (Entity::Policy, text, id), project).await?;
+        wheres.int("k.policy = ?", id);
+    }
+    Ok(())
+}
+
+/// The id of a consumer or policy that is written as its id, or by its name in a project.
+async fn in_project(
+    conn: &mut AnyConnection,
+    (kind, text, id): (Entity, &str, Option<i64>),
+    project: Option<ProjectId>,
+) -> Result<i64, StoreError> {
+    if let Some(id) = id {
+        return Ok(id);
+    }
+    let project = project.ok_or_else(|| StoreError::invalid(kind.name(), "say its project too"))?;
+    let table = if kind == Entity::Policy { "policies" } else { "consumers" };
+    let find = built(format!("SELECT id FROM {table} WHERE project = $1 AND name = $2"));
+    let row = one(find.bind(project.to_sql()).bind(text.to_owned()), conn).await?;
+    row.ok_or_else(|| StoreError::not_found(kind, text))?.int(0)
 }
 
 fn parse_cursor(cursor: &str) -> Result<(i64, i64), StoreError> {
@@ -132,5 +195,6 @@ fn view(row: &Row) -> Result<KeyView, StoreError> {
         created_us: row.int(17)?,
         version: small(row.int(18)?),
         generation: small(row.int(19)?),
+        last_used_us: row.opt_int(20)?,
     })
 }

@@ -1,7 +1,9 @@
 //! Keys: creating, finding, switching, rotating. A key's text exists in the answers of create and
 //! rotate and nowhere else (I6); rows hold its SHA-256.
 
+mod bulk;
 mod create;
+mod edit;
 mod list;
 mod rotate;
 mod row;
@@ -18,6 +20,7 @@ use tollgate_core::{
 
 use crate::named::Named;
 
+pub use create::KEYS_AT_ONCE_MAX;
 pub(crate) use create::check_name_for_people;
 pub(crate) use row::{
     KeyRow, NarrowingText, SecretRow, environment, insert_keys, insert_secrets, small, state,
@@ -104,6 +107,8 @@ pub struct KeyView {
     pub version: u32,
     /// Which secret is the current one.
     pub generation: u16,
+    /// When any of its secrets was last used, as far as usage was shipped.
+    pub last_used_us: Option<i64>,
 }
 
 /// A key with its secrets, newest first.
@@ -130,17 +135,73 @@ pub struct KeySecret {
     pub last_used_address: Option<IpAddr>,
 }
 
-/// Which keys to list; what is `None` restricts nothing.
+/// Which keys; what is `None` restricts nothing.
 #[derive(Clone, Debug, Default)]
 pub struct KeyFilter {
+    /// Of this tenant.
+    pub tenant: Option<TenantId>,
+    /// Of these consumers only; none of them, no key.
+    pub consumers: Option<Vec<ConsumerId>>,
     /// Of this project, `name` or `tenant/name`.
     pub project: Option<String>,
-    /// Of this consumer; needs `project`.
+    /// Of this consumer: its name, with `project`, or its id.
     pub consumer: Option<String>,
+    /// With this policy: its name, with `project`, or its id.
+    pub policy: Option<String>,
     /// In this state.
     pub state: Option<KeyState>,
     /// Of this environment.
     pub environment: Option<Environment>,
+    /// With this in their name or last four characters, whatever the case.
+    pub search: Option<String>,
+    /// With this metadata: a name and its value.
+    pub metadata: Option<(String, String)>,
+    /// That expire before this moment, wall microseconds.
+    pub expires_before_us: Option<i64>,
+    /// That were created up to this moment.
+    pub created_until_us: Option<i64>,
+}
+
+/// What is changed about a key; what is `None` stays as it is.
+#[derive(Clone, Debug)]
+pub struct KeyEdit {
+    /// Which key.
+    pub id: KeyId,
+    /// The version that was read; `None` whatever it is.
+    pub version: Option<u32>,
+    /// Its name for people; `Some(None)` takes it away.
+    pub name: Option<Option<String>>,
+    /// The policy's name in the project; `Some(None)` takes it away, and the key is granted nothing.
+    pub policy: Option<Option<String>>,
+    /// When it expires, wall microseconds; `Some(None)` never.
+    pub expires_us: Option<Option<i64>>,
+    /// Free text by name; replaces all that was there.
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// What is done to many keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BulkEdit {
+    /// They are put in this state. Those that are revoked stay so.
+    State(KeyState),
+    /// Their metadata is changed.
+    Tag {
+        /// Set to these values.
+        set: BTreeMap<String, String>,
+        /// Taken away.
+        remove: Vec<String>,
+    },
+}
+
+/// What one step through many keys did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BulkStep {
+    /// Keys that were looked at.
+    pub seen: u64,
+    /// Keys that were changed; the others were so already, or are revoked for good.
+    pub changed: u64,
+    /// Where the next step begins; `None` at the end.
+    pub next: Option<String>,
 }
 
 /// The most rows of a page.

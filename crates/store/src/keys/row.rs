@@ -109,6 +109,16 @@ impl KeyRow {
         Ok(())
     }
 
+    /// The audit entry of a change of this key that whoever tends it may make (`Action::TendKeys`).
+    pub(crate) fn tended(
+        &self,
+        tenant: TenantId,
+        action: &'static str,
+        values: (Option<serde_json::Value>, Option<serde_json::Value>),
+    ) -> Change {
+        Change { needs: Action::TendKeys, ..self.change(tenant, action, values) }
+    }
+
     /// The audit entry of a change of this key.
     pub(crate) fn change(
         &self,

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use sqlx::AnyConnection;
-use tollgate_core::id::{KeyId, parse_base62};
+use tollgate_core::id::{KeyId, TenantId, parse_base62};
 
 use super::{KeyDetail, KeySecret, list::load_view, row::small};
 use crate::{
@@ -24,6 +24,21 @@ impl Store {
         let mut tx = self.begin_read().await?;
         let id = find(&mut tx, id).await?;
         let key = load_view(&mut tx, id).await?;
+        let secrets = secrets(&mut tx, id).await?;
+        tx.rollback().await?;
+        Ok(KeyDetail { key, secrets })
+    }
+
+    /// A key of a tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], also when it is another tenant's.
+    pub async fn key_of(&self, tenant: TenantId, id: KeyId) -> Result<KeyDetail, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let key = load_view(&mut tx, id).await?;
+        if key.tenant.id != tenant {
+            return Err(StoreError::not_found(Entity::Key, id));
+        }
         let secrets = secrets(&mut tx, id).await?;
         tx.rollback().await?;
         Ok(KeyDetail { key, secrets })

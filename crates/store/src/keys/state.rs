@@ -11,8 +11,8 @@ use super::{
 use crate::{error::StoreError, open::Store, write::Committed};
 
 impl Store {
-    /// Puts a key in a state. Revoked is final; the state it has already is no change.
-    /// Needs `Action::ChangeKeys` in its tenant.
+    /// Puts a key in a state. Revoked is final; the state it has already is no change. Disabled and
+    /// revoked need `Action::TendKeys` in its tenant, others `Action::ChangeKeys`.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] for a revoked key.
@@ -32,7 +32,14 @@ impl Store {
             key.next_version()?;
             update_key(write.conn(), &key).await?;
             let after = json!({ "state": state.name() });
-            write.record(key.change(tenant, action(state), (Some(before), Some(after))))?;
+            let values = (Some(before), Some(after));
+            // Whoever only tends keys takes power away from them, and never gives it back.
+            let change = if matches!(state, KeyState::Disabled | KeyState::Revoked) {
+                key.tended(tenant, action(state), values)
+            } else {
+                key.change(tenant, action(state), values)
+            };
+            write.record_of(key.consumer, change)?;
         }
         let value = load_view(write.conn(), id).await?;
         let seq = write.commit().await?;
@@ -69,7 +76,8 @@ impl Store {
     }
 }
 
-const fn action(state: KeyState) -> &'static str {
+/// The word in the audit.
+pub(super) const fn action(state: KeyState) -> &'static str {
     match state {
         KeyState::Active => "key.enable",
         KeyState::Disabled => "key.disable",

@@ -33,18 +33,7 @@ impl Store {
         now_us: i64,
     ) -> Result<Plan, StoreError> {
         let mut write = self.write(permit, now_us).await?;
-        let state = State::load(write.conn()).await?;
-        let mut diff = Diff::new(resources, state);
-        diff.tenants()?;
-        diff.projects()?;
-        diff.services()?;
-        diff.policies()?;
-        diff.consumers(write.conn()).await?;
-        if mode.prune {
-            diff.prune(write.conn()).await?;
-        }
-        diff.check_services();
-        diff.check_policies();
+        let diff = compare(write.conn(), permit, resources, mode.prune).await?;
         if !diff.errors.is_empty() {
             write.roll_back().await?;
             return Err(StoreError::Invalid(diff.errors));
@@ -63,6 +52,32 @@ impl Store {
         let seq = write.commit().await?;
         Ok(Plan { changes, seq: if changed { seq } else { 0 } })
     }
+}
+
+/// Compares resources with their rows. A permit for one tenant sees nothing of others.
+pub(super) async fn compare<'r>(
+    conn: &mut AnyConnection,
+    permit: &Permit,
+    resources: &'r Resources,
+    prune: bool,
+) -> Result<Diff<'r>, StoreError> {
+    let state = State::load(conn).await?;
+    let state = match permit.tenant() {
+        Some(tenant) => state.confine(tenant),
+        None => state,
+    };
+    let mut diff = Diff::new(resources, state);
+    diff.tenants()?;
+    diff.projects()?;
+    diff.services()?;
+    diff.policies()?;
+    diff.consumers(conn).await?;
+    if prune {
+        diff.prune(conn).await?;
+    }
+    diff.check_services();
+    diff.check_policies();
+    Ok(diff)
 }
 
 /// What others refer to comes first; deletions come last, the other way round.
@@ -85,7 +100,7 @@ fn planned(edit: &Edit) -> PlannedChange {
     PlannedChange { op: edit.op, kind: edit.kind, name: edit.full_name.clone(), fields: edit.fields.clone() }
 }
 
-fn record(write: &mut Write<'_>, edit: &Edit) -> Result<(), StoreError> {
+pub(super) fn record(write: &mut Write<'_>, edit: &Edit) -> Result<(), StoreError> {
     // A new tenant is nobody's yet: only who may change the whole installation creates one.
     let tenant = (edit.kind != Entity::Tenant).then_some(edit.tenant);
     write.record(Change {
@@ -104,7 +119,8 @@ fn action(kind: Entity, op: Op) -> &'static str {
     match (kind, op) {
         (Entity::Tenant, _) => "tenant.create",
         (Entity::Project, Op::Create) => "project.create",
-        (Entity::Project, _) => "project.update",
+        (Entity::Project, Op::Update) => "project.update",
+        (Entity::Project, Op::Delete) => "project.delete",
         (Entity::Service, Op::Create) => "service.create",
         (Entity::Service, Op::Update) => "service.update",
         (Entity::Service, Op::Delete) => "service.delete",
@@ -117,7 +133,7 @@ fn action(kind: Entity, op: Op) -> &'static str {
     }
 }
 
-async fn write_rows(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
+pub(super) async fn write_rows(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
     for edit in edits {
         let after = || edit.after.clone().unwrap_or_default();
         let statement = match (edit.kind, edit.op) {
@@ -131,10 +147,12 @@ async fn write_rows(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), Stor
                     .bind(edit.name.clone())
                     .bind(edit.key_prefix.clone().unwrap_or_default())
             }
-            (Entity::Project, _) => sql("UPDATE projects SET key_prefix = $1, version = $2 WHERE id = $3")
-                .bind(edit.key_prefix.clone().unwrap_or_default())
-                .bind(edit.version as i64)
-                .bind(edit.id),
+            (Entity::Project, Op::Update) => {
+                sql("UPDATE projects SET key_prefix = $1, version = $2 WHERE id = $3")
+                    .bind(edit.key_prefix.clone().unwrap_or_default())
+                    .bind(edit.version as i64)
+                    .bind(edit.id)
+            }
             // Consumers may be many: below, many a statement.
             (Entity::Consumer, Op::Create) => continue,
             (kind, Op::Create) => {
@@ -184,6 +202,7 @@ const fn table(kind: Entity) -> &'static str {
     match kind {
         Entity::Service => "services",
         Entity::Policy => "policies",
+        Entity::Project => "projects",
         _ => "consumers",
     }
 }

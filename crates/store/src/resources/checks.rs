@@ -6,12 +6,12 @@ use std::{collections::HashMap, sync::Arc};
 use tollgate_core::{
     id::{PolicyId, ServiceId},
     policy::{FieldError, Policy, PolicyRow},
-    resource::MatchSpec,
+    resource::{MatchSpec, ServiceSpec},
     route::could_tie,
     service::{Service, ServiceRow},
 };
 
-use super::diff::Diff;
+use super::{diff::Diff, rows::SpecRow};
 use crate::error::Entity;
 
 impl Diff<'_> {
@@ -36,40 +36,48 @@ impl Diff<'_> {
     }
 
     fn ties(&self) -> Vec<FieldError> {
-        let mut groups: HashMap<(Option<String>, String), Vec<usize>> = HashMap::new();
-        for (position, row) in self.state.services.iter().enumerate() {
-            groups.entry(place_of(&row.spec.matches)).or_default().push(position);
+        let mut groups: HashMap<(Option<String>, String), Vec<&SpecRow<ServiceSpec>>> = HashMap::new();
+        for row in self.state.services.iter().chain(&self.state.others) {
+            groups.entry(place_of(&row.spec.matches)).or_default().push(row);
         }
         let mut errors = Vec::new();
         for group in groups.values() {
             for (nth, first) in group.iter().enumerate() {
-                errors.extend(group.iter().skip(nth + 1).filter_map(|second| self.tie(*first, *second)));
+                errors.extend(group.iter().skip(nth + 1).filter_map(|second| self.tie(first, second)));
             }
         }
         errors.sort_by(|a, b| a.field.cmp(&b.field));
         errors
     }
 
-    fn tie(&self, first: usize, second: usize) -> Option<FieldError> {
-        let (first, second) = (self.state.services.get(first)?, self.state.services.get(second)?);
+    fn tie(&self, first: &SpecRow<ServiceSpec>, second: &SpecRow<ServiceSpec>) -> Option<FieldError> {
         if !could_tie(&first.spec.matches, &second.spec.matches) {
             return None;
         }
-        let place = |id: i64| self.places.get(&(Entity::Service, id)).copied();
-        // The later one of the file is blamed.
-        let (blamed, other) = match (place(first.id), place(second.id)) {
+        let is_own = |row: &SpecRow<ServiceSpec>| self.state.project_by_id(row.project).is_some();
+        let place = |row: &SpecRow<ServiceSpec>| self.places.get(&(Entity::Service, row.id)).copied();
+        // The later one of the file is blamed, and never one that belongs to somebody else.
+        let (blamed, other) = match (place(first), place(second)) {
             (Some(a), Some(b)) if a > b => (first, second),
             (Some(_), None) => (first, second),
+            _ if !is_own(second) => (first, second),
             _ => (second, first),
         };
-        let field = place(blamed.id).map_or_else(
+        if !is_own(blamed) {
+            return None;
+        }
+        let field = place(blamed).map_or_else(
             || format!("service `{}`", blamed.spec.name),
             |index| format!("service[{index}].match"),
         );
-        let other = format!("{}/{}", other.spec.project, other.spec.name);
+        let other = if is_own(other) {
+            format!("service `{}/{}`", other.spec.project, other.spec.name)
+        } else {
+            "a service of another tenant".to_owned()
+        };
         Some(FieldError::new(
             field,
-            format!("it takes the same requests as service `{other}`; give it another host, path or methods"),
+            format!("it takes the same requests as {other}; give it another host, path or methods"),
         ))
     }
 

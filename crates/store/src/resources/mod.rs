@@ -6,6 +6,7 @@ mod consumers;
 mod diff;
 mod export;
 mod find;
+mod one;
 mod prune;
 mod rows;
 
@@ -13,6 +14,8 @@ use crate::error::Entity;
 
 pub(crate) use consumers::{metadata_problem, named as consumers_named};
 pub(crate) use find::find;
+pub use one::ResourceAt;
+pub(crate) use one::same_version;
 pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
 
 /// How a file is applied.

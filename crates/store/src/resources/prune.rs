@@ -92,7 +92,8 @@ impl Diff<'_> {
     }
 }
 
-async fn ids(statement: Statement, conn: &mut AnyConnection) -> Result<HashSet<i64>, StoreError> {
+/// The ids that a statement gives.
+pub(super) async fn ids(statement: Statement, conn: &mut AnyConnection) -> Result<HashSet<i64>, StoreError> {
     all(statement, conn).await?.iter().map(|row| row.int(0)).collect()
 }
 
@@ -105,7 +106,12 @@ fn split<S>(
     rows.into_iter().partition(|row| row.project == project && !named(row.id))
 }
 
-fn delete<S: Spec>(kind: Entity, project: &ProjectRow, row: &SpecRow<S>) -> Result<Edit, StoreError> {
+/// The deletion of a row.
+pub(super) fn delete<S: Spec>(
+    kind: Entity,
+    project: &ProjectRow,
+    row: &SpecRow<S>,
+) -> Result<Edit, StoreError> {
     let name = row.spec.name().to_owned();
     Ok(Edit {
         op: Op::Delete,

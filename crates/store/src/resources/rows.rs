@@ -1,5 +1,7 @@
 //! The rows of resources, and finding them by name.
 
+use std::collections::HashSet;
+
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::AnyConnection;
 use tollgate_core::{
@@ -77,6 +79,8 @@ pub(crate) struct State {
     pub(crate) projects: Vec<ProjectRow>,
     pub(crate) services: Vec<SpecRow<ServiceSpec>>,
     pub(crate) policies: Vec<SpecRow<PolicySpec>>,
+    /// Services of other tenants, after [`State::confine`]: requests go to one of all services.
+    pub(crate) others: Vec<SpecRow<ServiceSpec>>,
 }
 
 impl State {
@@ -91,7 +95,18 @@ impl State {
             specs(sql("SELECT id, project, spec, version FROM services ORDER BY name"), conn).await?;
         let policies =
             specs(sql("SELECT id, project, spec, version FROM policies ORDER BY name"), conn).await?;
-        Ok(Self { tenants, projects, services, policies })
+        Ok(Self { tenants, projects, services, policies, others: Vec::new() })
+    }
+
+    /// What may be seen from inside of a tenant: names of other tenants are unknown there.
+    pub(crate) fn confine(mut self, tenant: TenantId) -> Self {
+        self.tenants.retain(|row| row.id == tenant);
+        self.projects.retain(|row| row.tenant == tenant);
+        let own: HashSet<ProjectId> = self.projects.iter().map(|row| row.id).collect();
+        self.policies.retain(|row| own.contains(&row.project));
+        let (services, others) =
+            std::mem::take(&mut self.services).into_iter().partition(|row| own.contains(&row.project));
+        Self { services, others, ..self }
     }
 
     /// The project with this name, `name` or `tenant/name`.

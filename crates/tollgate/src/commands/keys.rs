@@ -73,6 +73,7 @@ async fn list(context: &Context, args: ListArgs) -> Result<(), Failure> {
             StateName::Revoked => KeyState::Revoked,
         }),
         environment: args.environment,
+        ..KeyFilter::default()
     };
     let now_us = context.now_us();
     let mut page = PageRequest { limit: args.limit.clamp(1, PAGE_ROWS_MAX), cursor: None };

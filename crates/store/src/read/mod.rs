@@ -1,0 +1,183 @@
+//! Reading for one tenant: lists by page and single rows, where what belongs to another tenant is
+//! as absent as what never was. The console and the admin API read through here and nowhere else.
+
+mod conditions;
+mod resources;
+
+use serde::Serialize;
+use tollgate_core::{
+    id::{ConsumerId, PolicyId, ProjectId, ServiceId, TenantId},
+    resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
+};
+
+use crate::{error::Entity, named::Named};
+
+pub(crate) use conditions::{Conditions, contains};
+pub(crate) use resources::load as load_resource;
+
+/// Which resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResourceId {
+    /// A project.
+    Project(ProjectId),
+    /// A service.
+    Service(ServiceId),
+    /// A policy.
+    Policy(PolicyId),
+    /// A consumer.
+    Consumer(ConsumerId),
+}
+
+impl ResourceId {
+    /// What kind of thing it is.
+    #[must_use]
+    pub const fn kind(self) -> Entity {
+        match self {
+            Self::Project(_) => Entity::Project,
+            Self::Service(_) => Entity::Service,
+            Self::Policy(_) => Entity::Policy,
+            Self::Consumer(_) => Entity::Consumer,
+        }
+    }
+
+    /// The id as SQL stores it.
+    pub(crate) fn to_sql(self) -> i64 {
+        match self {
+            Self::Project(id) => id.to_sql(),
+            Self::Service(id) => id.to_sql(),
+            Self::Policy(id) => id.to_sql(),
+            Self::Consumer(id) => id.to_sql(),
+        }
+    }
+
+    /// The id of a row of this kind; what has no specification of its own counts as a consumer.
+    pub(crate) fn from_sql(kind: Entity, id: i64) -> Self {
+        match kind {
+            Entity::Project => Self::Project(ProjectId::from_sql(id)),
+            Entity::Service => Self::Service(ServiceId::from_sql(id)),
+            Entity::Policy => Self::Policy(PolicyId::from_sql(id)),
+            _ => Self::Consumer(ConsumerId::from_sql(id)),
+        }
+    }
+}
+
+impl std::fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Project(id) => id.fmt(f),
+            Self::Service(id) => id.fmt(f),
+            Self::Policy(id) => id.fmt(f),
+            Self::Consumer(id) => id.fmt(f),
+        }
+    }
+}
+
+/// What a resource says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum ResourceSpec {
+    /// A project.
+    Project(ProjectSpec),
+    /// A service.
+    Service(Box<ServiceSpec>),
+    /// A policy.
+    Policy(Box<PolicySpec>),
+    /// A consumer.
+    Consumer(ConsumerSpec),
+}
+
+impl ResourceSpec {
+    /// What kind of resource it is.
+    #[must_use]
+    pub const fn kind(&self) -> Entity {
+        match self {
+            Self::Project(_) => Entity::Project,
+            Self::Service(_) => Entity::Service,
+            Self::Policy(_) => Entity::Policy,
+            Self::Consumer(_) => Entity::Consumer,
+        }
+    }
+
+    /// Its own name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Project(spec) => &spec.name,
+            Self::Service(spec) => &spec.name,
+            Self::Policy(spec) => &spec.name,
+            Self::Consumer(spec) => &spec.name,
+        }
+    }
+
+    /// The project it is in, as written; a project has none.
+    #[must_use]
+    pub fn project(&self) -> Option<&str> {
+        match self {
+            Self::Project(_) => None,
+            Self::Service(spec) => Some(&spec.project),
+            Self::Policy(spec) => Some(&spec.project),
+            Self::Consumer(spec) => Some(&spec.project),
+        }
+    }
+
+    /// The same, in the project of this name.
+    #[must_use]
+    pub(crate) fn in_project(self, project: String) -> Self {
+        match self {
+            Self::Project(spec) => Self::Project(spec),
+            Self::Service(spec) => Self::Service(Box::new(ServiceSpec { project, ..*spec })),
+            Self::Policy(spec) => Self::Policy(Box::new(PolicySpec { project, ..*spec })),
+            Self::Consumer(spec) => Self::Consumer(ConsumerSpec { project, ..spec }),
+        }
+    }
+
+    /// A file that holds nothing else.
+    pub(crate) fn alone(self) -> Resources {
+        let mut resources = Resources::default();
+        match self {
+            Self::Project(spec) => resources.projects.push(spec),
+            Self::Service(spec) => resources.services.push(*spec),
+            Self::Policy(spec) => resources.policies.push(*spec),
+            Self::Consumer(spec) => resources.consumers.push(spec),
+        }
+        resources
+    }
+}
+
+/// A resource as it may be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceView {
+    /// Its id.
+    pub id: ResourceId,
+    /// The project it is in; of a project itself.
+    pub project: Named<ProjectId>,
+    /// The version of its row: 1 when it is new, one more with each change.
+    pub version: u64,
+    /// What it says; projects are named without their tenant.
+    pub spec: ResourceSpec,
+}
+
+/// Which resources to list; what is `None` restricts nothing.
+#[derive(Clone, Debug)]
+pub struct ResourceFilter {
+    /// Of this tenant.
+    pub tenant: TenantId,
+    /// Of which kind: project, service, policy or consumer.
+    pub kind: Entity,
+    /// Of this project.
+    pub project: Option<ProjectId>,
+    /// With exactly this name.
+    pub name: Option<String>,
+    /// With this in their name, whatever the case.
+    pub search: Option<String>,
+    /// Consumers with this id in the user's own systems.
+    pub external_id: Option<String>,
+}
+
+impl ResourceFilter {
+    /// All of a kind in a tenant.
+    #[must_use]
+    pub const fn all(tenant: TenantId, kind: Entity) -> Self {
+        Self { tenant, kind, project: None, name: None, search: None, external_id: None }
+    }
+}
