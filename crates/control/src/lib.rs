@@ -6,7 +6,7 @@
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 when every part is well, 503 with the parts that are not |
 //! | `/metrics` | the metrics in Prometheus' text form |
-//! | `/api/admin/…` | nothing yet; keys and service tokens are turned away by name |
+//! | `/api/admin/…` | the admin API, to people who are signed in |
 //!
 //! Keys never manage keys: any request to the admin API that carries an API key or a service token
 //! is refused with `keys_cannot_manage_keys`, whatever else it carries. What this crate must never
@@ -15,10 +15,14 @@
 
 mod bounded;
 mod credentials;
+mod csrf;
 mod health;
 mod page;
 mod problem;
 mod routes;
+mod session;
+mod state;
 
 pub use health::{Health, Part, Report};
-pub use routes::{Control, serve};
+pub use routes::serve;
+pub use state::{Control, SignInOptions};

@@ -1,14 +1,15 @@
 //! The routes, and the headers every answer carries.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{Request, State, connect_info::Connected},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
+    serve::IncomingStream,
 };
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -16,21 +17,13 @@ use tokio::net::TcpListener;
 use crate::{
     bounded::{Bounded, CONNECTIONS_MAX, Patience},
     credentials::carries_key,
-    health::{Health, Report},
+    csrf,
+    health::Report,
     page,
     problem::Refused,
+    session::SignedIn,
+    state::{App, Control, Peer},
 };
-
-/// What the listener shows.
-#[derive(Clone)]
-pub struct Control {
-    /// How the parts of the process are.
-    pub health: Arc<dyn Health>,
-    /// The metrics in Prometheus' text form.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The version of the binary.
-    pub version: &'static str,
-}
 
 /// Serves until `shutdown` resolves, then finishes what is under way.
 ///
@@ -42,23 +35,33 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let listener = Bounded::new(listener, CONNECTIONS_MAX, Patience::default());
-    axum::serve(listener, router(control)).with_graceful_shutdown(shutdown).await
+    let service = router(App::new(control)).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
-fn router(control: Control) -> Router {
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(stream.remote_addr().ip())
+    }
+}
+
+fn router(app: App) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/tollgate.css", get(style))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/api", any(nothing_signed_in))
+        .route("/api/{*path}", any(nothing_signed_in))
         .fallback(nothing)
         .method_not_allowed_fallback(|| async { Refused::MethodNotAllowed })
-        .layer(middleware::from_fn(guard))
-        .with_state(control)
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .with_state(app)
 }
 
-async fn ready(State(control): State<Control>) -> Response {
+async fn ready(State(app): State<App>) -> Response {
+    let control = app.control();
     let report = control.health.report();
     let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let Report { node, roles, parts } = &report;
@@ -66,12 +69,13 @@ async fn ready(State(control): State<Control>) -> Response {
     (status, Json(body)).into_response()
 }
 
-async fn metrics(State(control): State<Control>) -> Response {
+async fn metrics(State(app): State<App>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, (control.metrics)()).into_response()
+    (kind, (app.control().metrics)()).into_response()
 }
 
-async fn front(State(control): State<Control>) -> Html<String> {
+async fn front(State(app): State<App>) -> Html<String> {
+    let control = app.control();
     Html(page::front(&control.health.report(), control.version))
 }
 
@@ -80,7 +84,12 @@ async fn style() -> Response {
 }
 
 async fn nothing() -> Refused {
-    Refused::NotFound
+    Refused::not_found()
+}
+
+/// What is not there is not told to who is not signed in.
+async fn nothing_signed_in(_signed_in: SignedIn) -> Refused {
+    Refused::not_found()
 }
 
 /// What every answer carries: nothing may be framed, guessed at, cached or referred to.
@@ -98,17 +107,17 @@ const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// Turns keys away from the admin API before any route is looked at, and sets the headers.
-async fn guard(request: Request, next: Next) -> Response {
+/// Turns away keys and forged requests before any route is looked at, and sets the headers.
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let mut response = if path.starts_with("/api/") || path == "/api" {
-        if carries_key(request.headers(), request.uri()) {
-            Refused::KeysCannotManageKeys.into_response()
-        } else {
-            Refused::SignInMissing.into_response()
-        }
+    let is_api = path.starts_with("/api/") || path == "/api";
+    let mut response = if is_api && carries_key(request.headers(), request.uri()) {
+        Refused::KeysCannotManageKeys.into_response()
     } else {
-        next.run(request).await
+        match csrf::check(request.method(), request.uri(), request.headers(), app.options()) {
+            Ok(()) => next.run(request).await,
+            Err(refused) => refused.into_response(),
+        }
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, value);

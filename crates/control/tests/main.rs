@@ -3,7 +3,17 @@
 
 use std::sync::Arc;
 
-use tollgate_control::{Control, Health, Part, Report, serve};
+use tollgate_control::{Control, Health, Part, Report, SignInOptions, serve};
+use tollgate_core::time::{Clock, Now};
+use tollgate_store::{OpenOptions, Store};
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Now {
+        Now { wall_us: 1_767_225_600_000_000, mono_ns: 0 }
+    }
+}
 
 struct Parts(bool);
 
@@ -17,8 +27,17 @@ impl Health for Parts {
 async fn start(well: bool) -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let control =
-        Control { health: Arc::new(Parts(well)), metrics: Arc::new(|| "up 1\n".into()), version: "9.9.9" };
+    // The folder stays for as long as the test runs; the operating system tidies it.
+    let folder = tempfile::tempdir().unwrap().keep();
+    let url = format!("sqlite://{}/tollgate.db", folder.display());
+    let control = Control {
+        health: Arc::new(Parts(well)),
+        metrics: Arc::new(|| "up 1\n".into()),
+        version: "9.9.9",
+        store: Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap()),
+        clock: Arc::new(Fixed),
+        sign_in: SignInOptions::default(),
+    };
     tokio::spawn(serve(listener, control, std::future::pending()));
     address
 }

@@ -4,9 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tollgate_store::Store;
 
 use super::{health::NodeHealth, listeners};
-use crate::{cli::Role, config::Config, failure::Failure};
+use crate::{cli::Role, clock::SystemClock, config::Config, failure::Failure};
 
 /// The running control listener.
 pub(super) struct ControlServer {
@@ -27,8 +28,8 @@ impl ControlServer {
 
 /// Starts it, where the roles want it.
 pub(super) async fn start_control(
-    config: &Config,
-    roles: &[Role],
+    (config, roles): (&Config, &[Role]),
+    (store, clock): (&Arc<Store>, &Arc<SystemClock>),
     health: &Arc<NodeHealth>,
     metrics: PrometheusHandle,
 ) -> Result<Option<ControlServer>, Failure> {
@@ -47,6 +48,9 @@ pub(super) async fn start_control(
             metrics.render()
         }),
         version: env!("CARGO_PKG_VERSION"),
+        store: store.clone(),
+        clock: clock.clone(),
+        sign_in: tollgate_control::SignInOptions::default(),
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(tollgate_control::serve(listener, control, async {

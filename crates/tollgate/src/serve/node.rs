@@ -68,7 +68,7 @@ impl Node {
         let secrets = usize::try_from(store.count_keys().await?).unwrap_or(usize::MAX);
         let snapshot = Arc::new(Snapshot::with_capacity(secrets));
         let health = Arc::new(NodeHealth::new(node, roles, clock.clone(), snapshot.clone(), journal.clone()));
-        let control = start_control(config, roles, &health, metrics.clone()).await?;
+        let control = start_control((config, roles), (&store, &clock), &health, metrics.clone()).await?;
 
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
         let plane = DataPlane {
