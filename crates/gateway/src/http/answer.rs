@@ -105,6 +105,12 @@ impl AnswerHead {
         came.chain(self.own.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
     }
 
+    /// As [`AnswerHead::headers`], names as bytes.
+    pub(super) fn headers_raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let came = self.came.iter().map(|field| (field.name, field.value));
+        came.chain(self.own.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
+    }
+
     /// Makes this the only field of this name.
     pub fn set(&mut self, name: FieldName, value: FieldValue) {
         self.strip(name.as_str());

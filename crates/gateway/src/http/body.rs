@@ -11,9 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 
-use super::connection::state::ConnState;
+use super::connection::http1::io::{BodyFault, Io};
 use super::field::{Fields, safe_trailers};
 use super::guard::Malformed;
+use super::lane::LaneState;
 use super::ticks::Deadline;
 
 /// A piece of a body.
@@ -72,22 +73,28 @@ impl RequestBody {
         Self { source: if bytes.is_empty() { Source::Empty } else { Source::Bytes(bytes) } }
     }
 
-    /// The body of a client's request, and what the engine wants to know about it later.
-    pub(super) fn from_client(
+    /// The body of an HTTP/1 request, and what the engine wants to know about it later.
+    pub(super) fn from_http1(io: &Rc<Io>) -> (Self, Rc<BodyFacts>) {
+        Self::from_client(ClientSource::Http1(Rc::clone(io)), io.lane())
+    }
+
+    /// As [`RequestBody::from_http1`]; `is_expected` says whether the method may have a body at all.
+    pub(super) fn from_http2(
         incoming: Incoming,
-        conn: &Rc<ConnState>,
-        is_http2: bool,
+        lane: &Rc<LaneState>,
         is_expected: bool,
     ) -> (Self, Rc<BodyFacts>) {
+        Self::from_client(ClientSource::Http2 { incoming, is_expected }, lane)
+    }
+
+    fn from_client(source: ClientSource, lane: &Rc<LaneState>) -> (Self, Rc<BodyFacts>) {
         let facts = Rc::new(BodyFacts::default());
         let client = ClientBody {
-            incoming,
-            conn: Rc::clone(conn),
+            source,
+            lane: Rc::clone(lane),
             facts: Rc::clone(&facts),
             limit_bytes: u64::MAX,
-            pace: Pace { deadline: Deadline::new(&conn.lane.ticks), waiting_since_ms: None, waited_ms: 0 },
-            is_http2,
-            is_expected,
+            pace: Pace { deadline: Deadline::new(&lane.ticks), waiting_since_ms: None, waited_ms: 0 },
         };
         (Self { source: Source::Client(Box::new(client)) }, facts)
     }
@@ -98,7 +105,7 @@ impl RequestBody {
         match &self.source {
             Source::Empty => Some(0),
             Source::Bytes(bytes) => Some(bytes.len() as u64),
-            Source::Client(client) => client.incoming.size_hint().exact(),
+            Source::Client(client) => client.source.len(),
             Source::Failed(_) => None,
         }
     }
@@ -225,67 +232,103 @@ pub(super) struct BodyFacts {
     pub(super) touched: Cell<bool>,
 }
 
+/// Where the body of a client comes from.
+enum ClientSource {
+    Http1(Rc<Io>),
+    Http2 {
+        incoming: Incoming,
+        /// Whether the method may have a body at all; HTTP/1 was judged by the guard.
+        is_expected: bool,
+    },
+}
+
+impl ClientSource {
+    fn len(&self) -> Option<u64> {
+        match self {
+            Self::Http1(io) => io.body_len(),
+            Self::Http2 { incoming, .. } => incoming.size_hint().exact(),
+        }
+    }
+
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Http1(io) => io.is_body_ended(),
+            Self::Http2 { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    /// Trailers of HTTP/1 are discarded: the reader in front of us may not have seen them.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let (incoming, is_expected) = match self {
+            Self::Http1(io) => {
+                return io.poll_body(cx).map_ok(Frame::Data).map_err(|fault| match fault {
+                    BodyFault::Malformed(why) => BodyError::Malformed(why),
+                    BodyFault::Gone => BodyError::Disconnected,
+                });
+            }
+            Self::Http2 { incoming, is_expected } => (incoming, *is_expected),
+        };
+        Poll::Ready(match ready!(Pin::new(incoming).poll_frame(cx)) {
+            None => None,
+            Some(Err(_)) => Some(Err(BodyError::Disconnected)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if !is_expected && !data.is_empty() => {
+                    Some(Err(BodyError::Malformed(Malformed::BodyNotExpected)))
+                }
+                Ok(data) => Some(Ok(Frame::Data(data))),
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    Some(Ok(Frame::Trailers(Fields(safe_trailers(trailers)))))
+                }
+            },
+        })
+    }
+}
+
 struct ClientBody {
-    incoming: Incoming,
-    conn: Rc<ConnState>,
+    source: ClientSource,
+    lane: Rc<LaneState>,
     facts: Rc<BodyFacts>,
     limit_bytes: u64,
     pace: Pace,
-    is_http2: bool,
-    /// Whether the method may have a body at all; HTTP/1 was judged by the guard.
-    is_expected: bool,
 }
 
 impl ClientBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         loop {
-            let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+            // The connection's next body is another request's.
+            if self.facts.ended.get() {
+                return Poll::Ready(None);
+            }
+            let polled = self.source.poll_frame(cx);
             if polled.is_pending() {
-                return match self.pace.poll_overdue(cx, self.facts.received.get(), &self.conn) {
+                return match self.pace.poll_overdue(cx, self.facts.received.get(), &self.lane) {
                     Some(error) => Poll::Ready(Some(Err(error))),
                     None => Poll::Pending,
                 };
             }
             self.pace.moved();
             self.facts.touched.set(true);
-            let frame = match ready!(polled) {
-                Some(Ok(frame)) => frame,
-                Some(Err(_)) => {
-                    let fault = self.conn.body_fault();
-                    return Poll::Ready(Some(Err(
-                        fault.map_or(BodyError::Disconnected, BodyError::Malformed)
-                    )));
-                }
-                None => {
+            match ready!(polled) {
+                Some(Ok(Frame::Data(data))) if data.is_empty() => {}
+                Some(Ok(Frame::Data(data))) => return Poll::Ready(Some(self.data(data))),
+                Some(Ok(trailers)) => {
                     self.facts.ended.set(true);
-                    return Poll::Ready(None);
+                    return Poll::Ready(Some(Ok(trailers)));
                 }
-            };
-            match frame.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => return Poll::Ready(Some(self.data(data))),
-                Err(frame) => {
-                    self.facts.ended.set(true);
-                    // Trailers of HTTP/1 are discarded: the reader in front of us may not have seen them.
-                    let trailers = frame.into_trailers().ok().filter(|_| self.is_http2);
-                    return Poll::Ready(
-                        trailers.map(|trailers| Ok(Frame::Trailers(Fields(safe_trailers(trailers))))),
-                    );
-                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.facts.ended.set(true),
             }
         }
     }
 
     fn data(&mut self, data: Bytes) -> Result<Frame, BodyError> {
-        if !self.is_expected {
-            return Err(BodyError::Malformed(Malformed::BodyNotExpected));
-        }
         let received = self.facts.received.get() + data.len() as u64;
         self.facts.received.set(received);
         if received > self.limit_bytes {
             return Err(BodyError::TooLarge { limit_bytes: self.limit_bytes });
         }
-        if self.incoming.is_end_stream() {
+        if self.source.is_end() {
             self.facts.ended.set(true);
         }
         Ok(Frame::Data(data))
@@ -308,8 +351,8 @@ impl Pace {
         }
     }
 
-    fn poll_overdue(&mut self, cx: &mut Context<'_>, received: u64, conn: &ConnState) -> Option<BodyError> {
-        let bounds = &conn.lane.bounds;
+    fn poll_overdue(&mut self, cx: &mut Context<'_>, received: u64, lane: &LaneState) -> Option<BodyError> {
+        let bounds = &lane.bounds;
         let may_wait = may_wait(received, bounds.body_rate_min, bounds.body_grace);
         let left = may_wait.saturating_sub(Duration::from_millis(self.waited_ms));
         if self.waiting_since_ms.is_none() {

@@ -20,7 +20,12 @@ pub(super) struct LaneState {
     open: Cell<usize>,
     /// Who waits for the last connection to end.
     emptied: RefCell<Option<Waker>>,
+    /// The text of `Date`, and the tick it was written at.
+    date: Cell<Option<(u64, [u8; 29])>>,
 }
+
+/// How long the text of `Date` is used, in milliseconds.
+const DATE_MS: u64 = 500;
 
 impl LaneState {
     pub(super) fn new(bounds: Bounds) -> Rc<Self> {
@@ -30,7 +35,21 @@ impl LaneState {
             draining: Cell::new(false),
             open: Cell::new(0),
             emptied: RefCell::new(None),
+            date: Cell::new(None),
         })
+    }
+
+    /// The text of `Date`, written anew by `write` now and then.
+    pub(super) fn date_as_of_tick(&self, write: impl FnOnce() -> [u8; 29]) -> [u8; 29] {
+        let now_ms = self.ticks.now_ms();
+        match self.date.get() {
+            Some((at_ms, text)) if now_ms.saturating_sub(at_ms) < DATE_MS => text,
+            _ => {
+                let text = write();
+                self.date.set(Some((now_ms, text)));
+                text
+            }
+        }
     }
 
     /// Whether connections should end as soon as they have nothing in flight.

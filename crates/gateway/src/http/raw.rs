@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::HeaderMap;
 
 use super::field::FieldName;
@@ -103,6 +103,17 @@ pub(super) struct RawField<'a> {
 }
 
 impl RawFields {
+    /// The fields of a head whose bytes were judged: names become lower-case where they stand.
+    pub(super) fn received(mut head: BytesMut, mut places: Vec<FieldPlace>) -> Self {
+        for place in &mut places {
+            if let Some(name) = head.get_mut(place.name.range()) {
+                name.make_ascii_lowercase();
+                place.kind = Kind::of(name);
+            }
+        }
+        Self { buffer: head.freeze(), places }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = RawField<'_>> {
         self.places.iter().map(|place| RawField {
             name: place.name.bytes(&self.buffer),

@@ -184,7 +184,9 @@ fn request(method: &str, path: &str) -> Request<()> {
 #[test]
 fn many_streams_share_one_connection() {
     let rig = Rig::plain();
-    runtime().block_on(async {
+    let runtime = runtime();
+    // Held until the connections are counted.
+    let _sender = runtime.block_on(async {
         let sender = connect(rig.addr).await;
         let mut answers = Vec::new();
         for _ in 0..50 {
@@ -204,6 +206,7 @@ fn many_streams_share_one_connection() {
         let answer = answer.await.unwrap();
         assert_eq!(answer.headers()["content-length"], "5");
         assert!(body(answer.into_body()).await.0.is_empty());
+        sender
     });
     assert_eq!(rig.serving.as_ref().unwrap().connections(), 1);
     assert!(rig.finished(52).iter().all(|(_, info)| !info.aborted));

@@ -15,7 +15,7 @@ use crate::http::guard::Malformed;
 use crate::http::lane::LaneState;
 use crate::http::ticks::Deadline;
 
-use super::respond::Progress;
+use super::out_body::Progress;
 
 /// The checks of the HTTP/1 guard that apply to a decoded head (RFC 9113 §8). Connection fields,
 /// upper-case names, `TE` and lengths that do not match are refused by the codec with a stream reset.

@@ -1,24 +1,27 @@
-//! One client connection from accept to close: TLS, choice of protocol, the codec, and the end.
+//! One client connection from accept to close: TLS, and the choice of protocol.
 
-mod guarded;
+mod ahead;
 mod h2;
+pub(super) mod http1;
+mod out_body;
 mod respond;
 mod service;
-pub(super) mod state;
+mod state;
 mod tunnel;
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use hyper::server::conn::{http1, http2};
+use bytes::Bytes;
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use self::guarded::Guarded;
+use self::ahead::Ahead;
 use self::h2::{Executor, Streams};
 use self::service::Service;
 use self::state::ConnState;
@@ -27,13 +30,6 @@ use super::lane::LaneState;
 use super::stream::Stream;
 use super::ticks::{Deadline, within};
 
-/// Largest read and write buffer of one HTTP/1 connection.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// After so much idleness a plain HTTP/1 connection gives its codec and buffers back (20 KiB).
-const FOLD_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
-/// Unread bytes taken from a refused client so that it gets to read the answer, and the time for it.
-const LINGER_BYTES_MAX: usize = 256 * 1024;
-const LINGER_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 /// What an HTTP/2 client may send ahead on one stream and on the whole connection.
 const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -66,21 +62,20 @@ pub(super) async fn run<H: Handler>(
             Stream::Tls(Box::new(TlsStream::Server(tls)))
         }
     };
-    let state = ConnState::new(peer, lane);
+    let whose = (peer, lane);
     if stream.is_h2() {
-        return Box::pin(http2(stream, Vec::new(), &state, handler)).await;
+        return Box::pin(http2(stream, Vec::new(), whose, handler)).await;
     }
-    match Box::pin(sniff(stream, &state)).await {
+    match Box::pin(sniff(stream, lane)).await {
         None => {}
-        Some((stream, sniffed, true)) => Box::pin(http2(stream, sniffed, &state, handler)).await,
-        Some((stream, sniffed, false)) => http1(stream, sniffed, &state, handler).await,
+        Some((stream, sniffed, true)) => Box::pin(http2(stream, sniffed, whose, handler)).await,
+        Some((stream, sniffed, false)) => http1::serve(stream, sniffed, whose, handler).await,
     }
 }
 
 /// Reads until HTTP/1 and HTTP/2 can be told apart; `true` for HTTP/2. `None` when the connection ends or
 /// says nothing in time.
-async fn sniff(mut stream: Stream, state: &Rc<ConnState>) -> Option<(Stream, Vec<u8>, bool)> {
-    let lane = &state.lane;
+async fn sniff(mut stream: Stream, lane: &Rc<LaneState>) -> Option<(Stream, Vec<u8>, bool)> {
     let silence = Deadline::new(&lane.ticks);
     silence.arm(lane.bounds.head_timeout);
     let mut sniffed = Vec::with_capacity(SNIFF_BYTES);
@@ -107,106 +102,13 @@ async fn sniff(mut stream: Stream, state: &Rc<ConnState>) -> Option<(Stream, Vec
     }
 }
 
-/// How a stretch of HTTP/1 ended.
-enum Stretch {
-    Closed,
-    Idle,
-}
-
-async fn http1<H: Handler>(stream: Stream, sniffed: Vec<u8>, state: &Rc<ConnState>, handler: &Rc<H>) {
-    let mut io = Guarded::http1(stream, state, sniffed);
-    let foldable = io.is_plain();
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER_BYTES_MAX).half_close(false).keep_alive(true);
-    loop {
-        let service = Service::http1(handler, state);
-        let mut codec = Box::pin(builder.serve_connection(TokioIo::new(io), service));
-        let stretch = stretch(&mut codec, state, foldable).await;
-        // The codec is `Unpin`; taking it out of its box gives the stream back.
-        io = Pin::into_inner(codec).into_parts().io.into_inner();
-        if let Some(job) = state.take_tunnel() {
-            return Box::pin(job.run(io.into_raw(), &state.lane)).await;
-        }
-        match stretch {
-            Stretch::Closed if !state.has_leftovers() => return,
-            Stretch::Closed => return Box::pin(linger(io, state)).await,
-            Stretch::Idle => {
-                let is_readable = poll_fn(|cx| match io.poll_readable(cx) {
-                    Poll::Ready(()) => Poll::Ready(true),
-                    Poll::Pending if state.is_overdue(cx) || state.lane.is_draining() => Poll::Ready(false),
-                    Poll::Pending => Poll::Pending,
-                })
-                .await;
-                if !is_readable {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-type Codec<H> = http1::Connection<TokioIo<Guarded>, Service<H>>;
-
-/// Runs the codec until the connection is over, or has been idle for a while.
-async fn stretch<H: Handler>(
-    codec: &mut Pin<Box<Codec<H>>>,
-    state: &Rc<ConnState>,
-    foldable: bool,
-) -> Stretch {
-    let lane = &state.lane;
-    let fold = Deadline::new(&lane.ticks);
-    let mut told = false;
-    let mut seen = None;
-    let mut polled_again = false;
-    poll_fn(|cx| {
-        loop {
-            if lane.is_draining() && !told {
-                told = true;
-                codec.as_mut().graceful_shutdown();
-            }
-            match codec.as_mut().poll(cx) {
-                // A request that asked for an upgrade and did not get it leaves the codec thinking that the
-                // stream is handed over: it ends without writing the rest. Asked again, it does.
-                Poll::Ready(Ok(())) if state.asked_upgrade_ever() && !polled_again && !state.has_tunnel() => {
-                    polled_again = true;
-                }
-                Poll::Ready(_) => return Poll::Ready(Stretch::Closed),
-                Poll::Pending => break,
-            }
-        }
-        if state.is_overdue(cx) {
-            return Poll::Ready(Stretch::Closed);
-        }
-        if polled_again || !foldable || !state.is_quiet() {
-            return Poll::Pending;
-        }
-        if seen != Some(state.heads_seen()) {
-            seen = Some(state.heads_seen());
-            fold.arm(FOLD_AFTER);
-        }
-        if fold.poll_due(cx) { Poll::Ready(Stretch::Idle) } else { Poll::Pending }
-    })
-    .await
-}
-
-/// Ends a connection with bytes of the client left unread: the operating system would answer them with a
-/// reset, which may overtake our last answer; so a bounded amount is read and thrown away after our FIN.
-async fn linger(io: Guarded, state: &Rc<ConnState>) {
-    let mut io = io.into_raw();
-    let linger = async {
-        let _ = io.shutdown().await;
-        let mut left = LINGER_BYTES_MAX;
-        let mut piece = vec![0; 8 * 1024];
-        while let Ok(read @ 1..) = io.read(&mut piece).await {
-            let Some(less) = left.checked_sub(read) else { return };
-            left = less;
-        }
-    };
-    let _ = within(&state.lane.ticks, LINGER_TIME, linger).await;
-}
-
-async fn http2<H: Handler>(stream: Stream, sniffed: Vec<u8>, state: &Rc<ConnState>, handler: &Rc<H>) {
-    let lane = &state.lane;
+async fn http2<H: Handler>(
+    stream: Stream,
+    sniffed: Vec<u8>,
+    (peer, lane): (Peer, &Rc<LaneState>),
+    handler: &Rc<H>,
+) {
+    let state = &ConnState::new(peer, lane);
     let bounds = &lane.bounds;
     let streams = Streams::new(lane);
     let mut builder = http2::Builder::new(Executor(Rc::clone(&streams)));
@@ -221,8 +123,8 @@ async fn http2<H: Handler>(stream: Stream, sniffed: Vec<u8>, state: &Rc<ConnStat
         .max_send_buf_size(bounds.h2_send_buffer_bytes)
         .keep_alive_interval(bounds.h2_ping_every)
         .keep_alive_timeout(bounds.h2_ping_timeout);
-    let service = Service::http2(handler, state, &streams);
-    let io = TokioIo::new(Guarded::raw(stream, state, sniffed));
+    let service = Service::new(handler, state, &streams);
+    let io = TokioIo::new(Ahead::new(stream, Bytes::from(sniffed), lane));
     let mut codec = pin!(builder.serve_connection(io, service));
 
     let idle = Deadline::new(&lane.ticks);

@@ -14,14 +14,14 @@ use crate::http::lane::LaneState;
 use crate::http::ticks::Deadline;
 use crate::http::upstream::Tunnel;
 
-use super::guarded::Guarded;
+use super::ahead::Ahead;
 
 /// Bytes moved at once in one direction; one buffer per direction while a tunnel is open.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// A tunnel that starts once the head of the 101 is out. Dropping it before counts as aborted.
 #[derive(Debug)]
-pub(in crate::http) struct TunnelJob {
+pub(super) struct TunnelJob {
     tunnel: Tunnel,
     finish: Option<Finish>,
 }
@@ -33,7 +33,7 @@ impl TunnelJob {
 
     /// Moves bytes until the upstream ends, either side fails, or both are silent for too long. The
     /// client's side is closed after the finish hook has run.
-    pub(super) async fn run(self, client: Guarded, lane: &LaneState) {
+    pub(super) async fn run(self, client: Ahead, lane: &LaneState) {
         let Self { tunnel, finish } = self;
         let moved = Moved::new(lane);
         let (stream, ahead) = tunnel.into_parts();

@@ -34,7 +34,7 @@ const NAME_KEPT: usize = 20;
 
 /// Where in a chunked body the next byte stands.
 #[derive(Clone, Debug)]
-pub(super) struct ChunkScan {
+pub(in crate::http) struct ChunkScan {
     at: At,
     /// Bytes of trailers so far, bounded like a head.
     trailer_bytes: usize,
@@ -61,31 +61,65 @@ impl Default for ChunkScan {
     }
 }
 
+/// What a scan came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Piece {
+    /// The input is used up; more is needed.
+    More,
+    /// Data of the body. It ends the bytes that were taken.
+    Data {
+        /// Its length in bytes, at least one.
+        len: usize,
+    },
+    /// The body is complete.
+    End,
+}
+
 impl ChunkScan {
-    /// Scans on. Returns the accepted bytes, and whether the body is complete after them.
-    pub(super) fn advance(&mut self, input: &[u8], bounds: &HeadBounds) -> (usize, Result<bool, Malformed>) {
+    /// Scans on to the next piece. Returns the bytes taken from the start of the input, and what they came
+    /// to.
+    pub(in crate::http) fn next(
+        &mut self,
+        input: &[u8],
+        bounds: &HeadBounds,
+    ) -> (usize, Result<Piece, Malformed>) {
         let mut taken = 0;
         while let Some(&byte) = input.get(taken) {
             if let At::Data { left } = &mut self.at {
-                let some = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len() - taken);
-                taken += some;
-                *left -= some as u64;
+                let len = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len() - taken);
+                *left -= len as u64;
                 if *left == 0 {
                     self.at = At::DataCr;
                 }
-                continue;
+                return (taken + len, Ok(Piece::Data { len }));
             }
             match self.byte(byte, bounds) {
                 Ok(done) => {
                     taken += 1;
                     if done {
-                        return (taken, Ok(true));
+                        return (taken, Ok(Piece::End));
                     }
                 }
                 Err(why) => return (taken, Err(why)),
             }
         }
-        (taken, Ok(false))
+        (taken, Ok(Piece::More))
+    }
+
+    /// Scans on to the end of the input or of the body. Returns the accepted bytes, and whether the body is
+    /// complete after them.
+    pub(super) fn advance(&mut self, input: &[u8], bounds: &HeadBounds) -> (usize, Result<bool, Malformed>) {
+        let mut accepted = 0;
+        loop {
+            let (taken, piece) = self.next(input.get(accepted..).unwrap_or_default(), bounds);
+            accepted += taken;
+            match piece {
+                Ok(Piece::Data { .. }) => {}
+                Ok(Piece::More) => return (accepted, Ok(false)),
+                Ok(Piece::End) => return (accepted, Ok(true)),
+                Err(why) => return (accepted, Err(why)),
+            }
+        }
     }
 
     fn byte(&mut self, byte: u8, bounds: &HeadBounds) -> Result<bool, Malformed> {

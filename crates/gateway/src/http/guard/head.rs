@@ -1,11 +1,14 @@
 //! One request head: lines, request target, fields, and what the framing fields say together.
 
+use crate::http::head::RequestLine;
+use crate::http::raw::{FieldPlace, Kind, Span};
+
 use super::table::{self, HOST, METHOD, PATH, QUERY, TOKEN};
 use super::{HeadBounds, Malformed};
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::http) enum Framing {
     /// The next request.
     None,
     /// Whatever the upgrade makes of it.
@@ -24,20 +27,37 @@ const LENGTH_DIGITS_MAX: usize = 18;
 
 /// A head that may arrive in pieces; positions are relative to its first byte.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HeadScan {
+pub(in crate::http) struct HeadScan {
     /// Where the current line starts.
     line: usize,
     /// Everything before this has been searched for LF.
     searched: usize,
-    fields: usize,
     facts: Facts,
 }
 
+/// A whole, accepted head.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Accepted {
+    /// Its length in bytes, the empty line included.
+    pub(in crate::http) len: usize,
+    pub(in crate::http) line: RequestLine,
+    /// Its fields; their kinds are not told apart yet.
+    pub(in crate::http) places: Vec<FieldPlace>,
+    pub(in crate::http) is_http11: bool,
+    /// The client waits for a 100 before it sends its body.
+    pub(in crate::http) expects_continue: bool,
+    pub(in crate::http) framing: Framing,
+}
+
+/// Fields a usual head has; one allocation holds their places.
+const FIELDS_USUAL: usize = 16;
+
 #[derive(Clone, Debug, Default)]
 struct Facts {
+    line: RequestLine,
+    places: Vec<FieldPlace>,
     http11: bool,
     bodyless: bool,
-    authority: Option<Span>,
     host: Option<Span>,
     length: Option<u64>,
     chunked: bool,
@@ -45,24 +65,18 @@ struct Facts {
     upgrade: bool,
 }
 
-/// A part of the head, from its first byte.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: usize,
-    end: usize,
-}
-
 impl HeadScan {
-    pub(super) fn is_untouched(&self) -> bool {
+    pub(in crate::http) fn is_untouched(&self) -> bool {
         self.searched == 0
     }
 
-    /// Scans on; `head` starts with the first byte of the head. `Some` with its length once it is whole.
-    pub(super) fn advance(
+    /// Scans on; `head` starts with the first byte of the head. `Some` once it is whole: the scan is then
+    /// spent.
+    pub(in crate::http) fn advance(
         &mut self,
         head: &[u8],
         bounds: &HeadBounds,
-    ) -> Result<Option<(usize, Framing)>, Malformed> {
+    ) -> Result<Option<Accepted>, Malformed> {
         if self.searched == 0 {
             first_byte(head)?;
         }
@@ -81,10 +95,9 @@ impl HeadScan {
             if self.line == 0 {
                 self.facts.request_line(line, bounds)?;
             } else if line.is_empty() {
-                return self.facts.framing(head).map(|framing| Some((end + 1, framing)));
+                return self.facts.accept(head, end + 1).map(Some);
             } else {
-                self.fields += 1;
-                if self.fields > bounds.fields_max {
+                if self.facts.places.len() >= bounds.fields_max {
                     return Err(Malformed::TooManyFields);
                 }
                 self.facts.field(line, self.line)?;
@@ -145,14 +158,19 @@ impl Facts {
             return Err(Malformed::TargetTooLong);
         }
         self.bodyless = matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
+        self.line.method = Span::of(0..method.len());
+        self.places.reserve(FIELDS_USUAL);
         self.target(target, method.len() + 1, method == b"OPTIONS")
     }
 
     /// RFC 9112 §3.2: origin form, absolute form, and `*` for OPTIONS.
     fn target(&mut self, target: &[u8], start: usize, options: bool) -> Result<(), Malformed> {
         match target.first() {
-            Some(b'/') => return path_and_query(target),
-            Some(b'*') if target.len() == 1 && options => return Ok(()),
+            Some(b'/') => return self.path_and_query(target, start),
+            Some(b'*') if target.len() == 1 && options => {
+                self.line.path = Span::of(start..start + 1);
+                return Ok(());
+            }
             _ => {}
         }
         let scheme = [b"http://".as_slice(), b"https://"]
@@ -166,8 +184,26 @@ impl Facts {
             return Err(Malformed::Target);
         }
         let from = start + scheme.len();
-        self.authority = Some(Span { start: from, end: from + len });
-        path_and_query(path)
+        self.line.authority = Some(Span::of(from..from + len));
+        self.path_and_query(path, from + len)?;
+        if !path.starts_with(b"/") {
+            // An empty path is written `/` (RFC 9110 §4.2.3): the last byte of the scheme is one.
+            self.line.path = Span::of(from - 1..from);
+        }
+        Ok(())
+    }
+
+    fn path_and_query(&mut self, target: &[u8], start: usize) -> Result<(), Malformed> {
+        let path_len = memchr::memchr(b'?', target).unwrap_or(target.len());
+        let (path, query) = target.split_at(path_len);
+        if !table::all(path, PATH) || !table::all(query, QUERY) {
+            return Err(Malformed::Target);
+        }
+        self.line.path = Span::of(start..start + path_len);
+        if !query.is_empty() {
+            self.line.query = Some(Span::of(start + path_len + 1..start + target.len()));
+        }
+        Ok(())
     }
 
     fn field(&mut self, line: &[u8], start: usize) -> Result<(), Malformed> {
@@ -188,14 +224,17 @@ impl Facts {
             return Err(Malformed::FieldName);
         }
         value_bytes(value)?;
-        let value = Span { start: start + len + 1, end: start + line.len() };
+        let trimmed = trim(value);
+        let before = value.len() - trim_start(value).len();
+        let from = start + len + 1 + before;
+        let span = Span::of(from..from + trimmed.len());
+        let kind = if underscore { Kind::Hidden } else { Kind::Plain };
+        self.places.push(FieldPlace { name: Span::of(start..start + len), value: span, kind });
         if underscore {
             return look_alike(name);
         }
         match len {
-            4 | 6 | 7 | 14 | 17 => {
-                self.framing_field(name, trim(line.get(len + 1..).unwrap_or_default()), value)
-            }
+            4 | 6 | 7 | 14 | 17 => self.framing_field(name, trimmed, span),
             _ => Ok(()),
         }
     }
@@ -227,16 +266,25 @@ impl Facts {
         Ok(())
     }
 
+    fn accept(&mut self, head: &[u8], len: usize) -> Result<Accepted, Malformed> {
+        Ok(Accepted {
+            len,
+            framing: self.framing(head)?,
+            line: self.line,
+            places: std::mem::take(&mut self.places),
+            is_http11: self.http11,
+            expects_continue: self.expect && self.http11,
+        })
+    }
+
     /// The head is whole: what the fields mean together.
     fn framing(&self, head: &[u8]) -> Result<Framing, Malformed> {
-        match (self.host, self.authority) {
+        match (self.host, self.line.authority) {
             (None, _) if self.http11 => return Err(Malformed::HostMissing),
-            (Some(host), Some(authority)) => {
-                let host = trim(head.get(host.start..host.end).unwrap_or_default());
-                let authority = head.get(authority.start..authority.end).unwrap_or_default();
-                if !host.eq_ignore_ascii_case(authority) {
-                    return Err(Malformed::HostMismatch);
-                }
+            (Some(host), Some(authority))
+                if !host.bytes(head).eq_ignore_ascii_case(authority.bytes(head)) =>
+            {
+                return Err(Malformed::HostMismatch);
             }
             _ => {}
         }
@@ -249,12 +297,6 @@ impl Facts {
             _ => Ok(Framing::None),
         }
     }
-}
-
-fn path_and_query(target: &[u8]) -> Result<(), Malformed> {
-    let path_len = memchr::memchr(b'?', target).unwrap_or(target.len());
-    let (path, query) = target.split_at(path_len);
-    if table::all(path, PATH) && table::all(query, QUERY) { Ok(()) } else { Err(Malformed::Target) }
 }
 
 /// A host name, an IPv4 address or an IPv6 address in brackets, and an optional port.
@@ -332,8 +374,16 @@ fn not_a_name(name: &[u8], rest: &[u8]) -> Malformed {
 }
 
 /// Without optional white space (RFC 9110 §5.6.3).
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+fn trim(value: &[u8]) -> &[u8] {
+    let mut value = trim_start(value);
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+fn trim_start(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
     value

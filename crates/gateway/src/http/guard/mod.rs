@@ -8,8 +8,8 @@
 //! Invariants: the verdict does not depend on how the bytes are cut into reads; what is accepted here, the
 //! codec accepts too (both are property tests).
 
-mod chunked;
-mod head;
+pub(super) mod chunked;
+pub(super) mod head;
 mod table;
 
 use self::chunked::ChunkScan;
@@ -220,10 +220,10 @@ impl Scanner {
             match &mut self.state {
                 State::Head(scan) => match scan.advance(rest, &self.bounds) {
                     Ok(None) => return Step { accepted, heads, next: Next::More },
-                    Ok(Some((len, framing))) => {
-                        accepted += len;
+                    Ok(Some(head)) => {
+                        accepted += head.len;
                         heads += 1;
-                        self.state = State::after_head(framing);
+                        self.state = State::after_head(head.framing);
                     }
                     Err(why) => {
                         self.state = State::Refused(why);
