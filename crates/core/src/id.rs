@@ -153,6 +153,8 @@ ids! {
     SessionId = "ses", "session";
     /// An invitation or a link to set a new password. It is public: the token in the link is another thing.
     InvitationId = "inv", "invitation";
+    /// A change to many keys that goes on after its request was answered.
+    JobId = "job", "job";
 }
 
 /// One decision: the position of its record in the usage journal, so that making it costs no

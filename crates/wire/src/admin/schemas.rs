@@ -1,0 +1,103 @@
+//! The JSON schemas of all bodies, by name. Those of this module's types are derived from them; what
+//! resources say is described in `resources.json`, for the types of `core` know nothing of HTTP, and
+//! a test holds both to the same fields.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::Value;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, schema::Schema},
+};
+
+/// The schemas of what resources say.
+const RESOURCES: &str = include_str!("resources.json");
+
+macro_rules! described {
+    ($($(#[$doc:meta])* $marker:ident = $name:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $marker;
+
+        impl PartialSchema for $marker {
+            fn schema() -> RefOr<Schema> {
+                // Only its name is used; what it says stands in the file.
+                RefOr::T(Schema::Object(ObjectBuilder::new().build()))
+            }
+        }
+
+        impl ToSchema for $marker {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed($name)
+            }
+        }
+    )+};
+}
+
+described! {
+    /// Stands for a service's specification where a schema refers to it.
+    ServiceSpecSchema = "ServiceSpec";
+    /// Stands for a policy's specification.
+    PolicySpecSchema = "PolicySpec";
+    /// Stands for a consumer's specification.
+    ConsumerSpecSchema = "ConsumerSpec";
+}
+
+macro_rules! collect {
+    ($($kind:ty),+ $(,)?) => {{
+        let mut found: Vec<(String, RefOr<Schema>)> = Vec::new();
+        $(
+            found.push((<$kind as ToSchema>::name().into_owned(), <$kind as PartialSchema>::schema()));
+            <$kind as ToSchema>::schemas(&mut found);
+        )+
+        found
+    }};
+}
+
+/// All schemas by name, as they stand under `components.schemas`.
+#[must_use]
+pub fn schemas() -> BTreeMap<String, Value> {
+    let found = collect![
+        super::AdminProblem,
+        super::FieldProblem,
+        super::Named,
+        super::Tenant,
+        super::Project,
+        super::NewProject,
+        super::ProjectChange,
+        super::Service,
+        super::Policy,
+        super::Consumer,
+        super::ApplyPlan,
+        super::Key,
+        super::KeyWithSecrets,
+        super::KeyChange,
+        super::NewKey,
+        super::NewKeys,
+        super::CreatedKey,
+        super::CreatedKeys,
+        super::Rotate,
+        super::RevokedKey,
+        super::Job,
+        super::NewJob,
+        super::Event,
+        super::EventDetail,
+        super::EventCount,
+        super::Usage,
+        super::AuditEntry,
+        super::AuditVerdict,
+        super::ServiceToken,
+        super::NewServiceToken,
+        super::CreatedServiceToken,
+        super::Member,
+        super::MemberChange,
+        super::Status,
+    ];
+    let mut schemas: BTreeMap<String, Value> = found
+        .into_iter()
+        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
+        .collect();
+    let resources: BTreeMap<String, Value> = serde_json::from_str(RESOURCES).unwrap_or_default();
+    schemas.extend(resources);
+    schemas
+}

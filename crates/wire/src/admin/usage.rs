@@ -1,0 +1,54 @@
+//! Usage, summed by group.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Usage by group, and in all.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Usage {
+    /// By group, in the order of the columns.
+    pub rows: Vec<UsageRow>,
+    /// In all.
+    pub total: UsageSums,
+    /// Whether everything answered before the call is included; always with `wait=true` unless a
+    /// node did not deliver within five seconds.
+    pub complete: bool,
+}
+
+/// Usage of one group.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UsageRow {
+    /// What it was grouped by, by column; `null` where a request had none.
+    pub group: BTreeMap<String, Option<String>>,
+    /// The sums.
+    #[serde(flatten)]
+    pub sums: UsageSums,
+}
+
+/// Sums of usage.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UsageSums {
+    /// Answered requests, denied ones too.
+    pub requests: u64,
+    /// Requests with another outcome than `valid`.
+    pub denied: u64,
+    /// Tokens sent to models.
+    pub tokens_in: u64,
+    /// Tokens received from models.
+    pub tokens_out: u64,
+    /// What it cost, as a decimal number.
+    #[schema(example = "0")]
+    pub cost: String,
+    /// Units charged.
+    pub units: u64,
+    /// Bytes of request bodies.
+    pub bytes_in: u64,
+    /// Bytes of answer bodies.
+    pub bytes_out: u64,
+    /// Milliseconds from head to last byte, the mean.
+    pub latency_ms_mean: f64,
+    /// Milliseconds of waiting for upstreams, the mean.
+    pub upstream_ms_mean: f64,
+}
