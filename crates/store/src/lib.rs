@@ -22,7 +22,8 @@
 //! | start of a process | [`Store::open`], [`Store::load`] |
 //! | every 100 ms | [`Store::catch_up`] |
 //! | every second | [`Store::heartbeat`] |
-//! | the journal | [`Store::shipped_marks`], [`Store::ship`] |
+//! | the journal | [`Store::intake`], [`Store::keep_blocks`], [`Store::take_over`] |
+//! | whoever reads usage | [`Store::ask_to_ship`] |
 //! | counters | [`Store::quota_usage`] at start, [`Shipped::quotas`] after each shipment |
 //!
 //! # Engines
@@ -73,6 +74,7 @@ pub use read::{ResourceFilter, ResourceId, ResourceSpec, ResourceView};
 pub use resources::{ApplyMode, Op, Plan, PlannedChange, ResourceAt};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use usage::{
-    DecisionFilter, DecisionRow, QuotaTotal, Shipped, UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums,
+    DecisionFilter, DecisionRow, Intake, LastUses, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter,
+    UsageReport, UsageRow, UsageSums,
 };
 pub use write::Committed;

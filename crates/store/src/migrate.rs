@@ -12,8 +12,11 @@ use crate::{
 };
 
 /// In their order; the version of a schema is how many of them ran.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_founding.sql"), include_str!("../migrations/0003_people.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_founding.sql"),
+    include_str!("../migrations/0002_decision_blocks.sql"),
+    include_str!("../migrations/0003_people.sql"),
+];
 
 /// Runs what is missing.
 pub(crate) async fn migrate(engine: Engine, conn: &mut AnyConnection) -> Result<(), StoreError> {

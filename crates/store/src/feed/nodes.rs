@@ -122,13 +122,14 @@ impl Store {
         }
     }
 
-    /// Waits until every node has shipped what it answered before a moment; `false` when
-    /// `timeout_ms` passed before.
+    /// Asks every node to ship, and waits until each has shipped what it answered before a moment;
+    /// `false` when `timeout_ms` passed before.
     ///
     /// # Errors
-    /// When the database cannot be read.
+    /// When the database cannot be read or written.
     pub async fn wait_shipped(&self, until_us: i64, timeout_ms: u64) -> Result<bool, StoreError> {
         let all_shipped = async {
+            self.ask_to_ship().await?;
             while self.live_nodes().await?.iter().any(|node| node.shipped_until_us < until_us) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }

@@ -1,14 +1,19 @@
 //! What was used: shipped from the nodes' journals exactly once, rolled up by minute, kept raw for
 //! as long as the operator wants, counted into quotas.
 
+mod asks;
+mod block;
 mod decisions;
+mod intake;
+mod merge;
 mod names;
-mod packed;
 mod quotas;
 mod report;
 mod retention;
 mod rollup;
 mod ship;
+mod shown;
+mod uses;
 
 use std::net::IpAddr;
 
@@ -19,6 +24,10 @@ use tollgate_core::{
 };
 
 use crate::named::Named;
+
+pub use intake::Intake;
+pub use ship::Taken;
+pub use uses::LastUses;
 
 /// What a quota has taken in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

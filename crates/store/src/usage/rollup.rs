@@ -1,10 +1,11 @@
-//! Records summed up before they are written: by minute, by quota, by secret.
+//! Records summed up before they are written: by minute and by quota.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use sqlx::AnyConnection;
 use tollgate_core::counters::RuleId;
-use tollgate_journal::StoredRecord;
+use tollgate_journal::LentRecord;
 
 use super::QuotaTotal;
 use crate::{
@@ -20,20 +21,27 @@ type MinuteKey = [i64; 7];
 /// Requests, units, latency, upstream, bytes in, bytes out.
 type MinuteSums = [i64; 6];
 
-/// Sums of some records. The maps are ordered, so that two shipments take rows in the same order and
-/// never wait for each other in a circle.
+/// Sums of some records.
 #[derive(Default)]
 pub(super) struct Sums {
-    minutes: BTreeMap<MinuteKey, MinuteSums>,
+    minutes: HashMap<MinuteKey, MinuteSums, RandomState>,
     /// (rule, subject, start) to (end, amount).
-    quotas: BTreeMap<(i64, i64, i64), (i64, i64)>,
-    /// (key, generation) to (moment, address).
-    uses: BTreeMap<(i64, i64), (i64, [u8; 16])>,
+    quotas: HashMap<(i64, i64, i64), (i64, i64), RandomState>,
 }
 
 impl Sums {
+    /// How many rows they are.
+    pub(super) fn len(&self) -> usize {
+        self.minutes.len() + self.quotas.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.minutes.clear();
+        self.quotas.clear();
+    }
+
     /// Adds a record.
-    pub(super) fn add(&mut self, record: &StoredRecord) {
+    pub(super) fn add(&mut self, record: &LentRecord<'_>) {
         let entry = &record.entry;
         let minute = entry.at_us.div_euclid(MINUTE_US) * MINUTE_US;
         let key = [
@@ -57,28 +65,23 @@ impl Sums {
         for (sum, more) in sums.iter_mut().zip(more) {
             *sum = sum.saturating_add(more);
         }
-        for charge in &record.charges {
+        for charge in record.charges() {
             let name = (charge.rule as i64, charge.subject as i64, charge.period_start_us);
             let total = self.quotas.entry(name).or_insert((charge.period_end_us, 0));
             total.1 = total.1.saturating_add(amount(charge.amount));
         }
-        if entry.key != 0 {
-            let used = self.uses.entry((entry.key as i64, i64::from(entry.generation))).or_default();
-            if entry.at_us >= used.0 {
-                *used = (entry.at_us, entry.address);
-            }
-        }
     }
 
-    /// Adds the sums to the rows; gives the quotas that were charged with their new totals.
+    /// Adds the sums to the rows; gives the quotas that were charged with their new totals. Rows are
+    /// taken in their order, so that two shipments never wait for each other in a circle.
     pub(super) async fn write(&self, conn: &mut AnyConnection) -> Result<Vec<QuotaTotal>, StoreError> {
         self.write_minutes(conn).await?;
-        self.write_uses(conn).await?;
         self.write_quotas(conn).await
     }
 
     async fn write_minutes(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        let rows: Vec<_> = self.minutes.iter().collect();
+        let mut rows: Vec<_> = self.minutes.iter().collect();
+        rows.sort_unstable_by_key(|(key, _)| *key);
         for part in rows.chunks(rows_max(13)) {
             let text = format!(
                 "INSERT INTO usage_minute (minute_us, key, service, code, consumer, project, tenant, requests, \
@@ -99,26 +102,9 @@ impl Sums {
         Ok(())
     }
 
-    async fn write_uses(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        let rows: Vec<_> = self.uses.iter().collect();
-        for part in rows.chunks(rows_max(4)) {
-            let text = format!(
-                "INSERT INTO key_uses (key, generation, used_us, address) VALUES {} \
-                 ON CONFLICT (key, generation) DO UPDATE SET used_us = excluded.used_us, \
-                 address = excluded.address WHERE excluded.used_us >= key_uses.used_us",
-                places(part.len(), 4)
-            );
-            let mut statement = bulk(text);
-            for ((key, generation), (at_us, address)) in part {
-                statement = statement.bind(*key).bind(*generation).bind(*at_us).bind(address.to_vec());
-            }
-            run(statement, conn).await?;
-        }
-        Ok(())
-    }
-
     async fn write_quotas(&self, conn: &mut AnyConnection) -> Result<Vec<QuotaTotal>, StoreError> {
-        let rows: Vec<_> = self.quotas.iter().collect();
+        let mut rows: Vec<_> = self.quotas.iter().collect();
+        rows.sort_unstable_by_key(|(name, _)| *name);
         let mut totals = Vec::with_capacity(rows.len());
         for part in rows.chunks(rows_max(5)) {
             let text = format!(

@@ -1,20 +1,97 @@
 //! Taking over what the journals hold, exactly once (I13).
 //!
-//! Each lane has one row that says up to which position everything was taken over. It is locked
-//! first; records below it were counted before and are skipped, however often and in whatever pieces
-//! they come again. Sums and the new position commit together.
+//! Each lane has one row that says up to which position its records are summed up (`upto`) and lie in
+//! blocks (`kept`, never behind). The row is locked first. Sums and `upto` commit together, blocks
+//! and `kept` commit together; blocks may go first, so that no transaction is long.
 
 use sqlx::AnyConnection;
-use tollgate_journal::{Batch, Mark, StoredRecord};
+use tollgate_journal::{Batch, Mark};
 
-use super::{Shipped, packed::Rest, rollup::Sums};
+use super::{
+    Shipped,
+    block::Packed,
+    intake::{Intake, Lane, Stands},
+    uses::LastUses,
+};
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Columns as _, all, bulk, one, only, places, rows_max, run, sql},
+    sql::{Columns as _, all, bulk, one, only, places, run, sql},
 };
 
+/// Blocks in one statement.
+const BLOCKS_MAX: usize = 16;
+
+/// How writing an intake went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in the database.
+    Done(Shipped),
+    /// Nothing was written: somebody else has shipped a lane meanwhile. Begin anew.
+    Overtaken,
+}
+
 impl Store {
+    /// Begins an intake where the database stands; raw decisions are kept when `keep` is set.
+    /// `uses` are last uses of secrets that an intake before has left.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn intake(&self, keep: bool, uses: LastUses) -> Result<Intake, StoreError> {
+        let mut intake = Intake::new(keep).with_uses(uses);
+        let mut conn = self.reader().await?;
+        for row in all(sql("SELECT upto, kept, boot, lane FROM shipped"), &mut conn).await? {
+            intake.lane(row.count(2)?, crate::keys::small(row.int(3)?), stands(&row)?);
+        }
+        Ok(intake)
+    }
+
+    /// Writes the finished blocks of an intake, nothing else.
+    ///
+    /// # Errors
+    /// When the database cannot be written. The outcome is unknown then: begin a new intake.
+    pub async fn keep_blocks(&self, intake: &mut Intake) -> Result<Taken, StoreError> {
+        let mut tx = self.begin_write().await?;
+        for lane in in_order(&mut intake.lanes) {
+            let Some(last) = lane.full.last() else { continue };
+            if lock(&mut tx, lane.boot, lane.lane).await?.kept != lane.stands.kept {
+                tx.rollback().await?;
+                return Ok(Taken::Overtaken);
+            }
+            insert(&mut tx, lane, &lane.full).await?;
+            let text = "UPDATE shipped SET kept = $1 WHERE boot = $2 AND lane = $3";
+            let advance = sql(text).bind(last.ends as i64).bind(lane.boot as i64).bind(i64::from(lane.lane));
+            run(advance, &mut tx).await?;
+        }
+        tx.commit().await?;
+        intake.kept();
+        Ok(Taken::Done(Shipped::default()))
+    }
+
+    /// Writes an intake in one transaction: roll-ups, quotas, the rest of its blocks; its last uses
+    /// when `with_uses` is set. It is empty afterwards and can be filled on.
+    ///
+    /// # Errors
+    /// When the database cannot be written. The outcome is unknown then: begin a new intake.
+    pub async fn take_over(&self, intake: &mut Intake, with_uses: bool) -> Result<Taken, StoreError> {
+        let mut tx = self.begin_write().await?;
+        for lane in in_order(&mut intake.lanes) {
+            if (lane.read > lane.stands.upto || lane.lost > 0)
+                && lock(&mut tx, lane.boot, lane.lane).await? != lane.stands
+            {
+                tx.rollback().await?;
+                return Ok(Taken::Overtaken);
+            }
+        }
+        let shipped = write(&mut tx, intake, with_uses).await?;
+        tx.commit().await?;
+        intake.written();
+        if with_uses {
+            intake.uses.clear();
+        }
+        Ok(Taken::Done(shipped))
+    }
+
     /// Takes over batches in one transaction: roll-ups, quotas, last uses, raw decisions when `keep`
     /// is set. However often a range comes, it counts once (I13).
     ///
@@ -23,23 +100,17 @@ impl Store {
     /// over. Shipping the same again is right in any case.
     pub async fn ship(&self, batches: &[Batch], keep: bool) -> Result<Shipped, StoreError> {
         let mut batches: Vec<&Batch> = batches.iter().collect();
-        // One order for all who ship, so that none waits for another in a circle.
         batches.sort_by_key(|batch| (batch.boot, batch.lane, batch.from));
         let mut tx = self.begin_write().await?;
-        let mut shipped = Shipped::default();
-        let mut sums = Sums::default();
+        let mut intake = Intake::new(keep);
+        let mut before = None;
         for batch in batches {
-            let taken = take_over(&mut tx, batch).await?;
-            shipped.lost += taken.lost;
-            shipped.records += taken.records.len() as u64;
-            for record in taken.records {
-                sums.add(record);
+            if before.replace((batch.boot, batch.lane)) != Some((batch.boot, batch.lane)) {
+                intake.lane(batch.boot, batch.lane, lock(&mut tx, batch.boot, batch.lane).await?);
             }
-            if keep {
-                keep_decisions(&mut tx, batch, taken.records).await?;
-            }
+            intake.batch(batch);
         }
-        shipped.quotas = sums.write(&mut tx).await?;
+        let shipped = write(&mut tx, &mut intake, true).await?;
         tx.commit().await?;
         Ok(shipped)
     }
@@ -84,57 +155,92 @@ impl Store {
     }
 }
 
-struct Taken<'b> {
-    records: &'b [StoredRecord],
-    lost: u64,
+/// One order for all who ship, so that none waits for another in a circle.
+fn in_order(lanes: &mut [Lane]) -> &[Lane] {
+    lanes.sort_unstable_by_key(|lane| (lane.boot, lane.lane));
+    lanes
 }
 
-/// Locks the lane, moves its position, and gives the records that are new.
-async fn take_over<'b>(conn: &mut AnyConnection, batch: &'b Batch) -> Result<Taken<'b>, StoreError> {
-    let (boot, lane) = (batch.boot as i64, i64::from(batch.lane));
-    let make = sql("INSERT INTO shipped (boot, lane, upto, lost) VALUES ($1, $2, 0, 0) \
+/// Locks a lane and says where it stands.
+async fn lock(conn: &mut AnyConnection, boot: u64, lane: u16) -> Result<Stands, StoreError> {
+    let (boot, lane) = (boot as i64, i64::from(lane));
+    let make = sql("INSERT INTO shipped (boot, lane, upto, kept, lost) VALUES ($1, $2, 0, 0, 0) \
                     ON CONFLICT (boot, lane) DO NOTHING");
     run(make.bind(boot).bind(lane), conn).await?;
-    let lock = sql("UPDATE shipped SET upto = upto WHERE boot = $1 AND lane = $2 RETURNING upto");
-    let upto = only(lock.bind(boot).bind(lane), conn).await?.count(0)?;
-    let lost = batch.lost.min(batch.from.saturating_sub(upto));
-    let old = batch.records.iter().take_while(|record| record.position < upto).count();
-    let records = batch.records.get(old..).unwrap_or_default();
-    if batch.to > upto {
-        let advance = sql("UPDATE shipped SET upto = $1, lost = lost + $2 WHERE boot = $3 AND lane = $4");
-        run(advance.bind(batch.to as i64).bind(lost as i64).bind(boot).bind(lane), conn).await?;
-    }
-    Ok(Taken { records, lost })
+    let lock = sql("UPDATE shipped SET upto = upto WHERE boot = $1 AND lane = $2 RETURNING upto, kept");
+    stands(&only(lock.bind(boot).bind(lane), conn).await?)
 }
 
-async fn keep_decisions(
+fn stands(row: &crate::sql::Row) -> Result<Stands, StoreError> {
+    Ok(Stands { upto: row.count(0)?, kept: row.count(1)? })
+}
+
+/// Writes all of an intake whose lanes are locked.
+async fn write(
     conn: &mut AnyConnection,
-    batch: &Batch,
-    records: &[StoredRecord],
-) -> Result<(), StoreError> {
-    for part in records.chunks(rows_max(11)) {
-        let text = format!(
-            "INSERT INTO decisions (boot, lane, number, at_us, key, consumer, project, tenant, service, code, \
-             rest) VALUES {} ON CONFLICT (boot, lane, number) DO NOTHING",
-            places(part.len(), 11)
-        );
-        let mut statement = bulk(text);
-        for record in part {
-            let entry = &record.entry;
-            statement = statement
-                .bind(batch.boot as i64)
-                .bind(i64::from(batch.lane))
-                .bind(record.decision as i64)
-                .bind(entry.at_us)
-                .bind(entry.key as i64)
-                .bind(entry.consumer as i64)
-                .bind(entry.project as i64)
-                .bind(entry.tenant as i64)
-                .bind(entry.service as i64)
-                .bind(i64::from(entry.code))
-                .bind(Rest::pack(record));
+    intake: &mut Intake,
+    with_uses: bool,
+) -> Result<Shipped, StoreError> {
+    let mut shipped = Shipped { records: intake.records(), ..Shipped::default() };
+    for lane in &mut intake.lanes {
+        shipped.lost += lane.lost;
+        lane.full.extend(lane.builder.finish());
+        insert(conn, lane, &lane.full).await?;
+        if lane.read > lane.stands.upto || lane.lost > 0 {
+            let text =
+                "UPDATE shipped SET upto = $1, kept = $2, lost = lost + $3 WHERE boot = $4 AND lane = $5";
+            let upto = lane.read.max(lane.stands.upto);
+            let advance = sql(text)
+                .bind(upto as i64)
+                .bind(upto.max(lane.stands.kept) as i64)
+                .bind(lane.lost as i64)
+                .bind(lane.boot as i64)
+                .bind(i64::from(lane.lane));
+            run(advance, conn).await?;
         }
-        run(statement, conn).await?;
     }
+    if with_uses {
+        intake.uses.write(conn).await?;
+    }
+    shipped.quotas = intake.sums.write(conn).await?;
+    Ok(shipped)
+}
+
+/// Writes blocks of a lane. That one is there already cannot be while the lane stands where it
+/// should, and is an error then, not a second copy.
+async fn insert(conn: &mut AnyConnection, lane: &Lane, blocks: &[Packed]) -> Result<(), StoreError> {
+    for part in blocks.chunks(BLOCKS_MAX) {
+        insert_blocks(conn, (lane.boot as i64, i64::from(lane.lane)), part).await?;
+    }
+    Ok(())
+}
+
+/// Writes at most [`BLOCKS_MAX`] blocks.
+pub(super) async fn insert_blocks(
+    conn: &mut AnyConnection,
+    (boot, lane): (i64, i64),
+    blocks: &[Packed],
+) -> Result<(), StoreError> {
+    let text = format!(
+        "INSERT INTO decision_blocks (boot, lane, starts, number_min, number_max, from_us, to_us, records, codes, \
+         holds, packed) VALUES {}",
+        places(blocks.len(), 11)
+    );
+    let mut statement = bulk(text);
+    for block in blocks {
+        statement = statement
+            .bind(boot)
+            .bind(lane)
+            .bind(block.starts as i64)
+            .bind(block.number_min as i64)
+            .bind(block.number_max as i64)
+            .bind(block.from_us)
+            .bind(block.to_us)
+            .bind(i64::from(block.records))
+            .bind(block.codes)
+            .bind(block.holds.clone())
+            .bind(block.packed.clone());
+    }
+    run(statement, conn).await?;
     Ok(())
 }

@@ -1,0 +1,212 @@
+//! What was read of the journals and is not in the database yet: sums, blocks, last uses.
+//!
+//! An intake knows where each lane stood in the database when it began. It can be written only while
+//! the lanes still stand there (I13): if somebody else shipped meanwhile, or a commit had an unknown
+//! outcome, it is thrown away and begun anew from where the database is; the journal still has all.
+//!
+//! Bounds: [`Intake::is_heavy`] says when its sums must be written and [`Intake::has_blocks`] when
+//! blocks should be; whoever fills it asks after each read, and reads few records at a time.
+
+use tollgate_journal::{Batch, Extent, LentRecord, Mark};
+
+use super::{
+    block::{Builder, Packed, Unpacked},
+    rollup::Sums,
+    uses::LastUses,
+};
+
+/// Sums beyond this must be written: they take 8 MB then, and writing them some 150 ms of SQLite's
+/// only write lock.
+const SUMS_MAX: usize = 48_000;
+/// Finished blocks beyond this many bytes should be written.
+const BLOCK_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What was read and is not written yet.
+#[derive(Default)]
+pub struct Intake {
+    pub(super) keep: bool,
+    pub(super) lanes: Vec<Lane>,
+    /// The lane of the last record.
+    last: usize,
+    pub(super) sums: Sums,
+    pub(super) uses: LastUses,
+    records: u64,
+    block_bytes: usize,
+}
+
+/// One lane of an intake.
+pub(super) struct Lane {
+    pub(super) boot: u64,
+    pub(super) lane: u16,
+    /// Where the database stands.
+    pub(super) stands: Stands,
+    /// Up to where it was read.
+    pub(super) read: u64,
+    /// How many positions were found to be gone.
+    pub(super) lost: u64,
+    pub(super) full: Vec<Packed>,
+    pub(super) builder: Builder,
+}
+
+/// Up to where a lane's records are in the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stands {
+    /// Summed up.
+    pub(super) upto: u64,
+    /// In blocks; never behind `upto`.
+    pub(super) kept: u64,
+}
+
+impl Intake {
+    /// Nothing yet; raw decisions are kept when `keep` is set.
+    pub(super) fn new(keep: bool) -> Self {
+        Self { keep, ..Self::default() }
+    }
+
+    /// Where to read on from: what to hand to the journal's reader at first, and what may be released.
+    #[must_use]
+    pub fn marks(&self) -> Vec<Mark> {
+        let mark = |lane: &Lane| Mark { boot: lane.boot, lane: lane.lane, position: lane.stands.upto };
+        self.lanes.iter().map(mark).collect()
+    }
+
+    /// Adds a record. Those that the database has already are passed over.
+    pub fn add(&mut self, boot: u64, lane: u16, record: &LentRecord<'_>) {
+        let keep = self.keep;
+        let index = self.index(boot, lane);
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        if keep && record.position >= lane.stands.kept {
+            if lane.builder.is_full()
+                && let Some(block) = lane.builder.finish()
+            {
+                self.block_bytes += block.size_bytes();
+                lane.full.push(block);
+            }
+            let (entry, path, detail, user_agent) =
+                (record.entry, record.path, record.detail, record.user_agent);
+            let decision = Unpacked { number: record.decision, entry, path, detail, user_agent };
+            lane.builder.add(record.position, &decision);
+        }
+        if record.position >= lane.stands.upto {
+            self.sums.add(record);
+            self.uses.add(&record.entry);
+            self.records += 1;
+        }
+    }
+
+    /// Notes what was read of a lane; to be called for each extent that the reader gives.
+    pub fn reached(&mut self, extent: &Extent) {
+        let index = self.index(extent.boot, extent.lane);
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.lost += extent.lost.min(extent.from.saturating_sub(lane.read));
+            lane.read = lane.read.max(extent.to);
+        }
+    }
+
+    /// Records that are summed up and not written.
+    #[must_use]
+    pub const fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Whether nothing waits to be written, but perhaps last uses.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.read <= lane.stands.upto && lane.lost == 0)
+    }
+
+    /// Whether the sums, or the last uses, have reached their bound and must be written.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        self.sums.len() >= SUMS_MAX || self.uses.is_heavy()
+    }
+
+    /// Whether finished blocks have reached their bound and should be written.
+    #[must_use]
+    pub const fn has_blocks(&self) -> bool {
+        self.block_bytes >= BLOCK_BYTES_MAX
+    }
+
+    /// The last uses that wait.
+    #[must_use]
+    pub const fn last_uses(&self) -> &LastUses {
+        &self.uses
+    }
+
+    /// Throws the rest away and gives the last uses: they may be written whatever becomes of the sums.
+    #[must_use]
+    pub fn into_last_uses(self) -> LastUses {
+        self.uses
+    }
+
+    pub(super) fn with_uses(self, uses: LastUses) -> Self {
+        Self { uses, ..self }
+    }
+
+    /// Takes in a lane at the place where the database has it.
+    pub(super) fn lane(&mut self, boot: u64, lane: u16, stands: Stands) {
+        let index = self.index(boot, lane);
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.stands = stands;
+            lane.read = stands.upto;
+        }
+    }
+
+    /// Adds a batch of decoded records.
+    pub(super) fn batch(&mut self, batch: &Batch) {
+        let Batch { boot, lane, from, to, lost, .. } = *batch;
+        for record in &batch.records {
+            self.add(boot, lane, &record.lend());
+        }
+        self.reached(&Extent { boot, lane, from, to, lost });
+    }
+
+    /// The blocks are in the database.
+    pub(super) fn kept(&mut self) {
+        for lane in &mut self.lanes {
+            if let Some(last) = lane.full.last() {
+                lane.stands.kept = last.ends;
+            }
+            lane.full.clear();
+        }
+        self.block_bytes = 0;
+    }
+
+    /// All is in the database.
+    pub(super) fn written(&mut self) {
+        for lane in &mut self.lanes {
+            let upto = lane.read.max(lane.stands.upto);
+            lane.stands = Stands { upto, kept: upto.max(lane.stands.kept) };
+            lane.lost = 0;
+            lane.full.clear();
+        }
+        self.sums.clear();
+        (self.records, self.block_bytes) = (0, 0);
+    }
+
+    #[inline]
+    fn index(&mut self, boot: u64, lane: u16) -> usize {
+        let is_it = |known: &Lane| known.boot == boot && known.lane == lane;
+        if !self.lanes.get(self.last).is_some_and(is_it) {
+            self.last = self.lanes.iter().position(is_it).unwrap_or(self.lanes.len());
+            if self.last == self.lanes.len() {
+                self.lanes.push(Lane::new(boot, lane));
+            }
+        }
+        self.last
+    }
+}
+
+impl Lane {
+    fn new(boot: u64, lane: u16) -> Self {
+        Self {
+            boot,
+            lane,
+            stands: Stands::default(),
+            read: 0,
+            lost: 0,
+            full: Vec::new(),
+            builder: Builder::default(),
+        }
+    }
+}
