@@ -26,6 +26,8 @@ pub enum Entity {
     User,
     /// A session of a person who signed in.
     Session,
+    /// A change to many keys that goes on by itself.
+    Job,
     /// An invitation into a tenant, or a link to set a new password.
     Invitation,
     /// A decision.
@@ -48,6 +50,7 @@ impl Entity {
             Self::User => "user",
             Self::Session => "session",
             Self::Invitation => "invitation",
+            Self::Job => "job",
             Self::Decision => "decision",
         }
     }
@@ -84,7 +87,9 @@ pub enum StoreError {
     #[error("{0}")]
     Conflict(String),
     /// It was changed since the version that the change was made for.
-    #[error("this {kind} was changed meanwhile (it has version {version} now); read it again, then change it")]
+    #[error(
+        "this {kind} was changed meanwhile (it has version {version} now); read it again, then change it"
+    )]
     Outdated {
         /// What kind of thing.
         kind: Entity,

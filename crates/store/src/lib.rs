@@ -46,6 +46,7 @@ mod open;
 mod people;
 mod random;
 mod read;
+mod requests;
 mod resources;
 mod sql;
 mod tokens;
@@ -70,7 +71,8 @@ pub use open::{OpenOptions, Store, StoreCheck};
 pub use people::{
     Account, Membership, NewSession, SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
-pub use read::{ResourceFilter, ResourceId, ResourceSpec, ResourceView};
+pub use read::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
+pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{ApplyMode, Op, Plan, PlannedChange, ResourceAt};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use usage::{

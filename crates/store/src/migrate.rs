@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_founding.sql"),
     include_str!("../migrations/0002_decision_blocks.sql"),
     include_str!("../migrations/0003_people.sql"),
+    include_str!("../migrations/0004_admin.sql"),
 ];
 
 /// Runs what is missing.

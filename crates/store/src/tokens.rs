@@ -12,10 +12,13 @@ use tollgate_core::{
 
 use crate::{
     error::{Entity, StoreError},
+    keys::{PAGE_ROWS_MAX, Page, PageRequest},
     named::Named,
     open::Store,
-    random, resources,
-    sql::{Columns as _, all, one, run, sql},
+    random,
+    read::Conditions,
+    resources,
+    sql::{Columns as _, Row, all, built, one, run, sql},
     write::{Change, Committed},
 };
 
@@ -116,30 +119,57 @@ impl Store {
     /// When the database cannot be read.
     pub async fn list_service_tokens(&self) -> Result<Vec<ServiceTokenView>, StoreError> {
         let mut conn = self.reader().await?;
-        let mut names = HashMap::new();
-        for row in all(sql("SELECT id, name FROM services"), &mut conn).await? {
-            names.insert(row.int(0)?, row.text(1)?.to_owned());
+        let rows = all(built(format!("{SELECT} ORDER BY k.created_us, k.id")), &mut conn).await?;
+        views(&mut conn, &rows).await
+    }
+
+    /// Tokens of a tenant, revoked ones too, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a cursor that is none.
+    pub async fn service_tokens_of(
+        &self,
+        tenant: TenantId,
+        page: &PageRequest,
+    ) -> Result<Page<ServiceTokenView>, StoreError> {
+        let mut wheres = Conditions::default();
+        wheres.int("k.tenant = ?", tenant.to_sql());
+        if let Some(cursor) = &page.cursor {
+            let problem = || StoreError::invalid("cursor", "it is none of this list");
+            let (created, id) = cursor.split_once('.').ok_or_else(problem)?;
+            let id: ServiceTokenId = id.parse().map_err(|_| problem())?;
+            let created = created.parse().map_err(|_| problem())?;
+            wheres.past(("k.created_us", "k.id"), "<", (created, id.to_sql()));
         }
-        let text = "SELECT k.id, k.name, k.tenant, t.name, k.services, k.last4, k.created_us, k.revoked_us \
-                    FROM service_tokens k JOIN tenants t ON t.id = k.tenant ORDER BY k.created_us, k.id";
-        let mut views = Vec::new();
-        for row in all(sql(text), &mut conn).await? {
-            let services: Vec<ServiceId> = resources::from_json(row.text(4)?)?;
-            let named = |id: ServiceId| {
-                let name = names.get(&id.to_sql()).cloned().unwrap_or_else(|| id.to_string());
-                Named { id, name }
-            };
-            views.push(ServiceTokenView {
-                id: ServiceTokenId::from_sql(row.int(0)?),
-                name: row.text(1)?.to_owned(),
-                tenant: Named { id: TenantId::from_sql(row.int(2)?), name: row.text(3)?.to_owned() },
-                services: services.into_iter().map(named).collect(),
-                last4: row.text(5)?.to_owned(),
-                created_us: row.int(6)?,
-                revoked_us: row.opt_int(7)?,
-            });
-        }
-        Ok(views)
+        let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
+        let text = format!(
+            "{SELECT}{} ORDER BY k.created_us DESC, k.id DESC LIMIT {}",
+            wheres.clause(),
+            limit + 1
+        );
+        let mut conn = self.reader().await?;
+        let rows = all(wheres.bind(built(text)), &mut conn).await?;
+        let items = views(&mut conn, rows.get(..limit).unwrap_or(&rows)).await?;
+        let next = (rows.len() > limit)
+            .then(|| items.last().map(|token| format!("{}.{}", token.created_us, token.id)))
+            .flatten();
+        Ok(Page { items, next })
+    }
+
+    /// A token of a tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], also when it is another tenant's.
+    pub async fn service_token_of(
+        &self,
+        tenant: TenantId,
+        id: ServiceTokenId,
+    ) -> Result<ServiceTokenView, StoreError> {
+        let mut conn = self.reader().await?;
+        let select = built(format!("{SELECT} WHERE k.id = $1 AND k.tenant = $2"));
+        let rows = all(select.bind(id.to_sql()).bind(tenant.to_sql()), &mut conn).await?;
+        let found = views(&mut conn, &rows).await?.pop();
+        found.ok_or_else(|| StoreError::not_found(Entity::ServiceToken, id))
     }
 
     /// Revokes a token for good; again is no change. Needs `Action::ChangeServiceTokens` in its tenant.
@@ -168,6 +198,36 @@ impl Store {
         let seq = write.commit().await?;
         Ok(Committed { value: (), seq })
     }
+}
+
+const SELECT: &str =
+    "SELECT k.id, k.name, k.tenant, t.name, k.services, k.last4, k.created_us, k.revoked_us \
+     FROM service_tokens k JOIN tenants t ON t.id = k.tenant";
+
+/// Tokens with the names of their services.
+async fn views(conn: &mut AnyConnection, rows: &[Row]) -> Result<Vec<ServiceTokenView>, StoreError> {
+    let mut names = HashMap::new();
+    for row in all(sql("SELECT id, name FROM services"), conn).await? {
+        names.insert(row.int(0)?, row.text(1)?.to_owned());
+    }
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        let services: Vec<ServiceId> = resources::from_json(row.text(4)?)?;
+        let named = |id: ServiceId| {
+            let name = names.get(&id.to_sql()).cloned().unwrap_or_else(|| id.to_string());
+            Named { id, name }
+        };
+        views.push(ServiceTokenView {
+            id: ServiceTokenId::from_sql(row.int(0)?),
+            name: row.text(1)?.to_owned(),
+            tenant: Named { id: TenantId::from_sql(row.int(2)?), name: row.text(3)?.to_owned() },
+            services: services.into_iter().map(named).collect(),
+            last4: row.text(5)?.to_owned(),
+            created_us: row.int(6)?,
+            revoked_us: row.opt_int(7)?,
+        });
+    }
+    Ok(views)
 }
 
 /// The tenant and services that a new token is for; all services must be one tenant's.

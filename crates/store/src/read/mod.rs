@@ -6,6 +6,7 @@ mod resources;
 
 use serde::Serialize;
 use tollgate_core::{
+    authz::Permit,
     id::{ConsumerId, PolicyId, ProjectId, ServiceId, TenantId},
     resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
 };
@@ -157,11 +158,34 @@ pub struct ResourceView {
     pub spec: ResourceSpec,
 }
 
+/// What a reader may see.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Of this tenant.
+    pub tenant: TenantId,
+    /// What these consumers have, and what that hangs on; `None` everything of the tenant.
+    pub consumers: Option<Vec<ConsumerId>>,
+}
+
+impl Scope {
+    /// Everything of a tenant.
+    #[must_use]
+    pub const fn whole(tenant: TenantId) -> Self {
+        Self { tenant, consumers: None }
+    }
+
+    /// What a permit in a tenant lets be seen there.
+    #[must_use]
+    pub fn of(tenant: TenantId, permit: &Permit) -> Self {
+        Self { tenant, consumers: permit.consumers().map(<[ConsumerId]>::to_vec) }
+    }
+}
+
 /// Which resources to list; what is `None` restricts nothing.
 #[derive(Clone, Debug)]
 pub struct ResourceFilter {
-    /// Of this tenant.
-    pub tenant: TenantId,
+    /// That may be seen.
+    pub scope: Scope,
     /// Of which kind: project, service, policy or consumer.
     pub kind: Entity,
     /// Of this project.
@@ -175,9 +199,9 @@ pub struct ResourceFilter {
 }
 
 impl ResourceFilter {
-    /// All of a kind in a tenant.
+    /// All of a kind that may be seen.
     #[must_use]
-    pub const fn all(tenant: TenantId, kind: Entity) -> Self {
-        Self { tenant, kind, project: None, name: None, search: None, external_id: None }
+    pub const fn all(scope: Scope, kind: Entity) -> Self {
+        Self { scope, kind, project: None, name: None, search: None, external_id: None }
     }
 }

@@ -6,7 +6,7 @@ use tollgate_core::{
     resource::{ProjectSpec, Resources},
 };
 
-use super::{Conditions, ResourceFilter, ResourceId, ResourceSpec, ResourceView, contains};
+use super::{Conditions, ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope, contains};
 use crate::{
     error::{Entity, StoreError},
     keys::{PAGE_ROWS_MAX, Page, PageRequest},
@@ -29,13 +29,18 @@ impl Store {
         Ok((Named { id, name: row.text(0)?.to_owned() }, row.count(1)?))
     }
 
-    /// A resource of a tenant.
+    /// A resource.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], also when it is another tenant's.
-    pub async fn resource(&self, tenant: TenantId, id: ResourceId) -> Result<ResourceView, StoreError> {
+    /// [`StoreError::NotFound`], also when it may not be seen.
+    pub async fn resource(&self, scope: &Scope, id: ResourceId) -> Result<ResourceView, StoreError> {
+        let mut wheres = Conditions::default();
+        within(scope, id.kind(), &mut wheres);
+        wheres.int("x.id = ?", id.to_sql());
+        let text = format!("{}{}", select(id.kind()), wheres.clause());
         let mut conn = self.reader().await?;
-        load(&mut conn, tenant, id).await
+        let row = one(wheres.bind(built(text)), &mut conn).await?;
+        view(id.kind(), &row.ok_or_else(|| StoreError::not_found(id.kind(), id))?)
     }
 
     /// Resources by name.
@@ -109,7 +114,7 @@ impl Store {
         for kind in [Entity::Project, Entity::Service, Entity::Policy, Entity::Consumer] {
             let mut page = PageRequest { limit: PAGE_ROWS_MAX, cursor: None };
             loop {
-                let part = self.list_resources(&ResourceFilter::all(tenant, kind), &page).await?;
+                let part = self.list_resources(&ResourceFilter::all(Scope::whole(tenant), kind), &page).await?;
                 for item in part.items {
                     match item.spec {
                         ResourceSpec::Project(spec) => resources.projects.push(spec),
@@ -183,9 +188,28 @@ fn view(kind: Entity, row: &Row) -> Result<ResourceView, StoreError> {
     })
 }
 
+/// What may be seen: of consumers their projects, all services of these, and the policies that their
+/// keys have.
+fn within(scope: &Scope, kind: Entity, wheres: &mut Conditions) {
+    wheres.int("t.id = ?", scope.tenant.to_sql());
+    let Some(own) = &scope.consumers else { return };
+    if own.is_empty() {
+        return wheres.plain("1 = 0");
+    }
+    let ids = own.iter().map(|id| id.to_sql().to_string()).collect::<Vec<_>>().join(",");
+    wheres.plain(&match kind {
+        Entity::Consumer => format!("x.id IN ({ids})"),
+        Entity::Policy => {
+            format!("x.id IN (SELECT policy FROM keys WHERE consumer IN ({ids}) AND policy IS NOT NULL)")
+        }
+        Entity::Project => format!("x.id IN (SELECT project FROM consumers WHERE id IN ({ids}))"),
+        _ => format!("x.project IN (SELECT project FROM consumers WHERE id IN ({ids}))"),
+    });
+}
+
 fn conditions(filter: &ResourceFilter) -> Result<Conditions, StoreError> {
     let mut wheres = Conditions::default();
-    wheres.int("t.id = ?", filter.tenant.to_sql());
+    within(&filter.scope, filter.kind, &mut wheres);
     if let Some(project) = filter.project {
         let column = if filter.kind == Entity::Project { "x.id = ?" } else { "x.project = ?" };
         wheres.int(column, project.to_sql());
