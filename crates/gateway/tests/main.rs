@@ -2,3 +2,4 @@
 
 mod engine;
 mod pipeline;
+mod service_api;
