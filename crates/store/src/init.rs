@@ -62,7 +62,8 @@ impl Store {
             return Err(StoreError::Invalid(errors));
         }
         let mut write = self.write(permit, now_us).await?;
-        if one(sql("SELECT account FROM members WHERE role = 'owner' LIMIT 1"), write.conn()).await?.is_some() {
+        if one(sql("SELECT account FROM members WHERE role = 'owner' LIMIT 1"), write.conn()).await?.is_some()
+        {
             return Err(StoreError::Conflict(
                 "this installation has an owner already; sign in as that one".to_owned(),
             ));

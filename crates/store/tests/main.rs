@@ -12,6 +12,7 @@ mod import;
 mod keys;
 mod nodes;
 mod opening;
+mod people;
 mod resources;
 mod tokens;
 mod usage;
@@ -46,6 +47,13 @@ conformance! {
         states_change_and_revoked_is_final, an_expiry_moves, rotation_overlaps_and_ends_older_secrets,
         a_key_is_found_by_the_beginning_of_its_id, listing_gives_every_key_once, permits_are_asked,
         init_happens_once;
+    people:
+        the_owner_of_init_can_sign_in, sessions_end_by_their_limits,
+        sessions_are_listed_and_ended_by_whom_they_belong_to, a_rotated_token_leaves_the_old_one_useless,
+        an_invitation_is_good_once, only_owners_make_owners, a_change_of_role_ends_sessions,
+        developers_are_mapped_to_consumers_of_the_tenant,
+        passwords_and_second_factors_change_by_their_person_only, a_reset_is_good_once_and_ends_sessions,
+        a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
     tokens: a_service_token_lives_and_dies;
     import:
         every_scheme_is_recognised, a_rehash_replaces_the_hash, collisions_and_rejects_are_reported,

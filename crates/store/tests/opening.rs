@@ -30,7 +30,7 @@ async fn a_file_is_private_and_holds_what_was_committed() {
     let store = Store::open(&url, OpenOptions::default()).await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let check = store.check().await.unwrap();
-    assert_eq!((check.engine, check.schema, check.not_writable), (Engine::Sqlite, 1, None));
+    assert_eq!((check.engine, check.schema > 0, check.not_writable), (Engine::Sqlite, true, None));
     assert!(check.free_bytes.unwrap() > 0);
     store.close().await;
     let again = Store::open(&url, OpenOptions::default()).await.unwrap();

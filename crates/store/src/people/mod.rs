@@ -9,9 +9,16 @@
 //! decision of anybody: the last use of a session, and deleting sessions and links that have ended.
 
 mod account;
+mod change;
+mod credentials;
+mod links;
+mod members;
 mod sessions;
 
 pub use account::{Account, Membership};
-pub use sessions::{NewSession, SessionLimits, SessionLookup, SessionView, SignedInSession};
+pub use credentials::{OwnChange, SecondFactor};
+pub use links::{InvitationView, NewInvitation, NewReset, Newcomer};
+pub use members::{CONSUMERS_MAX, MemberRef, MemberView};
+pub use sessions::{NewSession, SessionChange, SessionLimits, SessionLookup, SessionView, SignedInSession};
 
 pub(crate) use account::{NewAccount, NewMember, email_problem, insert_account, insert_member};

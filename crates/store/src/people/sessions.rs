@@ -53,6 +53,19 @@ pub struct NewSession {
     pub user_agent: String,
 }
 
+/// What becomes of a session that gets a new token.
+#[derive(Clone, Debug)]
+pub struct SessionChange {
+    /// The SHA-256 of the new token.
+    pub digest: Digest,
+    /// The tenant it acts in from now on.
+    pub tenant: TenantId,
+    /// How the person proved who they are.
+    pub method: String,
+    /// When they last did, wall microseconds.
+    pub signed_in_us: i64,
+}
+
 /// What is found behind a token.
 #[derive(Clone, Debug)]
 pub enum SessionLookup {
@@ -187,6 +200,52 @@ impl Store {
         Ok(Committed { value, seq })
     }
 
+    /// Gives a session a new token, and another tenant or a fresh sign-in: what changes privileges
+    /// never keeps a token. `permit` is the person's own, for `Action::UseOwnAccount`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the session is not that person's, or the person is no member of
+    /// the tenant.
+    pub async fn rotate_session(
+        &self,
+        permit: &Permit,
+        (account, id): (UserId, SessionId),
+        change: &SessionChange,
+        now_us: i64,
+    ) -> Result<Committed<()>, StoreError> {
+        own(permit, account)?;
+        let mut write = self.write(permit, now_us).await?;
+        is_member(write.conn(), account, change.tenant).await?;
+        let text = "UPDATE sessions SET digest = $1, tenant = $2, method = $3, signed_in_us = $4, used_us = $5 \
+                    WHERE id = $6 AND account = $7";
+        let update = sql(text)
+            .bind(change.digest.0.to_vec())
+            .bind(change.tenant.to_sql())
+            .bind(change.method.clone())
+            .bind(change.signed_in_us)
+            .bind(now_us)
+            .bind(id.to_sql())
+            .bind(account.to_sql());
+        if run(update, write.conn()).await? == 0 {
+            return Err(StoreError::not_found(Entity::Session, id));
+        }
+        let after = serde_json::json!({
+            "user": account, "method": change.method, "signed_in_us": change.signed_in_us,
+        });
+        write.record(Change {
+            needs: Action::UseOwnAccount,
+            tenant: Some(change.tenant),
+            action: "session.rotate",
+            entity: Entity::Session,
+            id: id.to_sql(),
+            version: 1,
+            before: None,
+            after: Some(after.to_string()),
+        })?;
+        let seq = write.commit().await?;
+        Ok(Committed { value: (), seq })
+    }
+
     /// The sessions of a person that have not ended, last used first.
     ///
     /// # Errors
@@ -200,10 +259,8 @@ impl Store {
         let mut conn = self.reader().await?;
         let text = "SELECT id, tenant, method, created_us, used_us, ends_us, address, user_agent FROM sessions \
                     WHERE account = $1 AND ends_us > $2 AND used_us > $3 ORDER BY used_us DESC, id";
-        let select = sql(text)
-            .bind(account.to_sql())
-            .bind(now_us)
-            .bind(now_us.saturating_sub(limits.idle_us));
+        let select =
+            sql(text).bind(account.to_sql()).bind(now_us).bind(now_us.saturating_sub(limits.idle_us));
         all(select, &mut conn).await?.iter().map(view).collect()
     }
 
@@ -247,8 +304,7 @@ impl Store {
     pub async fn forget_ended(&self, limits: SessionLimits, now_us: i64) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
         let delete = sql("DELETE FROM sessions WHERE ends_us <= $1 OR used_us <= $2");
-        let sessions =
-            run(delete.bind(now_us).bind(now_us.saturating_sub(limits.idle_us)), &mut tx).await?;
+        let sessions = run(delete.bind(now_us).bind(now_us.saturating_sub(limits.idle_us)), &mut tx).await?;
         let links = run(sql("DELETE FROM links WHERE expires_us <= $1").bind(now_us), &mut tx).await?;
         tx.commit().await?;
         Ok(sessions + links)
@@ -272,11 +328,7 @@ pub(crate) async fn insert_session(
     new: &NewSession,
     (limits, now_us): (SessionLimits, i64),
 ) -> Result<SessionId, StoreError> {
-    let member = sql("SELECT role FROM members WHERE account = $1 AND tenant = $2");
-    let member = member.bind(new.account.to_sql()).bind(new.tenant.to_sql());
-    if one(member, write.conn()).await?.is_none() {
-        return Err(StoreError::not_found(Entity::Tenant, new.tenant));
-    }
+    is_member(write.conn(), new.account, new.tenant).await?;
     own(write.permit(), new.account)?;
     make_room(write.conn(), new.account).await?;
     let id = SessionId::from_random(random::id_bytes()?);
@@ -309,6 +361,14 @@ pub(crate) async fn insert_session(
         after: Some(after.to_string()),
     })?;
     Ok(id)
+}
+
+async fn is_member(conn: &mut AnyConnection, account: UserId, tenant: TenantId) -> Result<(), StoreError> {
+    let member = sql("SELECT role FROM members WHERE account = $1 AND tenant = $2");
+    match one(member.bind(account.to_sql()).bind(tenant.to_sql()), conn).await? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::not_found(Entity::Tenant, tenant)),
+    }
 }
 
 /// Ends the sessions that were used longest ago, so that no more than the most remain with a new one.
