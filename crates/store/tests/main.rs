@@ -16,6 +16,7 @@ mod people;
 mod resources;
 mod tokens;
 mod usage;
+mod usage_blocks;
 mod world;
 
 /// Makes of every function two tests, one an engine.
@@ -68,5 +69,9 @@ conformance! {
     usage:
         shipping_again_counts_once, overlapping_and_concurrent_shipments_count_once, losses_count_once,
         quotas_are_exact, usage_is_grouped, decisions_are_kept_and_paged, the_last_use_is_shown,
-        what_is_old_is_forgotten;
+        what_is_old_is_forgotten, secrets_ended_long_ago_are_forgotten;
+    usage_blocks:
+        edges_of_blocks_lose_and_double_nothing, a_shipment_cut_anywhere_counts_once,
+        a_rare_key_is_found_without_unpacking_the_others,
+        small_blocks_are_merged_and_nothing_else_changes, asks_are_counted;
 }

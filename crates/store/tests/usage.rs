@@ -285,3 +285,19 @@ pub(crate) async fn what_is_old_is_forgotten(world: World) {
     world.store.ship(&[batch(0, 0..120)], true).await.unwrap();
     assert_eq!(requests(&world).await, 60, "what was forgotten does not come back");
 }
+
+pub(crate) async fn secrets_ended_long_ago_are_forgotten(world: World) {
+    let world = world.furnished().await;
+    let key = world.create(new_key(), 1).await.value;
+    let rotation = Rotation { id: key.id, overlap_us: SECOND };
+    world.store.rotate_key(&permit(Action::ChangeKeys), rotation, &random(2), NOW).await.unwrap();
+    let mut old = batch(0, 0..1);
+    (old.records[0].entry.key, old.records[0].entry.generation) = (key.id.0, 0);
+    world.store.ship(&[old], false).await.unwrap();
+    assert_eq!(world.store.forget_secrets_ended_before(NOW + SECOND).await.unwrap(), 0, "it ends just then");
+    assert_eq!(world.store.show_key(&key.id.to_string()).await.unwrap().secrets.len(), 2);
+    assert_eq!(world.store.forget_secrets_ended_before(NOW + SECOND + 1).await.unwrap(), 1);
+    assert_eq!(world.store.forget_secrets_ended_before(i64::MAX).await.unwrap(), 0, "the present one stays");
+    let secrets = world.store.show_key(&key.id.to_string()).await.unwrap().secrets;
+    assert_eq!(secrets.iter().map(|secret| secret.generation).collect::<Vec<_>>(), [1]);
+}

@@ -1,4 +1,5 @@
-//! Following the change feed: what was committed anywhere is in this node's snapshot soon after.
+//! Following the change feed: what was committed anywhere is in this node's snapshot soon after. The
+//! same poll sees whether somebody asks for usage to be shipped.
 //!
 //! The snapshot counts as fresh until `lease` after the *start* of the last poll that worked, on
 //! `CLOCK_BOOTTIME`: whatever was committed before that start is in it (I2, I3). A poll that fails is
@@ -8,9 +9,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 use tollgate_core::{tables::Snapshot, time::Clock};
-use tollgate_store::{Applied, Store};
+use tollgate_store::{Applied, Store, StoreError};
 
-use crate::{faults::Faults, state::Progress, stop::Stop};
+use crate::{asks::Asks, faults::Faults, state::Progress, stop::Stop};
 
 /// How long one poll may take before it is given up and begun anew. Each time that happens the next
 /// one is given twice as long, up to the longest: a database that hangs is soon asked again, and a
@@ -30,6 +31,10 @@ pub(crate) struct Feed {
     pub(crate) lease: Duration,
     /// Wakes the heartbeat when something was applied.
     pub(crate) moved: Arc<Notify>,
+    /// Who ships; a process without journal ships nothing.
+    pub(crate) asks: Option<Arc<Asks>>,
+    /// How often somebody had asked all nodes to ship at the last poll.
+    pub(crate) asks_seen: Option<u64>,
 }
 
 impl Feed {
@@ -58,14 +63,19 @@ impl Feed {
     /// and the next poll asks for the same changes again.
     async fn poll(&mut self, patience: Duration, faults: &mut Faults) -> Polled {
         let began = self.clock.now();
-        let caught_up = self.store.catch_up(&self.snapshot, &self.applied);
-        let outcome = tokio::time::timeout(patience, caught_up).await;
-        if let Ok(Ok(applied)) = outcome {
+        let look = async {
+            let applied = self.store.catch_up(&self.snapshot, &self.applied).await?;
+            let asks = if self.asks.is_some() { Some(self.store.ship_asks().await?) } else { None };
+            Ok::<_, StoreError>((applied, asks))
+        };
+        let outcome = tokio::time::timeout(patience, look).await;
+        if let Ok(Ok((applied, asks))) = outcome {
             let lease_ns = u64::try_from(self.lease.as_nanos()).unwrap_or(u64::MAX);
             self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
             self.progress.database(true);
             faults.worked();
             self.note(applied);
+            self.pass_on(asks);
             return Polled::Worked;
         }
         self.progress.database(false);
@@ -82,6 +92,17 @@ impl Feed {
                 Polled::Slow
             }
         }
+    }
+
+    /// Wakes the shipper when somebody has asked since the last poll; after the first one too, for who
+    /// asked while this process started.
+    fn pass_on(&mut self, asks: Option<u64>) {
+        if asks != self.asks_seen
+            && let Some(shipper) = &self.asks
+        {
+            shipper.ask();
+        }
+        self.asks_seen = asks;
     }
 
     fn note(&mut self, applied: Applied) {

@@ -16,9 +16,11 @@
 //!
 //! What this crate must never know: HTTP, the gateway, how limits are counted.
 
+mod asks;
 mod beat;
 mod faults;
 mod feed;
+mod pace;
 mod rehash;
 mod retention;
 mod running;

@@ -1,4 +1,5 @@
-//! Forgetting what is old, and sweeping counters that are as good as new.
+//! Forgetting what is old, merging small blocks of decisions, and sweeping counters that are as good
+//! as new.
 //!
 //! Each statement deletes a bounded number of rows and is repeated until nothing is left, with a
 //! pause between that lets the shipper write.
@@ -20,6 +21,8 @@ const STATEMENT_MAX: Duration = Duration::from_secs(30);
 const STATEMENTS_MAX: u32 = 1_000;
 /// Ended quota periods are kept this long, for who asks about last month.
 const QUOTAS_KEPT_US: i64 = 400 * 86_400_000_000;
+/// Secrets ended by rotation are kept this long: `keys show` says until when they were good and used.
+const SECRETS_KEPT_US: i64 = 30 * 86_400_000_000;
 /// Nodes that did not retire are forgotten after this long.
 const NODES_KEPT_US: i64 = 7 * 86_400_000_000;
 
@@ -68,9 +71,12 @@ impl Retention {
         let usage = until_none(stop, || store.forget_usage_before(usage)).await?;
         let quotas = until_none(stop, || store.forget_quotas_ended_before(quotas)).await?;
         let nodes = until_none(stop, || store.forget_nodes_before(nodes)).await?;
-        if decisions + usage + quotas + nodes > 0 {
-            tracing::debug!(decisions, usage, quotas, nodes, "forgot what is past its time");
+        let secrets = now_us.saturating_sub(SECRETS_KEPT_US);
+        let secrets = until_none(stop, || store.forget_secrets_ended_before(secrets)).await?;
+        if decisions + usage + quotas + nodes + secrets > 0 {
+            tracing::debug!(decisions, usage, quotas, nodes, secrets, "forgot what is past its time");
         }
+        until_none(stop, || store.merge_blocks()).await?;
         Ok(())
     }
 }

@@ -11,15 +11,17 @@ use tollgate_core::{
     tables::Snapshot,
     time::{Clock, Now},
 };
-use tollgate_journal::{Journal, Reader};
-use tollgate_store::{Applied, Rehash, Store, StoreError};
+use tollgate_journal::Journal;
+use tollgate_store::{Applied, LastUses, Rehash, Store, StoreError};
 
 use crate::{
+    asks::Asks,
     beat::Beat,
     feed::Feed,
+    pace::Pace,
     rehash,
     retention::Retention,
-    ship::{Failure, QuotaSink, Shipper, unreadable},
+    ship::{Failure, QuotaSink, Shipper},
     state::Progress,
     stop::Stop,
 };
@@ -31,7 +33,8 @@ pub struct Options {
     pub poll_every: Duration,
     /// How long the snapshot counts as fresh after a poll began (`L`).
     pub lease: Duration,
-    /// How often the journal is shipped.
+    /// How often the journal is read. How often it is written to the database is the shipper's own
+    /// business: within a second while little happens, at most every 10 s (1 s on PostgreSQL) else.
     pub ship_every: Duration,
     /// How long raw decisions are kept; zero keeps none.
     pub decisions_kept: Duration,
@@ -107,7 +110,7 @@ pub struct Prepared {
     shipper: Option<Shipper>,
     progress: Arc<Progress>,
     moved: Arc<Notify>,
-    ship_now: Arc<Notify>,
+    asks: Arc<Asks>,
 }
 
 impl Parts {
@@ -118,24 +121,23 @@ impl Parts {
     /// When the database or the journal does not do its part.
     pub async fn prepare(self) -> Result<Prepared, PrepareError> {
         let progress = Arc::new(Progress::default());
-        let (ship_now, moved) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let mut shipper = match &self.journal {
-            None => None,
-            Some(journal) => Some(Shipper {
-                store: Arc::clone(&self.store),
-                reader: Reader::open(journal.dir()).map_err(|error| unreadable(&error))?,
-                journal: Arc::clone(journal),
-                clock: Arc::clone(&self.clock),
-                progress: Arc::clone(&progress),
-                quotas: Arc::clone(&self.quotas),
-                ship_every: self.options.ship_every,
-                keep: !self.options.decisions_kept.is_zero(),
-                now: Arc::clone(&ship_now),
-                moved: Arc::clone(&moved),
-                is_in_step: false,
-                unproven_us: None,
-            }),
-        };
+        let (asks, moved) = (Arc::new(Asks::default()), Arc::new(Notify::new()));
+        let mut shipper = self.journal.as_ref().map(|journal| Shipper {
+            store: Arc::clone(&self.store),
+            journal: Arc::clone(journal),
+            clock: Arc::clone(&self.clock),
+            progress: Arc::clone(&progress),
+            quotas: Arc::clone(&self.quotas),
+            ship_every: self.options.ship_every,
+            keep: !self.options.decisions_kept.is_zero(),
+            asks: Arc::clone(&asks),
+            moved: Arc::clone(&moved),
+            pace: Pace::new(self.store.engine()),
+            open: None,
+            uses: LastUses::default(),
+            read_until_us: 0,
+            asked_us: None,
+        });
         if let Some(shipper) = &mut shipper {
             shipper.drain(self.options.drain_patience).await?;
         }
@@ -146,7 +148,7 @@ impl Parts {
         self.quotas.merge(&self.store.quota_usage(self.clock.now().wall_us).await?);
         let lease_ns = u64::try_from(self.options.lease.as_nanos()).unwrap_or(u64::MAX);
         self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
-        Ok(Prepared { parts: self, applied, shipper, progress, moved, ship_now })
+        Ok(Prepared { parts: self, applied, shipper, progress, moved, asks })
     }
 }
 
@@ -162,7 +164,7 @@ impl Prepared {
     /// # Errors
     /// When the node's first heartbeat cannot be written: nobody would wait for it otherwise.
     pub async fn start(self) -> Result<Running, StoreError> {
-        let Self { parts, applied, shipper, progress, moved, ship_now } = self;
+        let Self { parts, applied, shipper, progress, moved, asks } = self;
         let Parts { store, snapshot, clock, rehashes, node, boot, options, sweep, .. } = parts;
         let beat = Beat {
             store: Arc::clone(&store),
@@ -183,6 +185,8 @@ impl Prepared {
             poll_every: options.poll_every,
             lease: options.lease,
             moved,
+            asks: shipper.is_some().then(|| Arc::clone(&asks)),
+            asks_seen: None,
         };
         let retention = Retention {
             store: Arc::clone(&store),
@@ -200,7 +204,7 @@ impl Prepared {
             tokio::spawn(retention.run(stopped.clone())),
         ];
         let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
-        Ok(Running { store, node, options, progress, ship_now, stop, tasks, shipping })
+        Ok(Running { store, node, options, progress, asks, stop, tasks, shipping })
     }
 }
 
@@ -210,7 +214,7 @@ pub struct Running {
     node: u64,
     options: Options,
     progress: Arc<Progress>,
-    ship_now: Arc<Notify>,
+    asks: Arc<Asks>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     shipping: Option<JoinHandle<Shipper>>,
@@ -225,7 +229,7 @@ impl Running {
 
     /// Ships what is there without waiting for the next turn.
     pub fn ship_now(&self) {
-        self.ship_now.notify_one();
+        self.asks.ask();
     }
 
     /// Ends the tasks, ships the rest and takes the node off the list. To be called when nothing

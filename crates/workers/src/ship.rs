@@ -1,26 +1,27 @@
 //! Taking the journal over into the database, exactly once.
 //!
-//! The store remembers per lane how far it has taken over, in the same commit as the counts; so a
-//! batch that is sent again after an unknown outcome adds nothing (I13). Only when the store has a
-//! batch is its room in the journal given back.
+//! Every turn reads what was appended and adds it up; writing is another matter (`pace`), and so is
+//! what waits to be written (`tollgate_store::Intake`). The store remembers per lane how far it has
+//! taken over, in the same commit as the counts; a commit with an unknown outcome is found out by
+//! beginning anew where the store stands (I13). Only when the store has the sums of a record is its
+//! room in the journal given back (I12).
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 use tollgate_core::time::Clock;
-use tollgate_journal::{Batch, Journal, JournalError, Mark, Reader};
-use tollgate_store::{QuotaTotal, Shipped, Store, StoreError};
+use tollgate_journal::{Extent, Journal, JournalError, Reader, State};
+use tollgate_store::{Intake, LastUses, QuotaTotal, Shipped, Store, StoreError, Taken};
 
-use crate::{faults::Faults, state::Progress, stop::Stop};
+use crate::{asks::Asks, faults::Faults, pace::Pace, state::Progress, stop::Stop};
 
-/// Records in one transaction, and of one lane in one round.
-const RECORDS_MAX: usize = 20_000;
-/// Under load the shipper rests this many times as long as it worked, for at most [`REST_MAX`]: many
-/// records of the same keys then become one row, and requests keep the processor.
-const REST_FACTOR: u32 = 4;
-const REST_MAX: Duration = Duration::from_secs(1);
+/// Records of all lanes in one read, and of one lane at the least.
+const READ_RECORDS: usize = 16_384;
+const READ_LANE_RECORDS_MIN: usize = 256;
+/// Reads in one turn.
+const READS_MAX: usize = 32;
 /// How long one transaction may take before its outcome counts as unknown.
-const SHIP_MAX: Duration = Duration::from_secs(30);
+const WRITE_MAX: Duration = Duration::from_secs(30);
 /// The pause after a failure: this, doubled each time up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LONGEST: Duration = Duration::from_secs(2);
@@ -34,57 +35,59 @@ pub trait QuotaSink: Send + Sync + 'static {
 pub(crate) struct Shipper {
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) reader: Reader,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) quotas: Arc<dyn QuotaSink>,
+    /// How often the journal is read.
     pub(crate) ship_every: Duration,
     /// Whether raw decisions are kept.
     pub(crate) keep: bool,
-    /// Asks for a shipment now.
-    pub(crate) now: Arc<Notify>,
-    /// Wakes the heartbeat when more was proven to be shipped.
+    pub(crate) asks: Arc<Asks>,
+    /// Wakes the heartbeat when what was asked for is shipped.
     pub(crate) moved: Arc<Notify>,
-    /// Whether the reader stands where the store does; not at the start and after a failure.
-    pub(crate) is_in_step: bool,
-    /// When the last round began, while it is not proven that it saw all that was there.
-    pub(crate) unproven_us: Option<i64>,
+    pub(crate) pace: Pace,
+    /// What was read, and the reader that stands behind it; none at the start and after a failure.
+    pub(crate) open: Option<(Reader, Intake)>,
+    /// What an intake that was thrown away has left.
+    pub(crate) uses: LastUses,
+    /// Everything answered before this moment was read.
+    pub(crate) read_until_us: i64,
+    /// When somebody asked, until it is done.
+    pub(crate) asked_us: Option<i64>,
 }
 
-/// What a round found.
+/// What a turn found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// Nothing: all that was there before the round is shipped.
-    Nothing,
-    /// Records, and perhaps more are there at once.
-    Some,
-    /// As many as a round takes.
-    Full,
+    /// All that was there before the turn was read.
+    All,
+    /// There is more.
+    More,
 }
 
 impl Shipper {
     pub(crate) async fn run(mut self, mut stop: Stop) -> Self {
         let mut faults = Faults::of("ship");
-        let mut worked = Duration::ZERO;
         loop {
-            let began_ns = self.clock.now().mono_ns;
-            let outcome = self.round().await;
-            worked += Duration::from_nanos(self.clock.now().mono_ns.saturating_sub(began_ns));
-            let pause = match outcome {
-                Ok(Found::Full) => Duration::ZERO,
-                Ok(Found::Nothing | Found::Some) => {
+            if self.asks.hear() {
+                self.asked_us = Some(self.clock.now().wall_us);
+            }
+            let pause = match self.turn(self.asked_us.is_some()).await {
+                Ok(found) => {
                     faults.worked();
-                    let rest = worked.saturating_mul(REST_FACTOR).min(REST_MAX);
-                    worked = Duration::ZERO;
-                    self.ship_every.max(rest)
+                    if found == Found::More || self.is_still_asked() {
+                        Duration::ZERO
+                    } else {
+                        self.ship_every
+                    }
                 }
                 Err(failure) => {
                     faults.failed(self.clock.now(), &failure.public, failure.cause.as_deref());
                     pause_after(faults.in_a_row())
                 }
             };
-            let now = Arc::clone(&self.now);
-            if stop.pause(pause, now.notified()).await {
+            let asks = Arc::clone(&self.asks);
+            if stop.pause(pause, asks.rung()).await {
                 return self;
             }
         }
@@ -96,9 +99,9 @@ impl Shipper {
         let mut worked_ns = self.clock.now().mono_ns;
         let mut failures = 0;
         loop {
-            match self.round().await {
-                Ok(Found::Nothing) => return Ok(()),
-                Ok(Found::Some | Found::Full) => {
+            match self.turn(true).await {
+                Ok(Found::All) if self.is_done() => return Ok(()),
+                Ok(_) => {
                     failures = 0;
                     worked_ns = self.clock.now().mono_ns;
                 }
@@ -113,48 +116,132 @@ impl Shipper {
         }
     }
 
-    /// Takes over what is there.
-    async fn round(&mut self) -> Result<Found, Failure> {
-        let outcome = self.ship_once().await;
+    fn is_done(&self) -> bool {
+        self.open.as_ref().is_some_and(|(_, intake)| intake.is_empty() && intake.last_uses().is_empty())
+    }
+
+    /// Tells who asked when all is shipped that was answered before; `true` while it is not.
+    fn is_still_asked(&mut self) -> bool {
+        if self.asked_us.is_some_and(|asked_us| self.progress.shipped_until_us() >= asked_us) {
+            self.asked_us = None;
+            self.moved.notify_one();
+        }
+        self.asked_us.is_some()
+    }
+
+    /// Reads what is there, and writes when it is time or `must_write`.
+    async fn turn(&mut self, must_write: bool) -> Result<Found, Failure> {
+        let outcome = match self.begun().await {
+            Ok((mut reader, mut intake)) => {
+                let outcome = self.take(&mut reader, &mut intake, must_write).await;
+                match outcome {
+                    Ok(Some(_)) => self.open = Some((reader, intake)),
+                    Ok(None) | Err(_) => self.uses = intake.into_last_uses(),
+                }
+                outcome
+            }
+            Err(failure) => Err(failure),
+        };
         self.progress.shipping(outcome.is_ok());
-        outcome
-    }
-
-    async fn ship_once(&mut self) -> Result<Found, Failure> {
-        let began_us = self.clock.now().wall_us;
-        let from = self.step().await?;
-        // Until this round has succeeded the outcome of its last transaction is not known, and the
-        // reader may be ahead of the store.
-        self.is_in_step = false;
-        let unproven_us = self.unproven_us.take();
-        let batches = self.reader.batches(&from, RECORDS_MAX).map_err(|error| unreadable(&error))?;
-        for group in groups(&batches) {
-            self.take_over(group).await?;
+        if outcome.is_err() {
+            self.pace.failed();
         }
-        self.is_in_step = true;
-        Ok(self.note(&batches, began_us, unproven_us))
+        // Overtaken: begun anew at once.
+        outcome.map(|found| found.unwrap_or(Found::More))
     }
 
-    /// Where the reader shall go on: nowhere else while it is in step, where the store is when not.
+    /// What was begun, or a new beginning where the store stands.
     ///
-    /// The reader begins anew then, because the store does not name a lane of which it has nothing,
-    /// and the reader would go on behind what it read before the failure. The journal gives back the
-    /// room of all that the store has: a process that died between the store's commit and the release
-    /// would otherwise leave segments that no later batch names.
-    async fn step(&mut self) -> Result<Vec<Mark>, Failure> {
-        if self.is_in_step {
-            return Ok(Vec::new());
+    /// The reader begins anew too, because the store does not name a lane of which it has nothing, and
+    /// the reader would go on behind what it read before. The journal gives back the room of all that
+    /// the store has: a process that died between the store's commit and the release would otherwise
+    /// leave segments that nothing names later.
+    async fn begun(&mut self) -> Result<(Reader, Intake), Failure> {
+        if let Some(open) = self.open.take() {
+            return Ok(open);
         }
-        let marks =
-            tokio::time::timeout(SHIP_MAX, self.store.shipped_marks()).await.map_err(|_| slow())??;
-        self.release(&marks)?;
-        self.reader = Reader::open(self.journal.dir()).map_err(|error| unreadable(&error))?;
-        Ok(marks)
+        let uses = std::mem::take(&mut self.uses);
+        let intake = tokio::time::timeout(WRITE_MAX, self.store.intake(self.keep, uses));
+        let intake = intake.await.map_err(|_| slow())??;
+        self.release(&intake)?;
+        let mut reader = Reader::open(self.journal.dir()).map_err(|error| unreadable(&error))?;
+        // Nothing is read: the reader only goes where the store stands.
+        reader.read(&intake.marks(), 0, |_, _, _| {}).map_err(|error| unreadable(&error))?;
+        Ok((reader, intake))
     }
 
-    async fn take_over(&self, batches: &[Batch]) -> Result<(), Failure> {
-        let shipped = tokio::time::timeout(SHIP_MAX, self.store.ship(batches, self.keep)).await;
-        let Shipped { records, lost, quotas } = shipped.map_err(|_| slow())??;
+    /// `None` when somebody else has shipped the same meanwhile.
+    async fn take(
+        &mut self,
+        reader: &mut Reader,
+        intake: &mut Intake,
+        must_write: bool,
+    ) -> Result<Option<Found>, Failure> {
+        let Some(found) = self.read(reader, intake).await? else { return Ok(None) };
+        let now_ns = self.clock.now().mono_ns;
+        let is_due = self.pace.is_due(intake, now_ns) || self.is_journal_short_of_room(intake);
+        let has_any = !intake.is_empty() || !intake.last_uses().is_empty();
+        if has_any && (must_write || is_due) && !self.write(intake, must_write).await? {
+            return Ok(None);
+        }
+        if intake.is_empty() {
+            self.progress.shipped_until(self.read_until_us);
+        }
+        Ok(Some(found))
+    }
+
+    /// Adds up what was appended; writes in between what must not grow further.
+    ///
+    /// A read that is not full may have ended at the end of its lane or before a gap; the next read of
+    /// the lane tells, for behind a gap it begins with a loss. So a read proves what the one before it
+    /// saw, and one that finds nothing proves itself.
+    async fn read(&mut self, reader: &mut Reader, intake: &mut Intake) -> Result<Option<Found>, Failure> {
+        let began_us = self.clock.now().wall_us;
+        let (mut lanes, mut seen_all) = (1, false);
+        for _ in 0..READS_MAX {
+            let records_max = (READ_RECORDS / lanes).max(READ_LANE_RECORDS_MIN);
+            let extents = reader.read(&[], records_max, |boot, lane, record| intake.add(boot, lane, record));
+            let extents = extents.map_err(|error| unreadable(&error))?;
+            extents.iter().for_each(|extent| intake.reached(extent));
+            let is_proven = extents.is_empty() || (seen_all && extents.iter().all(|extent| extent.lost == 0));
+            if is_proven {
+                self.read_until_us = self.read_until_us.max(began_us);
+            }
+            if !self.bound(intake).await? {
+                return Ok(None);
+            }
+            let is_full = |extent: &Extent| extent.to - extent.from >= records_max as u64;
+            seen_all = !extents.iter().any(is_full);
+            if is_proven && seen_all {
+                return Ok(Some(Found::All));
+            }
+            lanes = extents.len().max(1);
+            tokio::task::yield_now().await;
+        }
+        Ok(Some(Found::More))
+    }
+
+    /// Keeps the intake within its bounds; `false` when somebody else has shipped the same.
+    async fn bound(&mut self, intake: &mut Intake) -> Result<bool, Failure> {
+        if intake.is_heavy() {
+            return self.write(intake, false).await;
+        }
+        if !intake.has_blocks() {
+            return Ok(true);
+        }
+        let kept = tokio::time::timeout(WRITE_MAX, self.store.keep_blocks(intake)).await;
+        Ok(kept.map_err(|_| slow())?? != Taken::Overtaken)
+    }
+
+    /// Writes all there is; `false` when somebody else has shipped the same.
+    async fn write(&mut self, intake: &mut Intake, with_uses: bool) -> Result<bool, Failure> {
+        let began_ns = self.clock.now().mono_ns;
+        let with_uses = with_uses || self.pace.are_uses_due(intake, began_ns);
+        let taken = tokio::time::timeout(WRITE_MAX, self.store.take_over(intake, with_uses)).await;
+        let Taken::Done(Shipped { records, lost, quotas }) = taken.map_err(|_| slow())?? else {
+            return Ok(false);
+        };
+        self.pace.wrote((began_ns, self.clock.now().mono_ns), with_uses);
         self.progress.shipped(records, lost);
         if lost > 0 {
             tracing::error!(
@@ -163,60 +250,25 @@ impl Shipper {
             );
         }
         self.quotas.merge(&quotas);
-        let marks: Vec<Mark> = batches.iter().map(Batch::next).collect();
-        self.release(&marks)
+        self.release(intake)?;
+        Ok(true)
     }
 
-    fn release(&self, marks: &[Mark]) -> Result<(), Failure> {
-        self.journal.release(marks).map_err(|error| Failure {
+    /// Whether shipping would make room that the journal needs soon.
+    fn is_journal_short_of_room(&self, intake: &Intake) -> bool {
+        // So many fill a segment, about; fewer would not give one back.
+        const SEGMENT_RECORDS: u64 = 50_000;
+        let health = self.journal.health();
+        health.state != State::Running
+            || (intake.records() >= SEGMENT_RECORDS && health.bytes > health.bytes_max / 4 * 3)
+    }
+
+    fn release(&self, intake: &Intake) -> Result<(), Failure> {
+        self.journal.release(&intake.marks()).map_err(|error| Failure {
             public: "shipped room of the journal cannot be given back".to_owned(),
             cause: Some(error.to_string()),
         })
     }
-
-    /// Works out up to when everything is shipped.
-    ///
-    /// A batch that is not full may have ended at the end of its lane or before a gap; the next one
-    /// of the lane tells, for behind a gap it begins with a loss. So a round proves what the one
-    /// before it saw, and one that finds nothing proves itself.
-    fn note(&mut self, batches: &[Batch], began_us: i64, unproven_us: Option<i64>) -> Found {
-        let is_full = batches.iter().any(|batch| batch.records.len() >= RECORDS_MAX);
-        let after_gap = batches.iter().any(|batch| batch.lost > 0);
-        if batches.is_empty() {
-            self.progress.shipped_until(began_us);
-            // Who waits for usage waits for what was used last, not for silence.
-            if unproven_us.is_some() {
-                self.moved.notify_one();
-            }
-            return Found::Nothing;
-        }
-        if let Some(proven_us) = unproven_us
-            && !after_gap
-        {
-            self.progress.shipped_until(proven_us);
-            self.moved.notify_one();
-        }
-        if is_full {
-            return Found::Full;
-        }
-        self.unproven_us = Some(began_us);
-        Found::Some
-    }
-}
-
-/// Splits batches into transactions of at most [`RECORDS_MAX`] records; no batch is larger.
-fn groups(batches: &[Batch]) -> impl Iterator<Item = &[Batch]> {
-    let mut rest = batches;
-    std::iter::from_fn(move || {
-        let mut records = 0;
-        let fitting = rest.iter().take_while(|batch| {
-            records += batch.records.len();
-            records <= RECORDS_MAX
-        });
-        let (group, later) = rest.split_at_checked(fitting.count().max(1))?;
-        rest = later;
-        Some(group)
-    })
 }
 
 fn pause_after(failures: u64) -> Duration {
@@ -224,14 +276,14 @@ fn pause_after(failures: u64) -> Duration {
     PAUSE_FIRST.saturating_mul(1 << doublings).min(PAUSE_LONGEST)
 }
 
-/// Why a round failed.
+/// Why a turn failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) public: String,
     pub(crate) cause: Option<String>,
 }
 
-pub(crate) fn unreadable(error: &JournalError) -> Failure {
+fn unreadable(error: &JournalError) -> Failure {
     Failure { public: "the journal cannot be read".to_owned(), cause: Some(error.to_string()) }
 }
 

@@ -169,3 +169,54 @@ async fn quotas_are_told_the_totals_over_all_nodes() {
     until("told the sum", || async { process.told.used(RuleId(3)) == Some(15) }).await;
     running.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn who_asks_is_answered_without_waiting_for_the_next_turn() {
+    let mut world = World::new().await;
+    // By itself it would look again tomorrow.
+    let options = tollgate_workers::Options {
+        poll_every: std::time::Duration::from_millis(10),
+        ship_every: std::time::Duration::from_secs(86_400),
+        ..tollgate_workers::Options::default()
+    };
+    let mut process = world.boot_with(options);
+    let prepared = process.prepare().await;
+    world.clock.advance(std::time::Duration::from_secs(1));
+    let started_us = world.clock.now().wall_us;
+    let running = prepared.start().await.unwrap();
+    let progress = running.progress();
+    until("it has looked once", || async { progress.shipped_until_us() >= started_us }).await;
+    for round in 1..=3u64 {
+        process.answer(10, world.clock.now().wall_us);
+        world.clock.advance(std::time::Duration::from_secs(1));
+        let asked_us = world.clock.now().wall_us;
+        assert!(world.store.wait_shipped(asked_us, 30_000).await.unwrap());
+        assert_eq!(world.counted().await, round * 10);
+    }
+    process.answer(10, START_US);
+    running.ship_now();
+    until("all are counted", || async { world.counted().await == 40 }).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn somebody_else_who_ships_the_same_is_noticed() {
+    let mut world = World::new().await;
+    let mut process = world.boot();
+    let running = process.start().await;
+    // The command line ships beside the shipper, all the time.
+    for round in 1..=40u64 {
+        process.answer(25, START_US);
+        let mut reader = Reader::open(process.journal.dir()).unwrap();
+        let from = world.store.shipped_marks().await.unwrap();
+        let batches = reader.batches(&from, 10).unwrap();
+        world.store.ship(&batches, true).await.unwrap();
+        if round % 10 == 0 {
+            until("all are counted", || async { world.counted().await == round * 25 }).await;
+        }
+    }
+    running.stop().await.unwrap();
+    assert_eq!(world.counted().await, 1000);
+    let kept = world.store.count_decisions(&tollgate_store::DecisionFilter::default()).await.unwrap();
+    assert_eq!(kept, 1000);
+}

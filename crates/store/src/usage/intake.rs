@@ -7,6 +7,8 @@
 //! Bounds: [`Intake::is_heavy`] says when its sums must be written and [`Intake::has_blocks`] when
 //! blocks should be; whoever fills it asks after each read, and reads few records at a time.
 
+use std::collections::BTreeMap;
+
 use tollgate_journal::{Batch, Extent, LentRecord, Mark};
 
 use super::{
@@ -24,7 +26,10 @@ const BLOCK_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What was read and is not written yet.
 #[derive(Default)]
 pub struct Intake {
-    pub(super) keep: bool,
+    keep: bool,
+    /// Where the database stands with all lanes of all runs.
+    known: BTreeMap<(u64, u16), Stands>,
+    /// Those of which something was read since the last time but one that this was written.
     pub(super) lanes: Vec<Lane>,
     /// The lane of the last record.
     last: usize,
@@ -66,8 +71,10 @@ impl Intake {
     /// Where to read on from: what to hand to the journal's reader at first, and what may be released.
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
-        let mark = |lane: &Lane| Mark { boot: lane.boot, lane: lane.lane, position: lane.stands.upto };
-        self.lanes.iter().map(mark).collect()
+        self.known
+            .iter()
+            .map(|((boot, lane), stands)| Mark { boot: *boot, lane: *lane, position: stands.upto })
+            .collect()
     }
 
     /// Adds a record. Those that the database has already are passed over.
@@ -112,7 +119,7 @@ impl Intake {
     /// Whether nothing waits to be written, but perhaps last uses.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.read <= lane.stands.upto && lane.lost == 0)
+        !self.lanes.iter().any(Lane::has_more)
     }
 
     /// Whether the sums, or the last uses, have reached their bound and must be written.
@@ -145,11 +152,7 @@ impl Intake {
 
     /// Takes in a lane at the place where the database has it.
     pub(super) fn lane(&mut self, boot: u64, lane: u16, stands: Stands) {
-        let index = self.index(boot, lane);
-        if let Some(lane) = self.lanes.get_mut(index) {
-            lane.stands = stands;
-            lane.read = stands.upto;
-        }
+        self.known.insert((boot, lane), stands);
     }
 
     /// Adds a batch of decoded records.
@@ -172,13 +175,14 @@ impl Intake {
         self.block_bytes = 0;
     }
 
-    /// All is in the database.
+    /// All is in the database. Lanes of which nothing came are let go, with their builders.
     pub(super) fn written(&mut self) {
+        self.lanes.retain(Lane::has_more);
         for lane in &mut self.lanes {
-            let upto = lane.read.max(lane.stands.upto);
-            lane.stands = Stands { upto, kept: upto.max(lane.stands.kept) };
+            lane.stands = lane.reached();
             lane.lost = 0;
             lane.full.clear();
+            self.known.insert((lane.boot, lane.lane), lane.stands);
         }
         self.sums.clear();
         (self.records, self.block_bytes) = (0, 0);
@@ -190,7 +194,8 @@ impl Intake {
         if !self.lanes.get(self.last).is_some_and(is_it) {
             self.last = self.lanes.iter().position(is_it).unwrap_or(self.lanes.len());
             if self.last == self.lanes.len() {
-                self.lanes.push(Lane::new(boot, lane));
+                let stands = self.known.get(&(boot, lane)).copied().unwrap_or_default();
+                self.lanes.push(Lane::new(boot, lane, stands));
             }
         }
         self.last
@@ -198,15 +203,19 @@ impl Intake {
 }
 
 impl Lane {
-    fn new(boot: u64, lane: u16) -> Self {
-        Self {
-            boot,
-            lane,
-            stands: Stands::default(),
-            read: 0,
-            lost: 0,
-            full: Vec::new(),
-            builder: Builder::default(),
-        }
+    fn new(boot: u64, lane: u16, stands: Stands) -> Self {
+        let (full, builder) = (Vec::new(), Builder::default());
+        Self { boot, lane, stands, read: stands.upto, lost: 0, full, builder }
+    }
+
+    /// Whether the database shall stand elsewhere than it does.
+    pub(super) fn has_more(&self) -> bool {
+        self.read > self.stands.upto || self.lost > 0
+    }
+
+    /// Where the database stands when all of it is written.
+    pub(super) fn reached(&self) -> Stands {
+        let upto = self.read.max(self.stands.upto);
+        Stands { upto, kept: upto.max(self.stands.kept) }
     }
 }

@@ -76,9 +76,7 @@ impl Store {
     pub async fn take_over(&self, intake: &mut Intake, with_uses: bool) -> Result<Taken, StoreError> {
         let mut tx = self.begin_write().await?;
         for lane in in_order(&mut intake.lanes) {
-            if (lane.read > lane.stands.upto || lane.lost > 0)
-                && lock(&mut tx, lane.boot, lane.lane).await? != lane.stands
-            {
+            if lane.has_more() && lock(&mut tx, lane.boot, lane.lane).await? != lane.stands {
                 tx.rollback().await?;
                 return Ok(Taken::Overtaken);
             }
@@ -186,13 +184,13 @@ async fn write(
         shipped.lost += lane.lost;
         lane.full.extend(lane.builder.finish());
         insert(conn, lane, &lane.full).await?;
-        if lane.read > lane.stands.upto || lane.lost > 0 {
+        if lane.has_more() {
             let text =
                 "UPDATE shipped SET upto = $1, kept = $2, lost = lost + $3 WHERE boot = $4 AND lane = $5";
-            let upto = lane.read.max(lane.stands.upto);
+            let Stands { upto, kept } = lane.reached();
             let advance = sql(text)
                 .bind(upto as i64)
-                .bind(upto.max(lane.stands.kept) as i64)
+                .bind(kept as i64)
                 .bind(lane.lost as i64)
                 .bind(lane.boot as i64)
                 .bind(i64::from(lane.lane));
