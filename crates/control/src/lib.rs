@@ -13,9 +13,11 @@
 //! know: the gateway, and the usage journal's files. How the parts of the process are comes in as a
 //! [`Health`], metrics as a closure.
 
+mod admin;
 mod bounded;
 mod credentials;
 mod csrf;
+mod follow;
 mod health;
 mod page;
 mod problem;
@@ -23,6 +25,8 @@ mod routes;
 mod session;
 mod state;
 
+pub use admin::{METHODS, document as openapi_document, permissions as endpoint_permissions};
+pub use follow::Follow;
 pub use health::{Health, Part, Report};
 pub use routes::serve;
 pub use state::{Control, SignInOptions};

@@ -53,6 +53,12 @@ pub(crate) enum Refused {
     Conflict(String),
     /// It was changed since the caller read it.
     Outdated(String),
+    /// It does not say which version it is for.
+    PreconditionMissing,
+    /// The request of this name is under way, or nobody knows what became of it.
+    RepetitionUnderWay,
+    /// Another request had this name.
+    RepetitionDiffers,
     /// The node or its database cannot take it now; trying again may help.
     Busy(String),
     /// The database is away or damaged.
@@ -78,7 +84,6 @@ impl Refused {
     }
 
     /// The name that clients see.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the console shows it"))]
     pub(crate) const fn code(&self) -> &'static str {
         self.entry().code
     }
@@ -118,6 +123,17 @@ impl Refused {
             }
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict", "It contradicts what is there"),
             Self::Outdated(_) => (StatusCode::PRECONDITION_FAILED, "outdated", "It was changed meanwhile"),
+            Self::PreconditionMissing => {
+                (StatusCode::PRECONDITION_REQUIRED, "precondition_missing", "`If-Match` is missing")
+            }
+            Self::RepetitionUnderWay => {
+                (StatusCode::CONFLICT, "idempotency_under_way", "The request is under way")
+            }
+            Self::RepetitionDiffers => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_conflict",
+                "The `Idempotency-Key` belongs to another request",
+            ),
             Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available"),
         };
@@ -148,6 +164,15 @@ impl Refused {
                 "send the `csrf_token` of the session as the header `X-CSRF-Token`; reload the page if this is one"
             }
             Self::LinkUnusable => "the link was used already, has expired, or is cut off; ask for a new one",
+            Self::PreconditionMissing => {
+                "send `If-Match` with the `ETag` that the thing was read with, or `*` for any version"
+            }
+            Self::RepetitionUnderWay => {
+                "a request with this `Idempotency-Key` is under way, or was cut off before its answer; look at what is there before you send it under another key"
+            }
+            Self::RepetitionDiffers => {
+                "another request was sent with this `Idempotency-Key` within a day; give each request its own"
+            }
             Self::MethodNotAllowed => "use a method that the path answers, such as GET",
             Self::UnsupportedContent(wanted) => return format!("send the body as `{wanted}`"),
             Self::TooLarge => "send a smaller body, or several requests",

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{
+    admin,
     bounded::{Bounded, CONNECTIONS_MAX, Patience},
     credentials::carries_key,
     csrf,
@@ -52,6 +53,7 @@ fn router(app: App) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .nest(admin::BASE, admin::router(&app))
         .route("/api", any(nothing_signed_in))
         .route("/api/{*path}", any(nothing_signed_in))
         .fallback(nothing)

@@ -37,6 +37,7 @@ async fn start(well: bool) -> std::net::SocketAddr {
         store: Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap()),
         clock: Arc::new(Fixed),
         sign_in: SignInOptions::default(),
+        follow: Arc::new(()),
     };
     tokio::spawn(serve(listener, control, std::future::pending()));
     address

@@ -142,11 +142,8 @@ impl Store {
             wheres.past(("k.created_us", "k.id"), "<", (created, id.to_sql()));
         }
         let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
-        let text = format!(
-            "{SELECT}{} ORDER BY k.created_us DESC, k.id DESC LIMIT {}",
-            wheres.clause(),
-            limit + 1
-        );
+        let text =
+            format!("{SELECT}{} ORDER BY k.created_us DESC, k.id DESC LIMIT {}", wheres.clause(), limit + 1);
         let mut conn = self.reader().await?;
         let rows = all(wheres.bind(built(text)), &mut conn).await?;
         let items = views(&mut conn, rows.get(..limit).unwrap_or(&rows)).await?;
@@ -200,8 +197,7 @@ impl Store {
     }
 }
 
-const SELECT: &str =
-    "SELECT k.id, k.name, k.tenant, t.name, k.services, k.last4, k.created_us, k.revoked_us \
+const SELECT: &str = "SELECT k.id, k.name, k.tenant, t.name, k.services, k.last4, k.created_us, k.revoked_us \
      FROM service_tokens k JOIN tenants t ON t.id = k.tenant";
 
 /// Tokens with the names of their services.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use tollgate_core::time::Clock;
 use tollgate_store::{SessionLimits, Store};
 
-use crate::health::Health;
+use crate::{follow::Follow, health::Health};
 
 /// What the listener shows, and what it works on.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct Control {
     pub clock: Arc<dyn Clock>,
     /// How people sign in.
     pub sign_in: SignInOptions,
+    /// Brings what is changed here to what decides here.
+    pub follow: Arc<dyn Follow>,
 }
 
 /// How people sign in, and how the listener is reached.

@@ -2,6 +2,7 @@
 //! as absent as what never was. The console and the admin API read through here and nowhere else.
 
 mod conditions;
+mod decisions;
 mod resources;
 
 use serde::Serialize;

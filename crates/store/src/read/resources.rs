@@ -114,7 +114,8 @@ impl Store {
         for kind in [Entity::Project, Entity::Service, Entity::Policy, Entity::Consumer] {
             let mut page = PageRequest { limit: PAGE_ROWS_MAX, cursor: None };
             loop {
-                let part = self.list_resources(&ResourceFilter::all(Scope::whole(tenant), kind), &page).await?;
+                let part =
+                    self.list_resources(&ResourceFilter::all(Scope::whole(tenant), kind), &page).await?;
                 for item in part.items {
                     match item.spec {
                         ResourceSpec::Project(spec) => resources.projects.push(spec),

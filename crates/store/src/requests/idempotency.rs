@@ -81,8 +81,7 @@ impl Store {
         }
         let find = "SELECT request, state, status, body FROM idempotency \
                     WHERE tenant = $1 AND actor = $2 AND name = $3";
-        let find =
-            sql(find).bind(name.tenant.to_sql()).bind(name.actor.clone()).bind(name.name.0.to_vec());
+        let find = sql(find).bind(name.tenant.to_sql()).bind(name.actor.clone()).bind(name.name.0.to_vec());
         let row = one(find, &mut tx).await?;
         tx.commit().await?;
         let Some(row) = row else { return Ok(Claim::UnderWay) };

@@ -129,7 +129,8 @@ impl Store {
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] when it has ended.
     pub async fn cancel_job(&self, tenant: TenantId, id: JobId, now_us: i64) -> Result<JobRow, StoreError> {
         let mut tx = self.begin_write().await?;
-        let update = sql("UPDATE jobs SET state = 3, updated_us = $1 WHERE id = $2 AND tenant = $3 AND state = 0");
+        let update =
+            sql("UPDATE jobs SET state = 3, updated_us = $1 WHERE id = $2 AND tenant = $3 AND state = 0");
         let touched = run(update.bind(now_us).bind(id.to_sql()).bind(tenant.to_sql()), &mut tx).await?;
         tx.commit().await?;
         let job = self.job(tenant, id, now_us).await?;
@@ -177,8 +178,7 @@ impl Store {
             format!("{SELECT}{} ORDER BY created_us DESC, id DESC LIMIT {}", wheres.clause(), limit + 1);
         let mut conn = self.reader().await?;
         let rows = all(wheres.bind(built(text)), &mut conn).await?;
-        let items =
-            rows.iter().take(limit).map(|row| job_row(row, now_us)).collect::<Result<Vec<_>, _>>()?;
+        let items = rows.iter().take(limit).map(|row| job_row(row, now_us)).collect::<Result<Vec<_>, _>>()?;
         let next = (rows.len() > limit)
             .then(|| items.last().map(|job| format!("{}.{}", job.created_us, job.id)))
             .flatten();

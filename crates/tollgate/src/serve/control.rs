@@ -51,6 +51,7 @@ pub(super) async fn start_control(
         store: store.clone(),
         clock: clock.clone(),
         sign_in: tollgate_control::SignInOptions::default(),
+        follow: health.clone(),
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(tollgate_control::serve(listener, control, async {

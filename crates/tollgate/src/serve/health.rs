@@ -3,12 +3,17 @@
 //! Ready means: it may be sent traffic. A database that does not answer is no reason not to be,
 //! as long as the keys are known to be fresh: turning all nodes away at once would be worse.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
 };
 
-use tollgate_control::{Health, Part, Report};
+use tollgate_control::{Follow, Health, Part, Report};
 use tollgate_core::{tables::Snapshot, time::Clock};
 use tollgate_journal::{Journal, State};
 use tollgate_workers::Progress;
@@ -122,6 +127,27 @@ impl NodeHealth {
             State::Failed => (false, "its disk failed; restart once it is sound".to_owned()),
         };
         Some(Part { name: "journal", ok, detail })
+    }
+}
+
+/// How long a change that was committed here may take to be known here. It is durable either way.
+const REACH_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked.
+const REACH_STEP: Duration = Duration::from_millis(5);
+
+impl Follow for NodeHealth {
+    fn reach(&self, seq: u64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let Some(progress) = self.progress.get() else { return };
+            let reached = async {
+                while progress.applied_seq() < seq {
+                    tokio::time::sleep(REACH_STEP).await;
+                }
+            };
+            if tokio::time::timeout(REACH_MAX, reached).await.is_err() {
+                tracing::warn!(seq, "a change that was made here is not known here yet");
+            }
+        })
     }
 }
 

@@ -1,0 +1,272 @@
+//! Every endpoint of the admin API with the permission that it asks for. The router, the OpenAPI
+//! document and the page of permissions are made from this table and from nothing else.
+
+use tollgate_core::authz::Action;
+use tollgate_store::Entity;
+
+use super::{
+    documents,
+    endpoint::{Endpoint, Gives, Kind, Method, Param},
+    events, jobs, keys, resources, status, tokens, trail, usage,
+};
+
+/// Makes a handler of an asynchronous function.
+macro_rules! to {
+    ($handler:path) => {
+        |call| Box::pin($handler(call))
+    };
+    ($handler:path, $kind:ident) => {
+        |call| Box::pin($handler(call, Entity::$kind))
+    };
+}
+
+const fn param(name: &'static str, kind: Kind, doc: &'static str) -> Param {
+    Param { name, kind, doc }
+}
+
+const PAGE: &[Param] = &[
+    param("limit", Kind::Number(1, 1000), "How many items; 100 when not said."),
+    param("cursor", Kind::Text(512), "`next` of the page before."),
+];
+const PROJECT: &[Param] = &[param("project", Kind::Text(130), "Of this project: its name or id.")];
+const NAMES: &[Param] = &[
+    param("name", Kind::Text(64), "With exactly this name."),
+    param("search", Kind::Text(64), "With this in the name, whatever the case."),
+];
+const EXTERNAL: &[Param] =
+    &[param("external_id", Kind::Text(1024), "With this id in the user's own systems.")];
+const KEYS: &[Param] = &[
+    param("consumer", Kind::Text(64), "Of this consumer: its id, or with `project` its name."),
+    param("policy", Kind::Text(64), "With this policy: its id, or with `project` its name."),
+    param("state", Kind::Word(&["active", "disabled", "blocked", "revoked"]), "In this state."),
+    param("environment", Kind::Word(&["live", "test"]), "Of this environment."),
+    param("search", Kind::Text(200), "With this in the name or the last four characters."),
+    param("metadata", Kind::Text(1100), "With this metadata: `name=value`."),
+    param("expires_before", Kind::Moment, "That expire before this moment, or within this time: `30d`."),
+];
+const SELECT: &[Param] = &[
+    param("key", Kind::Text(64), "Of this key: its id."),
+    param("consumer", Kind::Text(200), "Of this consumer: its id, name, or `project/name`."),
+    param("service", Kind::Text(200), "Of this service: its id, name, or `project/name`."),
+    param("code", Kind::Text(64), "With this outcome: `valid`, `rate_limited`, …"),
+];
+const TIMES: &[Param] = &[
+    param("from", Kind::Moment, "From this moment: RFC 3339, or how long ago: `24h`."),
+    param("to", Kind::Moment, "Before this moment."),
+];
+const WAIT: &[Param] = &[param(
+    "wait",
+    Kind::Flag,
+    "Wait up to five seconds until everything answered before the call is included.",
+)];
+const ORDER: &[Param] =
+    &[param("order", Kind::Word(&["newest", "oldest"]), "Which come first; the newest when not said.")];
+const APPLY: &[Param] = &[
+    param("dry_run", Kind::Flag, "Say what would change, change nothing."),
+    param(
+        "prune",
+        Kind::Flag,
+        "Delete services, policies and consumers that the document does not name, in the projects it names.",
+    ),
+];
+const REVOKE: &[Param] =
+    &[param("wait", Kind::Flag, "Answer when no running node accepts the key any more.")];
+const USAGE: &[Param] = &[
+    param("by", Kind::Words(usage::COLUMNS), "Columns to group by, separated by commas."),
+    param("format", Kind::Word(&["json", "csv"]), "JSON when not said."),
+];
+const SUBJECT: &[Param] = &[param("subject", Kind::Text(64), "About this thing: its id.")];
+
+use Action::{
+    ChangeKeys, ChangeResources, ChangeServiceTokens, ExportAudit, ExportEverything, ReadAudit,
+    ReadConsumers, ReadEvents, ReadKeys, ReadPolicies, ReadProjects, ReadServiceTokens, ReadServices,
+    ReadSystem, ReadTenant, ReadUsage, TendKeys,
+};
+use Method::{Delete, Get, Patch, Post, Put};
+
+const fn on(
+    method: Method,
+    path: &'static str,
+    action: Action,
+    handler: super::endpoint::Handler,
+    summary: &'static str,
+) -> Endpoint {
+    Endpoint::new(method, path, action, handler, summary)
+}
+
+/// The endpoints.
+pub(crate) const ENDPOINTS: &[Endpoint] = &[
+    on(Get, "/tenants", ReadTenant, to!(resources::list_tenants), "List tenants")
+        .about("A session belongs to one tenant, so there is one. Tenants are made on the host, with `tollgate apply`.")
+        .gives(Gives::List("Tenant")),
+    on(Get, "/tenants/{id}", ReadTenant, to!(resources::show_tenant), "Show a tenant")
+        .gives(Gives::One(200, "Tenant"))
+        .tagged(),
+    on(Get, "/projects", ReadProjects, to!(resources::list, Project), "List projects")
+        .query(&[PAGE, NAMES])
+        .gives(Gives::List("Project")),
+    on(Post, "/projects", ChangeResources, to!(resources::create, Project), "Create a project")
+        .takes("NewProject")
+        .gives(Gives::One(201, "Project"))
+        .tagged(),
+    on(Get, "/projects/{id}", ReadProjects, to!(resources::show, Project), "Show a project")
+        .gives(Gives::One(200, "Project"))
+        .tagged(),
+    on(Put, "/projects/{id}", ChangeResources, to!(resources::replace, Project), "Replace a project")
+        .takes("ProjectChange")
+        .gives(Gives::One(200, "Project"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/projects/{id}", ChangeResources, to!(resources::delete, Project), "Delete a project")
+        .about("Only one that is empty and never had keys.")
+        .guarded(),
+    on(Get, "/services", ReadServices, to!(resources::list, Service), "List services")
+        .query(&[PAGE, PROJECT, NAMES])
+        .gives(Gives::List("Service")),
+    on(Post, "/services", ChangeResources, to!(resources::create, Service), "Create a service")
+        .takes("ServiceSpec")
+        .gives(Gives::One(201, "Service"))
+        .tagged(),
+    on(Get, "/services/{id}", ReadServices, to!(resources::show, Service), "Show a service")
+        .gives(Gives::One(200, "Service"))
+        .tagged(),
+    on(Put, "/services/{id}", ChangeResources, to!(resources::replace, Service), "Replace a service")
+        .about("Its name and project stay: they tell it from others.")
+        .takes("ServiceSpec")
+        .gives(Gives::One(200, "Service"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/services/{id}", ChangeResources, to!(resources::delete, Service), "Delete a service")
+        .about("Only one that no policy names.")
+        .guarded(),
+    on(Get, "/policies", ReadPolicies, to!(resources::list, Policy), "List policies")
+        .query(&[PAGE, PROJECT, NAMES])
+        .gives(Gives::List("Policy")),
+    on(Post, "/policies", ChangeResources, to!(resources::create, Policy), "Create a policy")
+        .takes("PolicySpec")
+        .gives(Gives::One(201, "Policy"))
+        .tagged(),
+    on(Get, "/policies/{id}", ReadPolicies, to!(resources::show, Policy), "Show a policy")
+        .gives(Gives::One(200, "Policy"))
+        .tagged(),
+    on(Put, "/policies/{id}", ChangeResources, to!(resources::replace, Policy), "Replace a policy")
+        .about("Its name and project stay: they tell it from others.")
+        .takes("PolicySpec")
+        .gives(Gives::One(200, "Policy"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/policies/{id}", ChangeResources, to!(resources::delete, Policy), "Delete a policy")
+        .about("Only one that no key has that is not revoked.")
+        .guarded(),
+    on(Get, "/consumers", ReadConsumers, to!(resources::list, Consumer), "List consumers")
+        .query(&[PAGE, PROJECT, NAMES, EXTERNAL])
+        .gives(Gives::List("Consumer")),
+    on(Post, "/consumers", ChangeResources, to!(resources::create, Consumer), "Create a consumer")
+        .takes("ConsumerSpec")
+        .gives(Gives::One(201, "Consumer"))
+        .tagged(),
+    on(Get, "/consumers/{id}", ReadConsumers, to!(resources::show, Consumer), "Show a consumer")
+        .gives(Gives::One(200, "Consumer"))
+        .tagged(),
+    on(Put, "/consumers/{id}", ChangeResources, to!(resources::replace, Consumer), "Replace a consumer")
+        .about("Its name and project stay: they tell it from others.")
+        .takes("ConsumerSpec")
+        .gives(Gives::One(200, "Consumer"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/consumers/{id}", ChangeResources, to!(resources::delete, Consumer), "Delete a consumer")
+        .about("Only one without keys that are not revoked.")
+        .guarded(),
+    on(Post, "/apply", ChangeResources, to!(documents::apply), "Apply a document of resources")
+        .about("Creates and updates what differs, in one transaction; nothing is changed when anything is wrong.")
+        .query(&[APPLY])
+        .takes("Resources")
+        .gives(Gives::One(200, "ApplyPlan")),
+    on(Get, "/export", ExportEverything, to!(documents::export), "Export all resources")
+        .about("No secrets. Applying it changes nothing.")
+        .gives(Gives::One(200, "Resources")),
+    on(Get, "/keys", ReadKeys, to!(keys::list), "List keys")
+        .about("Newest first.")
+        .query(&[PAGE, PROJECT, KEYS])
+        .gives(Gives::List("Key")),
+    on(Post, "/keys", TendKeys, to!(keys::create), "Create a key")
+        .about("The whole key is in this answer and nowhere else. A developer creates keys with a policy that the consumer holds already.")
+        .takes("NewKey")
+        .gives(Gives::One(201, "CreatedKey"))
+        .tagged(),
+    on(Post, "/keys/bulk", ChangeKeys, to!(keys::create_many), "Create many keys")
+        .about("All or none. The whole keys are in this answer and nowhere else.")
+        .takes("NewKeys")
+        .gives(Gives::One(201, "CreatedKeys")),
+    on(Get, "/keys/{id}", ReadKeys, to!(keys::show), "Show a key")
+        .about("With its secrets as far as they may be shown: which are valid, until when, last used when and from where.")
+        .gives(Gives::One(200, "KeyWithSecrets"))
+        .tagged(),
+    on(Patch, "/keys/{id}", ChangeKeys, to!(keys::change), "Change a key")
+        .about("Its name, policy, expiry, metadata. What the body does not have stays; `null` takes away.")
+        .takes("KeyChange")
+        .gives(Gives::One(200, "Key"))
+        .tagged()
+        .guarded(),
+    on(Post, "/keys/{id}/disable", TendKeys, to!(keys::disable), "Switch a key off")
+        .gives(Gives::One(200, "Key"))
+        .tagged(),
+    on(Post, "/keys/{id}/enable", ChangeKeys, to!(keys::enable), "Switch a key on")
+        .gives(Gives::One(200, "Key"))
+        .tagged(),
+    on(Post, "/keys/{id}/expire", ChangeKeys, to!(keys::expire), "Let a key expire now")
+        .gives(Gives::One(200, "Key"))
+        .tagged(),
+    on(Post, "/keys/{id}/revoke", TendKeys, to!(keys::revoke), "Revoke a key for good")
+        .query(&[REVOKE])
+        .gives(Gives::One(200, "RevokedKey"))
+        .tagged(),
+    on(Post, "/keys/{id}/rotate", TendKeys, to!(keys::rotate), "Give a key a new secret")
+        .about("The id stays. The whole key is in this answer and nowhere else; the present secret stays valid for the overlap.")
+        .takes("Rotate")
+        .gives(Gives::One(200, "CreatedKey")),
+    on(Get, "/jobs", ReadKeys, to!(jobs::list), "List jobs")
+        .query(&[PAGE])
+        .gives(Gives::List("Job")),
+    on(Post, "/jobs", ChangeKeys, to!(jobs::start), "Change many keys")
+        .about("Revokes, switches or tags the keys that the selection finds. Ask the job how far it is.")
+        .takes("NewJob")
+        .gives(Gives::One(202, "Job")),
+    on(Get, "/jobs/{id}", ReadKeys, to!(jobs::show), "Show a job").gives(Gives::One(200, "Job")),
+    on(Delete, "/jobs/{id}", ChangeKeys, to!(jobs::cancel), "Cancel a job")
+        .about("What it has changed stays.")
+        .gives(Gives::One(200, "Job")),
+    on(Get, "/service-tokens", ReadServiceTokens, to!(tokens::list), "List service tokens")
+        .query(&[PAGE])
+        .gives(Gives::List("ServiceToken")),
+    on(Post, "/service-tokens", ChangeServiceTokens, to!(tokens::create), "Create a service token")
+        .about("The whole token is in this answer and nowhere else.")
+        .takes("NewServiceToken")
+        .gives(Gives::One(201, "CreatedServiceToken")),
+    on(Get, "/service-tokens/{id}", ReadServiceTokens, to!(tokens::show), "Show a service token")
+        .gives(Gives::One(200, "ServiceToken")),
+    on(Delete, "/service-tokens/{id}", ChangeServiceTokens, to!(tokens::revoke), "Revoke a service token for good"),
+    on(Get, "/events", ReadEvents, to!(events::list), "List events")
+        .query(&[PAGE, SELECT, TIMES, ORDER, WAIT])
+        .gives(Gives::List("Event")),
+    on(Get, "/events/count", ReadEvents, to!(events::count), "Count events")
+        .query(&[SELECT, TIMES, WAIT])
+        .gives(Gives::One(200, "EventCount")),
+    on(Get, "/events/{id}", ReadEvents, to!(events::show), "Show an event with its trace of checks")
+        .gives(Gives::One(200, "EventDetail")),
+    on(Get, "/usage", ReadUsage, to!(usage::show), "Sum usage")
+        .query(&[USAGE, PROJECT, SELECT, TIMES, WAIT])
+        .gives(Gives::Or("Usage", "text/csv")),
+    on(Get, "/audit", ReadAudit, to!(trail::list), "List the audit")
+        .about("Newest first.")
+        .query(&[PAGE, SUBJECT, TIMES])
+        .gives(Gives::List("AuditEntry")),
+    on(Get, "/audit/verify", ReadAudit, to!(trail::verify), "Verify the chain of the audit")
+        .gives(Gives::One(200, "AuditVerdict")),
+    on(Get, "/audit/export", ExportAudit, to!(trail::export), "Export the audit")
+        .about("A line of JSON for each change, newest first.")
+        .query(&[SUBJECT, TIMES])
+        .gives(Gives::Lines("AuditEntry")),
+    on(Get, "/status", ReadSystem, to!(status::show), "How the node is")
+        .gives(Gives::One(200, "Status")),
+];

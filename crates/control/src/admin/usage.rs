@@ -1,0 +1,153 @@
+//! Usage, summed by group, as JSON or CSV.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use axum::body::Body;
+use tollgate_store::{UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums};
+use tollgate_wire::admin as wire;
+
+use super::{
+    answer::Answer,
+    call::Call,
+    events::{bring_in, selection},
+    moment::rfc3339,
+};
+use crate::problem::Refused;
+
+/// The columns that usage is grouped by, as they are written.
+pub(crate) const COLUMNS: &[&str] =
+    &["key", "service", "code", "consumer", "project", "model", "day", "hour", "minute"];
+/// Groups that one answer may have.
+const ROWS_MAX: usize = 10_000;
+
+pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
+    let columns: Vec<&str> = call.query.words("by").collect();
+    let complete = bring_in(&call).await?;
+    let by: Vec<UsageBy> = columns.iter().filter_map(|name| column(name)).collect();
+    let report = match filter(&call).await? {
+        Some(filter) => call.store().usage(&by, &filter).await?,
+        None => UsageReport::default(),
+    };
+    if report.rows.len() > ROWS_MAX {
+        let problem = format!(
+            "there are {} groups; at most {ROWS_MAX} are answered: choose fewer columns or a shorter time",
+            report.rows.len()
+        );
+        return Err(Refused::invalid("by", problem));
+    }
+    let usage = wire::Usage {
+        rows: report.rows.iter().map(|row| shown_row(&columns, row)).collect(),
+        total: sums(&report.total),
+        complete,
+    };
+    if call.query.text("format") == Some("csv") {
+        return Ok(Answer::other("text/csv; charset=utf-8", Body::from(csv(&columns, &usage))));
+    }
+    Answer::ok(&usage)
+}
+
+async fn filter(call: &Call) -> Result<Option<UsageFilter>, Refused> {
+    let Some(selection) = selection(call).await? else { return Ok(None) };
+    let project = match call.query.text("project") {
+        Some(name) => Some(call.store().project_of(call.tenant(), name).await?.id),
+        None => None,
+    };
+    Ok(Some(UsageFilter {
+        from_us: call.query.moment_us("from", call.now_us),
+        to_us: call.query.moment_us("to", call.now_us),
+        key: selection.key,
+        consumer: selection.consumer,
+        service: selection.service,
+        code: selection.code,
+        project,
+        tenant: Some(call.tenant()),
+    }))
+}
+
+/// The stored column. No call to a model is recorded in this version: `model` is always empty.
+fn column(name: &str) -> Option<UsageBy> {
+    Some(match name {
+        "key" => UsageBy::Key,
+        "service" => UsageBy::Service,
+        "code" => UsageBy::Code,
+        "consumer" => UsageBy::Consumer,
+        "project" => UsageBy::Project,
+        "day" => UsageBy::Day,
+        "hour" => UsageBy::Hour,
+        "minute" => UsageBy::Minute,
+        _ => return None,
+    })
+}
+
+fn value(column: &str, row: &UsageRow) -> Option<String> {
+    match column {
+        "key" => row.key.map(|id| id.to_string()),
+        "service" => row.service.as_ref().map(|service| service.name.clone()),
+        "code" => row.code.map(|code| code.name().to_owned()),
+        "consumer" => row.consumer.as_ref().map(|consumer| consumer.name.clone()),
+        "project" => row.project.as_ref().map(|project| project.name.clone()),
+        "day" => row.time_us.map(|at_us| rfc3339(at_us).chars().take(10).collect()),
+        "hour" | "minute" => row.time_us.map(rfc3339),
+        _ => None,
+    }
+}
+
+fn shown_row(columns: &[&str], row: &UsageRow) -> wire::UsageRow {
+    let group: BTreeMap<String, Option<String>> =
+        columns.iter().map(|column| ((*column).to_owned(), value(column, row))).collect();
+    wire::UsageRow { group, sums: sums(&row.sums) }
+}
+
+fn sums(sums: &UsageSums) -> wire::UsageSums {
+    wire::UsageSums {
+        requests: sums.requests,
+        denied: sums.denied,
+        tokens_in: 0,
+        tokens_out: 0,
+        cost: "0".to_owned(),
+        units: sums.units,
+        bytes_in: sums.bytes_in,
+        bytes_out: sums.bytes_out,
+        latency_ms_mean: mean_ms(sums.latency_us, sums.requests),
+        upstream_ms_mean: mean_ms(sums.upstream_us, sums.requests),
+    }
+}
+
+/// The mean in milliseconds, to the microsecond.
+fn mean_ms(total_us: u64, requests: u64) -> f64 {
+    total_us.checked_div(requests).unwrap_or(0) as f64 / 1000.0
+}
+
+/// RFC 4180, with a line of names first.
+fn csv(columns: &[&str], usage: &wire::Usage) -> String {
+    let mut text = columns.join(",");
+    if !columns.is_empty() {
+        text.push(',');
+    }
+    text.push_str("requests,denied,units,bytes_in,bytes_out,latency_ms_mean,upstream_ms_mean\r\n");
+    let total = [wire::UsageRow { group: BTreeMap::new(), sums: usage.total.clone() }];
+    let rows = if columns.is_empty() { &total } else { usage.rows.as_slice() };
+    for row in rows {
+        for column in columns {
+            let value = row.group.get(*column).and_then(Option::as_deref).unwrap_or_default();
+            text.push_str(&field(value));
+            text.push(',');
+        }
+        let wire::UsageSums { requests, denied, units, bytes_in, bytes_out, .. } = &row.sums;
+        // Writing to a string cannot fail.
+        let _written = write!(
+            text,
+            "{requests},{denied},{units},{bytes_in},{bytes_out},{},{}\r\n",
+            row.sums.latency_ms_mean, row.sums.upstream_ms_mean
+        );
+    }
+    text
+}
+
+/// A field, in quotes where it needs them. What a spreadsheet would take for a formula is no name here.
+fn field(value: &str) -> String {
+    if value.contains(['"', ',', '\r', '\n']) {
+        return format!("\"{}\"", value.replace('"', "\"\""));
+    }
+    value.to_owned()
+}

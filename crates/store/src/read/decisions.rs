@@ -1,0 +1,23 @@
+//! Words for what a decision's row holds as numbers.
+
+use tollgate_journal::Flags;
+
+use crate::usage::DecisionRow;
+
+/// The marks of a record, with their words.
+const MARKS: [(Flags, &str); 5] = [
+    (Flags::ABORTED, "aborted"),
+    (Flags::REPLAYED, "replayed"),
+    (Flags::RETRIED, "retried"),
+    (Flags::UPGRADED, "upgraded"),
+    (Flags::VERIFIED, "verified"),
+];
+
+impl DecisionRow {
+    /// Its marks in words: `aborted`, `replayed`, `retried`, `upgraded`, `verified`.
+    #[must_use]
+    pub fn marks(&self) -> Vec<&'static str> {
+        let own = Flags(self.flags);
+        MARKS.into_iter().filter(|(flag, _)| own.contains(*flag)).map(|(_, word)| word).collect()
+    }
+}
