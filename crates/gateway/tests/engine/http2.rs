@@ -513,13 +513,13 @@ fn draining_ends_http2_after_the_streams_in_flight() {
 }
 
 /// Certificate files for `localhost`.
-struct Certificate {
+pub(crate) struct Certificate {
     dir: tempfile::TempDir,
     pem: String,
 }
 
 impl Certificate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let pem = made.cert.pem();
@@ -528,11 +528,11 @@ impl Certificate {
         Self { dir, pem }
     }
 
-    fn files(&self) -> Tls {
+    pub(crate) fn files(&self) -> Tls {
         Tls { cert: self.dir.path().join("cert.pem"), key: self.dir.path().join("key.pem") }
     }
 
-    fn trusted(&self) -> OriginTls {
+    pub(crate) fn trusted(&self) -> OriginTls {
         OriginTls {
             roots_pem: Some(self.pem.clone().into_bytes()),
             server_name: Some("localhost".to_owned()),

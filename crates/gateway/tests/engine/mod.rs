@@ -9,9 +9,11 @@
 
 mod answers;
 mod bounds;
+mod dissect;
 mod guard;
 mod http1;
 mod http2;
 mod support;
 mod tunnel;
 mod upstream;
+mod upstream_http1;

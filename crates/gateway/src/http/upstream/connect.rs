@@ -1,4 +1,4 @@
-//! Makes connections to origins: name, TCP, TLS, and the codec's handshake.
+//! Makes connections to origins: name, TCP, TLS, and the handshake of HTTP/2.
 
 use std::future::Future;
 use std::io;
@@ -6,24 +6,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::oneshot;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::http::bounds::PoolBounds;
 use crate::http::stream::Stream;
 
-use super::outgoing::OutgoingBody;
+use super::h2::OutgoingBody;
 use super::pool::Opened;
-use super::{Origin, Tunnel, UpstreamErrorKind};
+use super::{Origin, UpstreamErrorKind};
 
 /// Addresses of one name that are tried, in the resolver's order.
 const ADDRESSES_MAX: usize = 4;
-/// Largest read and write buffer of one upstream HTTP/1 connection.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// What an HTTP/2 upstream may send ahead on one stream and on the whole connection.
 const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
@@ -32,7 +29,6 @@ const H2_CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) type Http1 = http1::SendRequest<OutgoingBody>;
 pub(super) type Http2 = http2::SendRequest<OutgoingBody>;
 
 /// Opens a byte stream to `origin`, offering HTTP/2 where the origin allows it. The caller bounds the time.
@@ -73,54 +69,6 @@ async fn tcp(origin: &Origin) -> io::Result<TcpStream> {
         }
     }
     Err(last)
-}
-
-/// Starts HTTP/1.1 on `stream`; its task ends with the connection.
-pub(super) async fn http1(
-    stream: Stream,
-    bounds: &PoolBounds,
-    opened: Opened,
-) -> Result<Http1, UpstreamErrorKind> {
-    let (sender, connection) = http1_builder(bounds)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| UpstreamErrorKind::Unreachable(error.to_string()))?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "upstream connection failed");
-        }
-        drop(opened);
-    });
-    Ok(sender)
-}
-
-/// As [`http1`], for one request that may change the protocol: the stream comes back then.
-pub(super) async fn http1_upgradable(
-    stream: Stream,
-    bounds: &PoolBounds,
-    opened: Opened,
-) -> Result<(Http1, impl Future<Output = Option<Tunnel>> + 'static), UpstreamErrorKind> {
-    let (sender, mut connection) = http1_builder(bounds)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| UpstreamErrorKind::Unreachable(error.to_string()))?;
-    let (give, take) = oneshot::channel();
-    tokio::task::spawn_local(async move {
-        let done = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-        if done.is_ok() {
-            let parts = connection.into_parts();
-            // Nobody waits for it when the answer was not a 101: the connection ends here.
-            let _ = give.send(Tunnel { stream: parts.io.into_inner(), ahead: parts.read_buf });
-        }
-        drop(opened);
-    });
-    Ok((sender, async move { take.await.ok() }))
-}
-
-fn http1_builder(bounds: &PoolBounds) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(BUFFER_BYTES_MAX.max(bounds.head_bytes_max)).max_header_size(bounds.head_bytes_max);
-    builder
 }
 
 /// Starts HTTP/2 on `stream`; its task ends with the connection.

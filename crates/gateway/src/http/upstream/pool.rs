@@ -1,7 +1,8 @@
 //! The connections of one lane, by origin.
 //!
-//! Whether a kept connection still lives is known without a system call: its task sees the upstream's FIN
-//! through the runtime's readiness, and the codec then says so.
+//! Nothing runs for an idle connection. Whether it still lives is looked up when it is wanted and by the
+//! sweep, in the runtime's readiness and so without a system call; one on which anything came is thrown
+//! away.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use crate::http::bounds::PoolBounds;
 use crate::http::ticks::Ticks;
 
-use super::connect::{Http1, Http2};
-use super::outgoing::Outgoing;
+use super::connect::Http2;
+use super::h1;
 use super::{Origin, UpstreamErrorKind};
 
 /// How often connections that were idle too long are looked for.
@@ -43,7 +44,7 @@ impl Pools {
             idle: RefCell::default(),
             multiplexed: RefCell::default(),
             speaks_h2: Cell::new(None),
-            open: Cell::new(0),
+            open: Rc::default(),
             dialling: tokio::sync::Mutex::new(()),
         });
         self.by_origin.borrow_mut().insert(origin.clone(), Rc::clone(&pool));
@@ -69,20 +70,21 @@ async fn sweep(pools: Weak<Pools>, ticks: Rc<Ticks>) {
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) bounds: PoolBounds,
-    ticks: Rc<Ticks>,
+    pub(super) ticks: Rc<Ticks>,
     /// HTTP/1.1 connections without a request, the longest idle first.
     idle: RefCell<Vec<Idle>>,
     multiplexed: RefCell<Vec<Multiplexed>>,
     /// What ALPN chose last; `None` before the first connection.
     speaks_h2: Cell<Option<bool>>,
-    open: Cell<usize>,
+    /// Connections of both protocols, in use and idle.
+    open: Rc<Cell<usize>>,
     /// Held while a connection is made that others can share.
     pub(super) dialling: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    sender: Http1,
+    connection: h1::Connection,
     since_ms: u64,
 }
 
@@ -94,12 +96,15 @@ struct Multiplexed {
 }
 
 impl Pool {
-    /// An idle HTTP/1.1 connection that is alive and ready; the most recently used one.
-    pub(super) fn take_idle(&self) -> Option<Http1> {
+    /// An idle HTTP/1.1 connection that is alive; the most recently used one.
+    pub(super) fn take_idle(&self) -> Option<h1::Connection> {
         let mut idle = self.idle.borrow_mut();
-        // The codec says "ready" only once it has finished with the request before.
-        let at = idle.iter().rposition(|there| there.sender.is_ready() && !there.sender.is_closed())?;
-        Some(idle.remove(at).sender)
+        while let Some(mut there) = idle.pop() {
+            if there.connection.is_quiet() {
+                return Some(there.connection);
+            }
+        }
+        None
     }
 
     /// An HTTP/2 connection with room for one more stream.
@@ -133,32 +138,22 @@ impl Pool {
             return Err(UpstreamErrorKind::Saturated);
         }
         self.open.set(self.open.get() + 1);
-        Ok(Opened(Rc::clone(self)))
+        Ok(Opened(Rc::clone(&self.open)))
     }
 
-    fn give_back(&self, sender: Http1) {
-        if sender.is_closed() {
-            return;
-        }
+    /// Keeps a connection whose last exchange is over.
+    pub(super) fn give_back(&self, connection: h1::Connection) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= self.bounds.idle_max {
             idle.remove(0);
         }
-        idle.push(Idle { sender, since_ms: self.ticks.now_ms() });
+        idle.push(Idle { connection, since_ms: self.ticks.now_ms() });
     }
 
     fn forget_old(&self, now_ms: u64) {
         let timeout_ms = u64::try_from(self.bounds.idle_timeout.as_millis()).unwrap_or(u64::MAX);
         let is_old = |since_ms: u64| now_ms.saturating_sub(since_ms) > timeout_ms;
-        // Taken out first: dropping a connection may run code that comes back here.
-        let old: Vec<Idle> = {
-            let mut idle = self.idle.borrow_mut();
-            let (old, kept) =
-                idle.drain(..).partition(|there| is_old(there.since_ms) || there.sender.is_closed());
-            *idle = kept;
-            old
-        };
-        drop(old);
+        self.idle.borrow_mut().retain_mut(|there| !is_old(there.since_ms) && there.connection.is_quiet());
         self.multiplexed.borrow_mut().retain(|there| {
             let unused = there.streams.get() == 0 && is_old(there.used_ms.get());
             !there.sender.is_closed() && !unused
@@ -166,30 +161,13 @@ impl Pool {
     }
 }
 
-/// Counts an open connection; held by its task.
+/// Counts an open connection as long as it lives.
 #[derive(Debug)]
-pub(super) struct Opened(Rc<Pool>);
+pub(super) struct Opened(Rc<Cell<usize>>);
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
-    }
-}
-
-/// One HTTP/1.1 connection while a request is on it. Dropping it closes the connection.
-#[derive(Debug)]
-pub(super) struct Lease {
-    pub(super) sender: Http1,
-    pub(super) pool: Rc<Pool>,
-    pub(super) request_body: Option<Rc<Outgoing>>,
-}
-
-impl Lease {
-    /// The answer was read to its end: keeps the connection, if the request was sent to its end as well.
-    pub(super) fn settle(self) {
-        if self.request_body.is_none_or(|body| body.is_ended()) {
-            self.pool.give_back(self.sender);
-        }
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Writes the upstream's request: the client's fields without framing and connection fields, the edits of
-//! the pipeline, and a body that is framed anew.
+//! Writes the request for the HTTP/2 library: the client's fields without framing and connection fields, the
+//! edits of the pipeline, and a body that is framed anew.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -7,55 +7,28 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, UPGRADE};
+use http::header::{HeaderName, HeaderValue, TE};
 use http::uri::{PathAndQuery, Scheme as UriScheme};
 use http::{HeaderMap, Method, Request, Uri};
 use hyper::body::{Frame as HyperFrame, SizeHint};
 
 use crate::http::body::{BodyError, Frame, RequestBody};
-use crate::http::field::FieldValue;
 use crate::http::head::RequestHead;
 
-use super::{Origin, Scheme, UpstreamRequest};
-
-/// Which protocol the request is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
-    Http1,
-    Http2,
-}
+use crate::http::upstream::{Origin, Scheme, UpstreamRequest};
 
 /// Builds the request, with `body` as its body.
 pub(super) fn build(
     origin: &Origin,
     request: &UpstreamRequest<'_>,
-    wire: Wire,
     body: OutgoingBody,
 ) -> Request<OutgoingBody> {
     let head = request.head;
     let mut built = Request::new(body);
     *built.method_mut() = Method::from_bytes(head.method().as_bytes()).unwrap_or_default();
-    *built.headers_mut() = fields(origin, head, wire);
-    let target = target(head);
-    match wire {
-        Wire::Http1 => {
-            *built.uri_mut() = Uri::from(target);
-            if built.body().0.is_none() && matches!(head.method(), "POST" | "PUT" | "PATCH") {
-                // These methods expect a body, so its absence is said (RFC 9110 §8.6).
-                built.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            }
-            if let Some(upgrade) = &request.upgrade
-                && let Ok(protocol) = HeaderValue::from_str(&upgrade.protocol)
-            {
-                built.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                built.headers_mut().insert(UPGRADE, protocol);
-            }
-        }
-        Wire::Http2 => {
-            *built.version_mut() = http::Version::HTTP_2;
-            *built.uri_mut() = absolute(origin, head, target);
-        }
-    }
+    *built.headers_mut() = fields(head);
+    *built.version_mut() = http::Version::HTTP_2;
+    *built.uri_mut() = absolute(origin, head, target(head));
     built
 }
 
@@ -77,21 +50,14 @@ fn target(head: &RequestHead) -> PathAndQuery {
     PathAndQuery::from_maybe_shared(Bytes::from(written)).unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
-fn fields(origin: &Origin, head: &RequestHead, wire: Wire) -> HeaderMap {
+fn fields(head: &RequestHead) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(head.fields.places.len() + head.edits.len() + 1);
-    if wire == Wire::Http1 {
-        let host = head.authority.as_ref().map(|FieldValue(value)| value.clone());
-        let origins_own = || HeaderValue::from_str(origin.0.authority.as_str()).ok();
-        if let Some(host) = host.or_else(origins_own) {
-            out.insert(HOST, host);
-        }
-    }
     head.for_each_forwarded(|name, value| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             out.append(name, value);
         }
     });
-    if wire == Wire::Http2 && accepts_trailers(head) {
+    if accepts_trailers(head) {
         // gRPC servers ask for it (RFC 9110 §10.1.4).
         out.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -147,7 +113,7 @@ impl Outgoing {
 
 /// What the codec reads a request body from.
 #[derive(Debug)]
-pub(super) struct OutgoingBody(Option<Rc<Outgoing>>);
+pub(in crate::http::upstream) struct OutgoingBody(Option<Rc<Outgoing>>);
 
 impl OutgoingBody {
     /// Takes the body out of `request`, or copies it where that needs no reading. The second value is

@@ -1,8 +1,7 @@
-//! Checks an upstream's answer and reads its body.
+//! Checks an HTTP/2 upstream's answer and reads its body.
 //!
-//! The codec forgives what a proxy must not: an answer with both `Content-Length` and
-//! `Transfer-Encoding`, or with the same length twice, can be cut in two ways (reliability §7). Such an
-//! answer is refused and its connection closed.
+//! The library forgives what a proxy must not: framing fields that contradict each other (reliability §7).
+//! Such an answer is refused.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,25 +16,14 @@ use crate::http::body::{Frame, SourceFailed};
 use crate::http::field::{FieldName, FieldValue, Fields, is_engine_field, named_by_connection};
 use crate::http::ticks::Deadline;
 
-use super::outgoing::Wire;
-use super::pool::{Lease, StreamLease};
-
-/// What keeps the connection of an answer; dropped early, it closes the connection or resets the stream.
-#[derive(Debug)]
-pub(super) enum Held {
-    Http1(Lease),
-    Http2 {
-        _stream: StreamLease,
-    },
-    /// A connection of its own that is not kept.
-    Once,
-}
+use crate::http::upstream::pool::StreamLease;
 
 /// The body of an answer on its way in.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(in crate::http::upstream) struct Incoming {
     body: hyper::body::Incoming,
-    held: Option<Held>,
+    /// Until the body has ended; dropped early, it resets the stream.
+    held: Option<StreamLease>,
     idle: Deadline,
     idle_timeout: Duration,
     is_waiting: bool,
@@ -44,7 +32,7 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn new(
         body: hyper::body::Incoming,
-        held: Held,
+        held: StreamLease,
         idle: Deadline,
         idle_timeout: Duration,
     ) -> Self {
@@ -55,15 +43,18 @@ impl Incoming {
         incoming
     }
 
-    pub(super) fn is_end(&self) -> bool {
+    pub(in crate::http::upstream) fn is_end(&self) -> bool {
         self.held.is_none()
     }
 
-    pub(super) fn declared_len(&self) -> Option<u64> {
+    pub(in crate::http::upstream) fn declared_len(&self) -> Option<u64> {
         self.body.size_hint().exact()
     }
 
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SourceFailed>>> {
+    pub(in crate::http::upstream) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, SourceFailed>>> {
         loop {
             if self.held.is_none() {
                 return Poll::Ready(None);
@@ -110,18 +101,16 @@ impl Incoming {
     }
 
     fn settle(&mut self) {
-        if let Some(Held::Http1(lease)) = self.held.take() {
-            lease.settle();
-        }
+        self.held = None;
     }
 }
 
 /// Refuses an answer whose framing is in doubt; otherwise status and fields for the client, without
 /// connection and framing fields.
-pub(super) fn head(is_head: bool, wire: Wire, parts: http::response::Parts) -> Result<AnswerHead, String> {
+pub(super) fn head(is_head: bool, parts: http::response::Parts) -> Result<AnswerHead, String> {
     let mut fields = parts.headers;
     let found = survey(&fields);
-    let length = check(&fields, &found, wire == Wire::Http1 && parts.version == http::Version::HTTP_10)?;
+    let length = check(&fields, &found)?;
     if found.connection {
         for name in named_by_connection(&fields) {
             fields.remove(name);
@@ -173,12 +162,12 @@ fn survey(fields: &HeaderMap) -> Found {
 }
 
 /// The declared length, if there is one.
-fn check(fields: &HeaderMap, found: &Found, is_http10: bool) -> Result<Option<u64>, String> {
+fn check(fields: &HeaderMap, found: &Found) -> Result<Option<u64>, String> {
     if found.encodings > 0 {
         let chunked =
             fields.get(TRANSFER_ENCODING).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"chunked"));
-        if found.encodings > 1 || !chunked || is_http10 {
-            return Err("Transfer-Encoding is not \"chunked\" alone, once, in HTTP/1.1".to_owned());
+        if found.encodings > 1 || !chunked {
+            return Err("Transfer-Encoding is not \"chunked\" alone, once".to_owned());
         }
         if found.lengths > 0 {
             return Err("Content-Length and Transfer-Encoding exclude each other".to_owned());

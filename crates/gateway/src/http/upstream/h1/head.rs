@@ -1,0 +1,358 @@
+//! The head of an answer: found, judged and kept where it was received.
+//!
+//! What lives here: where a head ends, which heads are refused, how the end of the body is found. What does
+//! not: sockets, bodies. Invariants: the verdict does not depend on how the bytes are cut into reads; an
+//! answer whose body could be cut in two ways is refused (RFC 9112 §6.3, reliability §7); only fields of
+//! [`Kind::Plain`] come out.
+
+use std::mem::MaybeUninit;
+
+use bytes::BytesMut;
+
+use crate::http::raw::{FieldPlace, Kind, RawFields, Span};
+
+/// Fields of one head.
+pub(super) const FIELDS_MAX: usize = 100;
+/// Interim answers (RFC 9110 §15.2) before the final one.
+const INTERIMS_MAX: u8 = 8;
+/// How every head starts; anything else need not be waited for.
+const START: &[u8] = b"HTTP/1.";
+/// Digits of a length; fewer than what overflows 64 bits.
+const LENGTH_DIGITS_MAX: usize = 19;
+
+const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// Why an answer is refused: text for the log.
+pub(super) type Problem = &'static str;
+
+/// What of the request changes how its answer is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    /// The method was `HEAD`: there is no body, whatever the fields say.
+    pub(super) head_only: bool,
+    /// The upstream may change the protocol.
+    pub(super) upgrade: bool,
+}
+
+/// How the end of the body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// A final answer's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) fields: RawFields,
+    pub(super) framing: Framing,
+    /// `Content-Length` of an answer to `HEAD`.
+    pub(super) length_of_head: Option<u64>,
+    /// The upstream keeps the connection after this answer.
+    pub(super) keeps: bool,
+}
+
+impl Head {
+    pub(super) fn switches_protocol(&self) -> bool {
+        self.status == SWITCHING_PROTOCOLS
+    }
+
+    fn is_interim(&self) -> bool {
+        self.status < 200 && !self.switches_protocol()
+    }
+}
+
+/// Reads heads until the final one.
+#[derive(Debug)]
+pub(super) struct HeadReader {
+    asked: Asked,
+    bytes_max: usize,
+    /// Up to here there is no end of the head.
+    scanned: usize,
+    interims: u8,
+}
+
+impl HeadReader {
+    /// `bytes_max` bounds each single head.
+    pub(super) fn new(asked: Asked, bytes_max: usize) -> Self {
+        Self { asked, bytes_max, scanned: 0, interims: 0 }
+    }
+
+    /// Takes the final head out of `buffer` and leaves what follows it. `None`: more bytes are needed.
+    pub(super) fn advance(&mut self, buffer: &mut BytesMut) -> Result<Option<Head>, Problem> {
+        loop {
+            let Some(end) = self.end_of_head(buffer)? else { return Ok(None) };
+            let head = self.judge(buffer, end)?;
+            self.scanned = 0;
+            if !head.is_interim() {
+                return Ok(Some(head));
+            }
+            self.interims += 1;
+            if self.interims > INTERIMS_MAX {
+                return Err("it sends interim answers without end");
+            }
+        }
+    }
+
+    /// Where the first empty line ends. Every byte is looked at once, however slowly the head comes.
+    fn end_of_head(&mut self, buffer: &[u8]) -> Result<Option<usize>, Problem> {
+        if self.scanned < START.len() && !buffer.iter().zip(START).all(|(there, wanted)| there == wanted) {
+            return Err("it is not HTTP/1");
+        }
+        let bounded = buffer.get(..self.bytes_max).unwrap_or(buffer);
+        while let Some(ahead) = bounded.get(self.scanned..)
+            && let Some(at) = memchr::memchr(b'\n', ahead)
+        {
+            match ahead.get(at + 1..).unwrap_or_default() {
+                [b'\n', ..] => return Ok(Some(self.scanned + at + 2)),
+                [b'\r', b'\n', ..] => return Ok(Some(self.scanned + at + 3)),
+                [] | [b'\r'] => {
+                    self.scanned += at;
+                    return self.none_yet(buffer);
+                }
+                _ => self.scanned += at + 1,
+            }
+        }
+        self.scanned = bounded.len();
+        self.none_yet(buffer)
+    }
+
+    fn none_yet(&self, buffer: &[u8]) -> Result<Option<usize>, Problem> {
+        if buffer.len() >= self.bytes_max { Err("its head is too long") } else { Ok(None) }
+    }
+
+    fn judge(&self, buffer: &mut BytesMut, end: usize) -> Result<Head, Problem> {
+        let (line, mut places) = parse(buffer, end)?;
+        let mut bytes = buffer.split_to(end);
+        let mut found = Found::default();
+        for place in &mut places {
+            if let Some(name) = bytes.get_mut(place.name.range()) {
+                name.make_ascii_lowercase();
+                place.kind = Kind::of(name);
+            }
+            if place.kind == Kind::Engine {
+                found.note(place.name.bytes(&bytes), place.value.bytes(&bytes))?;
+            }
+        }
+        let length = found.check(line.is_http10)?;
+        let (framing, keeps) = self.framing(&line, &found, length)?;
+        let length_of_head = length.filter(|_| self.asked.head_only);
+        places.retain(|place| {
+            place.kind == Kind::Plain
+                && !found.named.iter().any(|own| own.as_slice() == place.name.bytes(&bytes))
+        });
+        let fields = RawFields { buffer: bytes.freeze(), places };
+        Ok(Head { status: line.status, fields, framing, length_of_head, keeps })
+    }
+
+    fn framing(
+        &self,
+        line: &StatusLine,
+        found: &Found,
+        length: Option<u64>,
+    ) -> Result<(Framing, bool), Problem> {
+        if line.status == SWITCHING_PROTOCOLS {
+            return if self.asked.upgrade {
+                Ok((Framing::None, false))
+            } else {
+                Err("it changed the protocol without being asked")
+            };
+        }
+        let framing = if self.asked.head_only || line.status < 200 || matches!(line.status, 204 | 304) {
+            Framing::None
+        } else if found.encodings > 0 {
+            Framing::Chunked
+        } else {
+            length.map_or(Framing::UntilClose, Framing::Length)
+        };
+        Ok((framing, !line.is_http10 && !found.close && framing != Framing::UntilClose))
+    }
+}
+
+struct StatusLine {
+    status: u16,
+    is_http10: bool,
+}
+
+/// The head that ends at `end`, names still as they came.
+fn parse(buffer: &[u8], end: usize) -> Result<(StatusLine, Vec<FieldPlace>), Problem> {
+    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let head = buffer.get(..end).unwrap_or_default();
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, &mut slots);
+    match parsed {
+        Ok(httparse::Status::Complete(len)) if len == end => {}
+        Err(httparse::Error::TooManyHeaders) => return Err("its head has too many fields"),
+        Ok(_) | Err(_) => return Err("its head is malformed"),
+    }
+    let (Some(status @ 100..=999), Some(minor)) = (response.code, response.version) else {
+        return Err("its status is not a number from 100 to 999");
+    };
+    let span = |part: &[u8]| match part.as_ptr().addr().checked_sub(head.as_ptr().addr()) {
+        Some(start) if !part.is_empty() => Span::of(start..start + part.len()),
+        _ => Span::default(),
+    };
+    let places = response
+        .headers
+        .iter()
+        .map(|field| FieldPlace {
+            name: span(field.name.as_bytes()),
+            value: span(field.value.trim_ascii()),
+            kind: Kind::Plain,
+        })
+        .collect();
+    Ok((StatusLine { status, is_http10: minor == 0 }, places))
+}
+
+/// What the connection and framing fields of one head say.
+#[derive(Default)]
+struct Found {
+    length: Option<u64>,
+    encodings: usize,
+    close: bool,
+    /// Fields that belong to the connection besides the well-known ones.
+    named: Vec<Vec<u8>>,
+}
+
+impl Found {
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Problem> {
+        match name {
+            b"content-length" => {
+                if self.length.is_some() {
+                    return Err("Content-Length occurs twice");
+                }
+                self.length = Some(plain_number(value).ok_or("Content-Length is not a decimal number")?);
+            }
+            b"transfer-encoding" => {
+                self.encodings += 1;
+                if self.encodings > 1 || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err("Transfer-Encoding is not \"chunked\" alone, once");
+                }
+            }
+            b"connection" => value.split(|&byte| byte == b',').for_each(|token| self.own(token.trim_ascii())),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn own(&mut self, token: &[u8]) {
+        let is = |word: &[u8]| token.eq_ignore_ascii_case(word);
+        self.close |= is(b"close");
+        if !(token.is_empty() || is(b"close") || is(b"keep-alive") || is(b"upgrade")) {
+            self.named.push(token.to_ascii_lowercase());
+        }
+    }
+
+    /// The declared length, if there is one.
+    fn check(&self, is_http10: bool) -> Result<Option<u64>, Problem> {
+        if self.encodings > 0 && self.length.is_some() {
+            return Err("Content-Length and Transfer-Encoding exclude each other");
+        }
+        if self.encodings > 0 && is_http10 {
+            return Err("Transfer-Encoding in HTTP/1.0");
+        }
+        Ok(self.length)
+    }
+}
+
+fn plain_number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > LENGTH_DIGITS_MAX || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES_MAX: usize = 4096;
+
+    fn read(text: &str, asked: Asked) -> Result<Option<Head>, Problem> {
+        let mut buffer = BytesMut::from(text.replace('$', "\r\n").as_bytes());
+        HeadReader::new(asked, BYTES_MAX).advance(&mut buffer)
+    }
+
+    fn framing(text: &str) -> Result<(Framing, bool), Problem> {
+        read(text, Asked::default()).map(|head| head.map(|head| (head.framing, head.keeps)).unwrap())
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_found_as_the_standard_says() {
+        let table = [
+            ("HTTP/1.1 200 OK$Content-Length: 3$$", Framing::Length(3), true),
+            ("HTTP/1.1 200$content-length:3$$", Framing::Length(3), true),
+            ("HTTP/1.1 200 OK$Transfer-Encoding: Chunked$$", Framing::Chunked, true),
+            ("HTTP/1.1 200 OK$$", Framing::UntilClose, false),
+            ("HTTP/1.1 204 No Content$$", Framing::None, true),
+            ("HTTP/1.1 304 Not Modified$Content-Length: 9$$", Framing::None, true),
+            ("HTTP/1.1 200 OK$Content-Length: 3$Connection: x, Close$$", Framing::Length(3), false),
+            ("HTTP/1.0 200 OK$Content-Length: 3$$", Framing::Length(3), false),
+            ("HTTP/1.0 200 OK$Content-Length: 3$Connection: keep-alive$$", Framing::Length(3), false),
+            (
+                "HTTP/1.1 103 Early$Content-Length: 7$$HTTP/1.1 200 OK$Content-Length: 3$$",
+                Framing::Length(3),
+                true,
+            ),
+        ];
+        for (text, framed, keeps) in table {
+            assert_eq!(framing(text), Ok((framed, keeps)), "{text}");
+        }
+        let head = read("HTTP/1.1 200 OK$Content-Length: 3$$", Asked { head_only: true, upgrade: false });
+        let head = head.unwrap().unwrap();
+        assert_eq!((head.framing, head.keeps, head.length_of_head), (Framing::None, true, Some(3)));
+    }
+
+    #[test]
+    fn a_doubtful_head_is_refused() {
+        for text in [
+            "HTTP/2.0 200 OK$$",
+            "$HTTP/1.1 200 OK$$",
+            "HTTP/1.1 099 Low$$",
+            "HTTP/1.1 20 OK$$",
+            "HTTP/1.1 200 OK$Content-Length: 3$Content-Length: 3$$",
+            "HTTP/1.1 200 OK$Content-Length: 3, 3$$",
+            "HTTP/1.1 200 OK$Content-Length: +3$$",
+            "HTTP/1.1 200 OK$Content-Length:$$",
+            "HTTP/1.1 200 OK$Content-Length: 99999999999999999999$$",
+            "HTTP/1.1 200 OK$Content-Length: 3$Transfer-Encoding: chunked$$",
+            "HTTP/1.1 200 OK$Transfer-Encoding: chunked$Transfer-Encoding: chunked$$",
+            "HTTP/1.1 200 OK$Transfer-Encoding: gzip, chunked$$",
+            "HTTP/1.0 200 OK$Transfer-Encoding: chunked$$",
+            "HTTP/1.1 204 No Content$Content-Length: 1$Content-Length: 2$$",
+            "HTTP/1.1 200 OK$Name : x$$",
+            "HTTP/1.1 200 OK$X: a$ folded$$",
+            "HTTP/1.1 200 OK$X: a\0b$$",
+            "HTTP/1.1 200 OK$X: a\rb$$",
+            "HTTP/1.1 101 Switching Protocols$Upgrade: x$$",
+        ] {
+            assert!(read(text, Asked::default()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_fields_for_the_client_come_out_in_lower_case() {
+        let text =
+            "HTTP/1.1 200 OK$X-A: 1 $Connection: X-Own, close$X-OWN: 2$Keep-Alive: 5$X_Hidden: 3$Server:$$";
+        let head = read(text, Asked::default()).unwrap().unwrap();
+        let fields: Vec<_> = head.fields.iter().map(|field| (field.name, field.value)).collect();
+        assert_eq!(fields, [(b"x-a".as_slice(), b"1".as_slice()), (b"server".as_slice(), b"".as_slice())]);
+    }
+
+    #[test]
+    fn heads_are_bounded_in_bytes_fields_and_number() {
+        let long = format!("HTTP/1.1 200 OK$X: {}$$", "x".repeat(BYTES_MAX));
+        assert!(read(&long, Asked::default()).is_err());
+        assert!(read(long.strip_suffix("$$").unwrap(), Asked::default()).is_err(), "without an end in sight");
+        let many = |count| format!("HTTP/1.1 204 x${}$", "A: b$".repeat(count));
+        assert!(read(&many(FIELDS_MAX), Asked::default()).is_ok());
+        assert!(read(&many(FIELDS_MAX + 1), Asked::default()).is_err());
+        let flood = |count| format!("{}HTTP/1.1 204 x$$", "HTTP/1.1 100 Continue$$".repeat(count));
+        assert!(read(&flood(8), Asked::default()).unwrap().is_some());
+        assert!(read(&flood(9), Asked::default()).is_err());
+    }
+}
