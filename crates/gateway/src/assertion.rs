@@ -223,8 +223,15 @@ impl Assertions {
         self.keys.as_ref().map_or_else(|| br#"{"keys":[]}"#.to_vec(), AssertionKeys::jwks)
     }
 
-    /// A token for a caller at a service; `None` without a key to sign with.
-    pub(crate) fn token(&self, audience: Audience<'_>, caller: &Identity, now: Now) -> Option<FieldValue> {
+    /// A token for a caller at a service; `None` without a key to sign with. `consumer` is asked for name
+    /// and external id when a token has to be made.
+    pub(crate) fn token(
+        &self,
+        audience: Audience<'_>,
+        caller: &Identity,
+        now: Now,
+        consumer: impl FnOnce() -> (FieldValue, Option<FieldValue>),
+    ) -> Option<FieldValue> {
         let keys = self.keys.as_ref()?;
         let service = audience.service;
         let (key, id) = (caller.record.id, service.id);
@@ -241,7 +248,7 @@ impl Assertions {
         if let Some(slot) = still_good {
             return Some(slot.token.clone());
         }
-        let token = FieldValue::parse(keys.token(audience, caller, now)?).ok()?;
+        let token = FieldValue::parse(keys.token(audience, caller, now, consumer())?).ok()?;
         *slot = Some(Slot {
             key,
             key_version: caller.record.version,
@@ -255,7 +262,13 @@ impl Assertions {
 }
 
 impl AssertionKeys {
-    fn token(&self, audience: Audience<'_>, caller: &Identity, now: Now) -> Option<String> {
+    fn token(
+        &self,
+        audience: Audience<'_>,
+        caller: &Identity,
+        now: Now,
+        (consumer, external_id): (FieldValue, Option<FieldValue>),
+    ) -> Option<String> {
         let iat = now.wall_us.div_euclid(1_000_000);
         let claims = Claims {
             iss: &self.issuer,
@@ -265,8 +278,8 @@ impl AssertionKeys {
             exp: iat.saturating_add(LIFETIME_S),
             tenant: text(audience.tenant),
             project: text(audience.project),
-            consumer: text(&caller.consumer),
-            consumer_external_id: caller.external_id.as_ref().map(text),
+            consumer: text(&consumer),
+            consumer_external_id: external_id.as_ref().map(text),
             environment: caller.record.environment.name(),
             scope: text(&caller.scopes),
         };

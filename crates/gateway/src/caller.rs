@@ -24,9 +24,6 @@ pub(crate) struct Caller {
 /// What upstreams are told of a caller.
 pub(crate) struct Identity {
     pub(crate) record: KeyRecord,
-    pub(crate) consumer: FieldValue,
-    pub(crate) external_id: Option<FieldValue>,
-    pub(crate) environment: FieldValue,
     pub(crate) scopes: FieldValue,
 }
 
@@ -43,6 +40,6 @@ impl Caller {
             // Several `Authorization` fields: none can be vouched for.
             strip.push(Place::Authorization);
         }
-        Self { at_ns, strip, identity: None, rate: RateFields::new() }
+        Self { at_ns, strip, identity: None, rate: RateFields::default() }
     }
 }

@@ -15,26 +15,41 @@ use tollgate_wire::{
 
 use crate::{
     http::{
-        answer::Answer,
+        answer::{Answer, AnswerHead},
         field::{FieldName, FieldValue},
     },
     names,
 };
 
 /// Rate headers of an answer, made while the policy is at hand.
-pub(crate) type RateFields = SmallVec<[(FieldName, FieldValue); 2]>;
+#[derive(Debug, Default)]
+pub(crate) struct RateFields {
+    /// The values, one behind the other.
+    text: Vec<u8>,
+    /// Each name, and where its value ends.
+    fields: SmallVec<[(FieldName, usize); 2]>,
+}
 
-/// The rate headers of a decision.
-pub(crate) fn rate_fields(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> RateFields {
-    let mut fields = RateFields::new();
-    let Some(policy) = policy else { return fields };
-    rate::each_field(decision, policy, choice, |name, value| {
-        // The values are structured fields of visible ASCII.
-        if let Ok(value) = FieldValue::parse(value) {
-            fields.push((names::rate_header(name), value));
+impl RateFields {
+    /// The rate headers of a decision.
+    pub(crate) fn of(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> Self {
+        let mut made = Self::default();
+        let Some(policy) = policy else { return made };
+        rate::each_field(decision, policy, choice, |name, value| {
+            made.text.extend_from_slice(value);
+            made.fields.push((names::rate_header(name), made.text.len()));
+        });
+        made
+    }
+
+    /// Puts them on an answer.
+    pub(crate) fn write(self, head: &mut AnswerHead) {
+        let mut start = 0;
+        for (name, end) in self.fields {
+            head.set_text(name, |out| out.extend_from_slice(self.text.get(start..end).unwrap_or_default()));
+            start = end;
         }
-    });
-    fields
+    }
 }
 
 /// Why a request gets no further. Boxed, for every step of an allowed request hands the room for
@@ -60,7 +75,7 @@ impl Denial {
             Retry::Never | Retry::BackOff => None,
         };
         let detail = detail.into();
-        Self(Box::new(Words { code, detail, violated: None, retry_after_s, fields: RateFields::new() }))
+        Self(Box::new(Words { code, detail, violated: None, retry_after_s, fields: RateFields::default() }))
     }
 
     /// The same refusal, with the nanoseconds after which it is worth trying again.
@@ -78,7 +93,7 @@ impl Denial {
             detail: decision.detail.as_deref().unwrap_or("").to_owned().into(),
             violated,
             retry_after_s: rate::retry_after_s(decision),
-            fields: rate_fields(decision, policy, choice),
+            fields: RateFields::of(decision, policy, choice),
         }))
     }
 
@@ -112,9 +127,7 @@ impl Denial {
         if let Some(challenge) = challenge(words.code) {
             head.set(names::WWW_AUTHENTICATE.clone(), challenge.clone());
         }
-        for (name, value) in words.fields {
-            head.set(name, value);
-        }
+        words.fields.write(head);
         answer
     }
 }

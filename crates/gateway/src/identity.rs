@@ -1,28 +1,41 @@
 //! What upstreams are told about who calls: the values of the `X-Tollgate-*` fields.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
-use tollgate_core::{key::Environment, policy::Policy};
+use tollgate_core::{key::Environment, keyring::KeyRecord, policy::Policy, tables::Consumer};
 
 use crate::{http::field::FieldValue, names};
 
 /// A text as a field value: visible ASCII as it is; anything else, and `%`, as percent-encoded
 /// UTF-8, so that no text can end a field or pass for another.
 pub(crate) fn value_of(text: &str) -> FieldValue {
+    let mut value = Vec::with_capacity(text.len());
+    push_value(&mut value, text);
+    FieldValue::from_bytes(value.into()).unwrap_or_else(|_| FieldValue::of(""))
+}
+
+/// As [`value_of`], behind what is there.
+pub(crate) fn push_value(out: &mut Vec<u8>, text: &str) {
     let is_safe = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
     if text.bytes().all(is_safe) {
-        return parse(text);
+        return out.extend_from_slice(text.as_bytes());
     }
-    let mut encoded = String::with_capacity(text.len() + 16);
     for byte in text.bytes() {
         if is_safe(byte) {
-            encoded.push(char::from(byte));
+            out.push(byte);
         } else {
-            // Writing into a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
+            // Writing into memory cannot fail.
+            let _ = write!(out, "%{byte:02X}");
         }
     }
-    parse(&encoded)
+}
+
+/// The name of a key's consumer; its id when it is not known.
+pub(crate) fn push_consumer(out: &mut Vec<u8>, record: &KeyRecord, consumer: Option<&Consumer>) {
+    match consumer {
+        Some(consumer) => push_value(out, &consumer.name),
+        None => push_value(out, &record.consumer.to_string()),
+    }
 }
 
 fn parse(text: &str) -> FieldValue {

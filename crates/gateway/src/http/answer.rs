@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::HeaderMap;
 
 use super::body::BodySource;
-use super::field::{FieldName, FieldValue};
+use super::field::{FieldName, FieldValue, Own, Texts};
 use super::raw::{Kind, RawFields};
 use super::upstream::{Tunnel, UpstreamAnswer, UpstreamBody};
 
@@ -68,7 +68,8 @@ pub struct AnswerHead {
     /// What an upstream sent. Only fields of [`Kind::Plain`] are in it.
     pub(super) came: RawFields,
     /// What was set or added here; never a field of another kind.
-    pub(super) own: Vec<(FieldName, FieldValue)>,
+    own: Vec<(FieldName, Own)>,
+    texts: Texts,
     /// `Content-Length` of an upstream's answer to `HEAD`: it describes a body that is not there.
     pub(super) length_of_head: Option<u64>,
 }
@@ -80,7 +81,8 @@ impl AnswerHead {
     /// No fields. A `status` outside 100..=999 becomes 500.
     pub fn new(status: u16) -> Self {
         let own = Vec::with_capacity(OWN_FIELDS);
-        Self { status: checked(status), came: RawFields::default(), own, length_of_head: None }
+        let (came, texts) = (RawFields::default(), Texts::default());
+        Self { status: checked(status), came, own, texts, length_of_head: None }
     }
 
     /// The status code.
@@ -102,13 +104,13 @@ impl AnswerHead {
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let came =
             self.came.iter().map(|field| (std::str::from_utf8(field.name).unwrap_or_default(), field.value));
-        came.chain(self.own.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+        came.chain(self.own.iter().map(|(name, own)| (name.as_str(), own.bytes(&self.texts))))
     }
 
     /// As [`AnswerHead::headers`], names as bytes.
     pub(super) fn headers_raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let came = self.came.iter().map(|field| (field.name, field.value));
-        came.chain(self.own.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
+        came.chain(self.own.iter().map(|(name, own)| (name.as_str().as_bytes(), own.bytes(&self.texts))))
     }
 
     /// Makes this the only field of this name.
@@ -119,8 +121,19 @@ impl AnswerHead {
 
     /// Adds one more field of this name.
     pub fn add(&mut self, name: FieldName, value: FieldValue) {
-        if matches!(Kind::of(name.as_str().as_bytes()), Kind::Plain | Kind::Host) {
-            self.own.push((name, value));
+        if Kind::of(name.as_str().as_bytes()) != Kind::Engine {
+            self.own.push((name, Own::Value(value)));
+        }
+    }
+
+    /// As [`AnswerHead::set`], with a text that `write` adds to what it is given. A text other than visible
+    /// ASCII, spaces and tabs is not sent, and neither is what was there before.
+    pub fn set_text(&mut self, name: FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+        self.strip(name.as_str());
+        if Kind::of(name.as_str().as_bytes()) != Kind::Engine
+            && let Some(own) = self.texts.add(write)
+        {
+            self.own.push((name, own));
         }
     }
 
@@ -140,8 +153,17 @@ impl AnswerHead {
                 map.append(name, value);
             }
         }
-        for (name, value) in self.own {
-            map.append(name.0, value.0);
+        for (name, own) in self.own {
+            match own {
+                Own::Value(value) => {
+                    map.append(name.0, value.0);
+                }
+                text => {
+                    if let Ok(value) = text.bytes(&self.texts).try_into() {
+                        map.append(name.0, value);
+                    }
+                }
+            }
         }
         map
     }

@@ -7,6 +7,8 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::raw::Span;
+
 /// A field name: a token (RFC 9110 §5.1), always lower-case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldName(pub(super) HeaderName);
@@ -74,6 +76,48 @@ impl FieldValue {
 impl fmt::Debug for FieldValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FieldValue({} bytes)", self.0.len())
+    }
+}
+
+/// The value of a field that is to be sent: on its own, or a text among other texts of the same head.
+#[derive(Clone, Debug)]
+pub(super) enum Own {
+    Value(FieldValue),
+    Text(Span),
+}
+
+impl Own {
+    pub(super) fn bytes<'a>(&'a self, texts: &'a Texts) -> &'a [u8] {
+        match self {
+            Self::Value(value) => value.as_bytes(),
+            Self::Text(span) => span.bytes(&texts.0),
+        }
+    }
+}
+
+/// Texts of one head, written one behind the other, so that a head with a dozen of them needs one
+/// allocation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts(Vec<u8>);
+
+/// Room for the texts of a usual head.
+const TEXT_BYTES_USUAL: usize = 256;
+
+impl Texts {
+    /// What `write` adds; `None` when that cannot be a field value, and then it is gone.
+    pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Own> {
+        let start = self.0.len();
+        if start == 0 {
+            self.0.reserve(TEXT_BYTES_USUAL);
+        }
+        write(&mut self.0);
+        let text = self.0.get(start..).unwrap_or_default();
+        // One pass that the compiler vectorises: visible ASCII, space and tab.
+        if text.iter().fold(false, |odd, &byte| odd | (!(0x20..0x7f).contains(&byte) && byte != b'\t')) {
+            self.0.truncate(start);
+            return None;
+        }
+        Some(Own::Text(Span::of(start..self.0.len())))
     }
 }
 

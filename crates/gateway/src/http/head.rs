@@ -9,7 +9,7 @@ use http::Method;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
-use super::field::{FieldName, FieldValue};
+use super::field::{FieldName, FieldValue, Own, Texts};
 use super::raw::{Kind, NameSieve, RawField, RawFields, RawWriter, Span};
 
 /// Version of the client's request.
@@ -29,8 +29,8 @@ pub enum Version {
 pub(super) enum Edit {
     Strip(FieldName),
     StripPrefix(&'static str),
-    Set(FieldName, FieldValue),
-    Add(FieldName, FieldValue),
+    Set(FieldName, Own),
+    Add(FieldName, Own),
 }
 
 /// Where the parts of a request line stand in the buffer of the fields.
@@ -52,6 +52,7 @@ pub struct RequestHead {
     pub(super) version: Version,
     pub(super) fields: RawFields,
     pub(super) edits: Vec<Edit>,
+    texts: Texts,
     pub(super) target: Option<PathAndQuery>,
     pub(super) authority: Option<FieldValue>,
 }
@@ -76,7 +77,15 @@ impl RequestHead {
 
     /// `line` stands in the buffer of `fields`.
     pub(super) fn new(line: RequestLine, version: Version, fields: RawFields) -> Self {
-        Self { line, version, fields, edits: Vec::new(), target: None, authority: None }
+        Self {
+            line,
+            version,
+            fields,
+            edits: Vec::new(),
+            texts: Texts::default(),
+            target: None,
+            authority: None,
+        }
     }
 
     /// A head that a codec has decoded.
@@ -168,7 +177,7 @@ impl RequestHead {
             if let Edit::Set(name, value) | Edit::Add(name, value) = edit
                 && Kind::of(name.as_str().as_bytes()) == Kind::Plain
             {
-                write(name.as_str().as_bytes(), value.as_bytes());
+                write(name.as_str().as_bytes(), value.bytes(&self.texts));
             }
         }
     }
@@ -220,19 +229,29 @@ impl RequestHead {
     /// Without effect on `Host` (see [`RequestHead::set_authority`]) and on connection and framing fields,
     /// which are the engine's.
     pub fn set(&mut self, name: FieldName, value: FieldValue) {
-        let name = match self.find_set(&name) {
-            Some(slot) => {
-                *slot = value;
-                return;
-            }
-            None => name,
-        };
-        self.edit(Edit::Set(name, value));
+        self.set_own(name, Own::Value(value));
+    }
+
+    /// As [`RequestHead::set`], with a text that `write` adds to what it is given. A text other than visible
+    /// ASCII, spaces and tabs is not sent, and neither is the client's field.
+    pub fn set_text(&mut self, name: FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+        match self.texts.add(write) {
+            Some(own) => self.set_own(name, own),
+            None => self.strip(name),
+        }
     }
 
     /// Sends this field besides the client's of this name; the exceptions of [`RequestHead::set`] hold.
     pub fn add(&mut self, name: FieldName, value: FieldValue) {
-        self.edit(Edit::Add(name, value));
+        self.edit(Edit::Add(name, Own::Value(value)));
+    }
+
+    /// As [`RequestHead::add`], with a text that `write` adds to what it is given. A text other than visible
+    /// ASCII, spaces and tabs is not sent.
+    pub fn add_text(&mut self, name: FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(own) = self.texts.add(write) {
+            self.edit(Edit::Add(name, own));
+        }
     }
 
     /// Sends this path and query instead of the client's.
@@ -269,11 +288,15 @@ impl RequestHead {
         self.edits.push(edit);
     }
 
-    fn find_set(&mut self, name: &FieldName) -> Option<&mut FieldValue> {
-        self.edits.iter_mut().find_map(|edit| match edit {
-            Edit::Set(there, value) if there == name => Some(value),
+    fn set_own(&mut self, name: FieldName, own: Own) {
+        let earlier = self.edits.iter_mut().find_map(|edit| match edit {
+            Edit::Set(there, value) if *there == name => Some(value),
             _ => None,
-        })
+        });
+        match earlier {
+            Some(value) => *value = own,
+            None => self.edit(Edit::Set(name, own)),
+        }
     }
 }
 

@@ -24,10 +24,10 @@ use tollgate_wire::text;
 use super::Gateway;
 use crate::{
     http::{
-        answer::{Answer, Finish, FinishInfo, FinishRefused},
-        field::FieldValue,
+        answer::{Answer, AnswerHead, Finish, FinishInfo, FinishRefused},
         head::RequestHead,
     },
+    names,
     service::balance::Load,
 };
 
@@ -90,8 +90,13 @@ impl<C: Counters + 'static> Account<C> {
     }
 
     /// The id as `X-Request-Id` has it.
-    pub(crate) fn request_id(&self) -> FieldValue {
-        FieldValue::parse(self.request_id).unwrap_or_else(|_| FieldValue::of(""))
+    pub(crate) fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    /// Puts the id on its answer.
+    pub(crate) fn write_request_id(&self, head: &mut AnswerHead) {
+        head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(&self.request_id));
     }
 
     /// Notes what the head says.

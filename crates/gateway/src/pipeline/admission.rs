@@ -9,15 +9,15 @@ use tollgate_core::{
     keyring::KeyRecord,
     policy::Policy,
     service::Service,
+    tables::Consumer,
     time::Now,
 };
 
 use super::recognition::Recognition;
 use crate::{
     caller::{Caller, Identity},
-    denial::{Denial, rate_fields},
-    http::{exchange::Exchange, field::FieldValue, head::RequestHead},
-    identity::{environment_value, value_of},
+    denial::{Denial, RateFields},
+    http::{exchange::Exchange, head::RequestHead},
     lane::{Gateway, account::Account, tables::LaneTables},
     request::{
         Sender,
@@ -58,17 +58,10 @@ impl<C: Counters + 'static> Gateway<C> {
         if !decision.is_allowed() {
             return Err(Denial::of_decision(&decision, policy, choice));
         }
-        let (consumer, external_id) = self.consumer_values(record);
         let at_ns = known.now.mono_ns;
-        let identity = Identity {
-            consumer,
-            external_id,
-            environment: environment_value(record.environment),
-            scopes: tables.scopes(policy),
-            record: known.record,
-        };
+        let identity = Identity { scopes: tables.scopes(policy), record: known.record };
         let strip = smallvec::smallvec![presented.place];
-        Ok(Caller { at_ns, strip, identity: Some(identity), rate: rate_fields(&decision, policy, choice) })
+        Ok(Caller { at_ns, strip, identity: Some(identity), rate: RateFields::of(&decision, policy, choice) })
     }
 
     /// Asks `core`, with what it may look at.
@@ -104,12 +97,14 @@ impl<C: Counters + 'static> Gateway<C> {
         admit(case, &*self.shared.counters)
     }
 
-    pub(crate) fn consumer_values(&self, record: &KeyRecord) -> (FieldValue, Option<FieldValue>) {
+    /// Hands the consumer of a key over; `None` when it is not known.
+    pub(crate) fn with_consumer<R>(
+        &self,
+        record: &KeyRecord,
+        with: impl FnOnce(Option<&Consumer>) -> R,
+    ) -> R {
         let consumers = self.shared.snapshot.consumers.pin();
-        match consumers.get(&record.consumer.0) {
-            Some(consumer) => (value_of(&consumer.name), consumer.external_id.as_deref().map(value_of)),
-            None => (value_of(&record.consumer.to_string()), None),
-        }
+        with(consumers.get(&record.consumer.0).map(|consumer| &**consumer))
     }
 }
 

@@ -20,7 +20,6 @@ use crate::{
     http::{
         answer::Answer,
         exchange::{Exchange, Handler, Peer},
-        field::FieldValue,
         guard::Malformed,
         head::RequestHead,
     },
@@ -44,7 +43,7 @@ impl<C: Counters + 'static> Gateway<C> {
         if let Some(grant) = grant {
             cors::Grant::write(grant, &mut answer.head);
         }
-        answer.head.set(names::X_REQUEST_ID.clone(), account.request_id());
+        account.write_request_id(&mut answer.head);
         answer
     }
 
@@ -138,6 +137,5 @@ fn unrecorded(id: DecisionId) -> Answer {
 
 /// Puts the id of its decision on an answer.
 pub(crate) fn set_request_id(answer: &mut Answer, id: DecisionId) {
-    let value = FieldValue::parse(text::decision_id(id)).unwrap_or_else(|_| FieldValue::of(""));
-    answer.head.set(names::X_REQUEST_ID.clone(), value);
+    answer.head.set_text(names::X_REQUEST_ID.clone(), |out| text::push_decision_id(out, id));
 }

@@ -12,16 +12,14 @@ use tollgate_wire::{headers::IDENTITY_PREFIX, text::push_id};
 use super::Passage;
 use crate::{
     assertion::Audience,
-    caller::Caller,
+    caller::{Caller, Identity},
     http::{answer::AnswerHead, exchange::Peer, field::FieldValue, head::RequestHead},
+    identity::{environment_value, push_consumer, push_value, value_of},
     lane::Gateway,
     names,
     request::{Sender, credential::Place, only},
     service::ProxyService,
 };
-
-/// `key_` and eleven digits.
-const KEY_ID_LEN: usize = 15;
 
 /// Writes the fields that go upstream.
 pub(super) fn write_request<C: Counters + 'static>(
@@ -29,19 +27,17 @@ pub(super) fn write_request<C: Counters + 'static>(
     head: &mut RequestHead,
     peer: Peer,
     passage: &Passage,
-    request_id: FieldValue,
+    request_id: &[u8],
 ) {
-    // Read before the client's own words are dropped.
-    let forwarded = Forwarded::of(head, peer, passage.sender);
     head.strip_prefix(IDENTITY_PREFIX);
     head.strip_prefix(names::FORWARDED_PREFIX);
     head.strip(names::FORWARDED.clone());
     head.strip(names::X_REAL_IP.clone());
     strip_credentials(head, &passage.caller);
     change(head, &passage.service);
-    head.set(names::X_REQUEST_ID.clone(), request_id);
-    forwarded.write(head);
-    write_identity(head, passage);
+    head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(request_id));
+    write_forwarded(head, peer, passage.sender);
+    write_identity(gateway, head, passage);
     if let Some(token) = assertion(gateway, passage) {
         head.add(names::X_TOLLGATE_ASSERTION.clone(), token);
     }
@@ -76,21 +72,20 @@ fn change(head: &mut RequestHead, service: &ProxyService) {
 
 /// The client's own fields of these names are stripped and services cannot add any (core refuses
 /// them), so that they need not be looked for before they are added.
-fn write_identity(head: &mut RequestHead, passage: &Passage) {
+fn write_identity<C: Counters + 'static>(gateway: &Gateway<C>, head: &mut RequestHead, passage: &Passage) {
     head.add(names::X_TOLLGATE_TENANT.clone(), passage.service.tenant.clone());
     head.add(names::X_TOLLGATE_PROJECT.clone(), passage.service.project.clone());
-    let Some(identity) = &passage.caller.identity else { return };
-    let mut key = Vec::with_capacity(KEY_ID_LEN);
-    push_id(&mut key, "key", identity.record.id.0);
-    if let Ok(key) = FieldValue::from_bytes(key.into()) {
-        head.add(names::X_TOLLGATE_KEY_ID.clone(), key);
-    }
-    head.add(names::X_TOLLGATE_CONSUMER.clone(), identity.consumer.clone());
-    if let Some(external_id) = &identity.external_id {
-        head.add(names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone(), external_id.clone());
-    }
-    head.add(names::X_TOLLGATE_ENVIRONMENT.clone(), identity.environment.clone());
-    head.add(names::X_TOLLGATE_SCOPES.clone(), identity.scopes.clone());
+    let Some(Identity { record, scopes }) = &passage.caller.identity else { return };
+    head.add_text(names::X_TOLLGATE_KEY_ID.clone(), |out| push_id(out, "key", record.id.0));
+    gateway.with_consumer(record, |consumer| {
+        head.add_text(names::X_TOLLGATE_CONSUMER.clone(), |out| push_consumer(out, record, consumer));
+        if let Some(external_id) = consumer.and_then(|consumer| consumer.external_id.as_deref()) {
+            let name = names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone();
+            head.add_text(name, |out| push_value(out, external_id));
+        }
+    });
+    head.add(names::X_TOLLGATE_ENVIRONMENT.clone(), environment_value(record.environment));
+    head.add(names::X_TOLLGATE_SCOPES.clone(), scopes.clone());
 }
 
 fn assertion<C: Counters + 'static>(gateway: &Gateway<C>, passage: &Passage) -> Option<FieldValue> {
@@ -99,76 +94,71 @@ fn assertion<C: Counters + 'static>(gateway: &Gateway<C>, passage: &Passage) -> 
     }
     let identity = passage.caller.identity.as_ref()?;
     let ProxyService { service, tenant, project, .. } = &*passage.service;
-    gateway.assertions.token(Audience { service, tenant, project }, identity, gateway.now())
+    gateway.assertions.token(Audience { service, tenant, project }, identity, gateway.now(), || {
+        gateway.with_consumer(&identity.record, |consumer| match consumer {
+            Some(consumer) => (value_of(&consumer.name), consumer.external_id.as_deref().map(value_of)),
+            None => (value_of(&identity.record.consumer.to_string()), None),
+        })
+    })
 }
 
-/// Where a request came from, in the words of forwarding proxies.
-struct Forwarded {
-    path: FieldValue,
-    proto: FieldValue,
-    host: Option<FieldValue>,
-}
-
-impl Forwarded {
-    /// A trusted proxy's own words are kept and the proxy itself is added; anybody else's are not.
-    fn of(head: &RequestHead, peer: Peer, sender: Sender) -> Self {
-        let proto = if peer.tls { &names::HTTPS } else { &names::HTTP };
-        let host = head.authority().and_then(|host| FieldValue::parse(host).ok());
-        if !sender.trusted {
-            return Self { path: address_value(sender.peer), proto: proto.clone(), host };
+/// Writes where a request came from, in the words of forwarding proxies.
+///
+/// A trusted proxy's own words are kept and the proxy itself is added; anybody else's are not.
+fn write_forwarded(head: &mut RequestHead, peer: Peer, sender: Sender) {
+    let proto = if peer.tls { &names::HTTPS } else { &names::HTTP };
+    if !sender.trusted {
+        let host = head.authority().map(short);
+        head.set_text(names::X_FORWARDED_FOR.clone(), |out| push_address(out, sender.peer));
+        head.set(names::X_FORWARDED_PROTO.clone(), proto.clone());
+        if let Some(host) = host {
+            head.set_text(names::X_FORWARDED_HOST.clone(), |out| out.extend_from_slice(&host));
         }
-        let mut path = Vec::with_capacity(64);
-        for line in head.values(names::X_FORWARDED_FOR.as_str()) {
-            path.extend_from_slice(line);
-            path.extend_from_slice(b", ");
-        }
-        path.extend_from_slice(sender.peer.to_string().as_bytes());
-        let told_proto = match only(head, names::X_FORWARDED_PROTO.as_str()) {
-            Some("https") => &names::HTTPS,
-            Some("http") => &names::HTTP,
-            _ => proto,
-        };
-        let told_host =
-            only(head, names::X_FORWARDED_HOST.as_str()).and_then(|host| FieldValue::parse(host).ok());
-        Self {
-            path: FieldValue::from_bytes(path.into()).unwrap_or_else(|_| address_value(sender.peer)),
-            proto: told_proto.clone(),
-            host: told_host.or(host),
-        }
+        return;
     }
-
-    fn write(self, head: &mut RequestHead) {
-        head.set(names::X_FORWARDED_FOR.clone(), self.path);
-        head.set(names::X_FORWARDED_PROTO.clone(), self.proto);
-        if let Some(host) = self.host {
-            head.set(names::X_FORWARDED_HOST.clone(), host);
-        }
+    let mut path = Vec::with_capacity(64);
+    for line in head.values(names::X_FORWARDED_FOR.as_str()) {
+        path.extend_from_slice(line);
+        path.extend_from_slice(b", ");
     }
-}
-
-fn address_value(address: IpAddr) -> FieldValue {
-    let value = match address {
-        // On every request: written without the formatting machinery, copied once.
-        IpAddr::V4(v4) => {
-            let mut text: SmallVec<[u8; 16]> = SmallVec::new();
-            for (place, part) in v4.octets().into_iter().enumerate() {
-                if place > 0 {
-                    text.push(b'.');
-                }
-                let (hundreds, tens) = (part / 100, part / 10);
-                if hundreds > 0 {
-                    text.push(b'0' + hundreds);
-                }
-                if tens > 0 {
-                    text.push(b'0' + tens % 10);
-                }
-                text.push(b'0' + part % 10);
-            }
-            FieldValue::parse(text)
-        }
-        IpAddr::V6(v6) => FieldValue::parse(v6.to_string()),
+    push_address(&mut path, sender.peer);
+    let proto = match only(head, names::X_FORWARDED_PROTO.as_str()) {
+        Some("https") => &names::HTTPS,
+        Some("http") => &names::HTTP,
+        _ => proto,
     };
-    value.unwrap_or_else(|_| FieldValue::of("unknown"))
+    let host = only(head, names::X_FORWARDED_HOST.as_str()).or_else(|| head.authority()).map(short);
+    head.set_text(names::X_FORWARDED_FOR.clone(), |out| out.extend_from_slice(&path));
+    head.set(names::X_FORWARDED_PROTO.clone(), proto.clone());
+    if let Some(host) = host {
+        head.set_text(names::X_FORWARDED_HOST.clone(), |out| out.extend_from_slice(&host));
+    }
+}
+
+/// A copy that needs no allocation for a usual host.
+fn short(text: &str) -> SmallVec<[u8; 64]> {
+    SmallVec::from_slice(text.as_bytes())
+}
+
+/// On every request: an IPv4 address is written without the formatting machinery.
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    let v4 = match address {
+        IpAddr::V4(v4) => v4,
+        IpAddr::V6(v6) => return out.extend_from_slice(v6.to_string().as_bytes()),
+    };
+    for (place, part) in v4.octets().into_iter().enumerate() {
+        if place > 0 {
+            out.push(b'.');
+        }
+        let (hundreds, tens) = (part / 100, part / 10);
+        if hundreds > 0 {
+            out.push(b'0' + hundreds);
+        }
+        if tens > 0 {
+            out.push(b'0' + tens % 10);
+        }
+        out.push(b'0' + part % 10);
+    }
 }
 
 /// Changes the fields of an upstream's answer and adds the gate's own.
@@ -180,9 +170,7 @@ pub(super) fn write_answer(head: &mut AnswerHead, passage: Passage) {
     for (name, value) in &service.response_headers.set {
         head.set(name.clone(), value.clone());
     }
-    for (name, value) in passage.caller.rate {
-        head.set(name, value);
-    }
+    passage.caller.rate.write(head);
 }
 
 #[cfg(test)]
@@ -192,8 +180,9 @@ mod tests {
     #[test]
     fn addresses_are_written_as_the_standard_library_writes_them() {
         for text in ["0.0.0.0", "1.20.255.100", "127.0.0.1", "10.99.101.9", "2001:db8::1", "::1"] {
-            let address: IpAddr = text.parse().unwrap();
-            assert_eq!(address_value(address).as_bytes(), text.as_bytes());
+            let mut written = Vec::new();
+            push_address(&mut written, text.parse().unwrap());
+            assert_eq!(written, text.as_bytes());
         }
     }
 }

@@ -21,13 +21,13 @@ use super::{
     token::{self, covers, parameter},
 };
 use crate::{
-    denial::{Denial, rate_fields},
+    denial::{Denial, RateFields},
     http::{
         answer::Answer,
         field::{FieldName, FieldValue},
         head::RequestHead,
     },
-    identity::{environment_value, value_of},
+    identity::{environment_value, push_consumer, push_value, value_of},
     lane::account::{Account, method_number},
     names,
     pipeline::{admission::flaw_denial, set_request_id},
@@ -153,25 +153,22 @@ impl<C: Counters + 'static> ServiceApi<C> {
     fn identified(&self, decided: &Decided, service: &Service) -> Answer {
         let record = decided.record();
         let (tenant, project) = decided.owner();
-        let (consumer, external_id) = self.gateway.consumer_values(record);
-        let mut key = Vec::with_capacity(16);
-        push_id(&mut key, "key", record.id.0);
         let mut answer = Answer::new(200)
             .with(names::CACHE_CONTROL.clone(), names::NO_STORE.clone())
             .with(names::X_TOLLGATE_TENANT.clone(), value_of(tenant))
             .with(names::X_TOLLGATE_PROJECT.clone(), value_of(project))
-            .with(names::X_TOLLGATE_CONSUMER.clone(), consumer)
             .with(names::X_TOLLGATE_ENVIRONMENT.clone(), environment_value(record.environment))
             .with(names::X_TOLLGATE_SCOPES.clone(), decided.tables.scopes(decided.policy()));
-        if let Ok(key) = FieldValue::from_bytes(key.into()) {
-            answer.head.set(names::X_TOLLGATE_KEY_ID.clone(), key);
-        }
-        if let Some(external_id) = external_id {
-            answer.head.set(names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone(), external_id);
-        }
-        for (name, value) in rate_fields(&decided.decision, decided.policy(), service.spec.headers) {
-            answer.head.set(name, value);
-        }
+        let head = &mut answer.head;
+        head.set_text(names::X_TOLLGATE_KEY_ID.clone(), |out| push_id(out, "key", record.id.0));
+        self.gateway.with_consumer(record, |consumer| {
+            head.set_text(names::X_TOLLGATE_CONSUMER.clone(), |out| push_consumer(out, record, consumer));
+            if let Some(external_id) = consumer.and_then(|consumer| consumer.external_id.as_deref()) {
+                let name = names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone();
+                head.set_text(name, |out| push_value(out, external_id));
+            }
+        });
+        RateFields::of(&decided.decision, decided.policy(), service.spec.headers).write(head);
         answer
     }
 }
