@@ -1,5 +1,9 @@
 //! Upstreams that are dead, slow, broken; choice, retries, health.
 
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tollgate_journal::Flags;
 use tollgate_testkit::{
     Upstream,
@@ -106,6 +110,53 @@ async fn a_reset_is_repeated_for_methods_that_may_happen_twice_and_for_no_others
     let retried: Vec<bool> =
         records.iter().map(|record| record.entry.flags.contains(Flags::RETRIED)).collect();
     assert_eq!(retried, [true, true, true, false, false]);
+}
+
+/// An upstream whose first connection closes when its second request has come. Gives what it was asked, each
+/// with the number of its connection.
+async fn closing_on_the_second_request() -> (String, Arc<Mutex<Vec<(usize, String)>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let noted = Arc::clone(&noted);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                for count in 1.. {
+                    head.clear();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        if stream.read_buf(&mut head).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    let line = String::from_utf8_lossy(&head).lines().next().unwrap().to_owned();
+                    noted.lock().unwrap().push((number, line));
+                    if (number, count) == (0, 2) {
+                        return;
+                    }
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                }
+            });
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_dies_under_a_request_is_replaced_where_that_is_safe() {
+    for (method, status, attempts) in [("GET", 200, [0, 0, 1].as_slice()), ("POST", 502, &[0, 0])] {
+        let (url, asked) = closing_on_the_second_request().await;
+        let world = service(&format!("\"{url}\""), "retries = 1").start();
+        let key = world.key("standard");
+        assert_eq!(world.get("/tiles/1", &key).await.status, 200);
+        let reply = world.send(Call::new(method, "/tiles/2").bearer(&key)).await;
+        assert_eq!(reply.status, status, "{method}");
+        let connections: Vec<usize> = asked.lock().unwrap().iter().map(|(number, _)| *number).collect();
+        assert_eq!(connections, attempts, "{method}: {:?}", asked.lock().unwrap());
+    }
 }
 
 #[tokio::test]
