@@ -20,6 +20,11 @@ pub struct Now {
 pub trait Clock: Send + Sync {
     /// The present moment on both clocks.
     fn now(&self) -> Now;
+
+    /// The present moment on the monotonic clock alone, nanoseconds: for lengths of time.
+    fn mono_ns(&self) -> u64 {
+        self.now().mono_ns
+    }
 }
 
 /// A length of time in configuration: `250ms`, `2s`, `5m`, `12h`, `90d`, `4w`.

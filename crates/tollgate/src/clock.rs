@@ -73,9 +73,13 @@ impl SystemClock {
 }
 
 impl Clock for SystemClock {
-    fn now(&self) -> Now {
+    fn mono_ns(&self) -> u64 {
         let mono = clock_gettime(MONO);
-        let mono_ns = mono.tv_sec.unsigned_abs() * 1_000_000_000 + mono.tv_nsec.unsigned_abs();
+        mono.tv_sec.unsigned_abs() * 1_000_000_000 + mono.tv_nsec.unsigned_abs()
+    }
+
+    fn now(&self) -> Now {
+        let mono_ns = self.mono_ns();
         let system_us = system_wall_us();
         let mark_us = self.mark_us.load(Ordering::Relaxed);
         if system_us >= mark_us.saturating_add(MARK_STEP_US) {

@@ -218,7 +218,7 @@ impl<C: Counters + 'static> Account<C> {
         if aborted {
             self.entry.flags = self.entry.flags.with(Flags::ABORTED);
         }
-        let took_ns = gateway.now().mono_ns.saturating_sub(self.started_ns);
+        let took_ns = gateway.mono_ns().saturating_sub(self.started_ns);
         self.entry.latency_us = micros(took_ns);
         self.entry.code = self.code.number();
         gateway.meters.answered(self.code, self.entry.service != 0, took_ns);

@@ -112,6 +112,11 @@ impl<C: Counters + 'static> Gateway<C> {
         self.shared.clock.now()
     }
 
+    /// The present moment for lengths of time, nanoseconds.
+    pub(crate) fn mono_ns(&self) -> u64 {
+        self.shared.clock.mono_ns()
+    }
+
     /// The small tables as they are now, with what this lane has made of them.
     pub(crate) fn tables(&self) -> Rc<LaneTables> {
         let current = self.shared.snapshot.tables_ref();
@@ -140,7 +145,7 @@ impl<C: Counters + 'static> Gateway<C> {
             None => "this lane has no writer".to_owned(),
         };
         self.meters.journal_full.increment(1);
-        self.journal_fault.report(self.now().mono_ns, |left_out| {
+        self.journal_fault.report(self.mono_ns(), |left_out| {
             tracing::error!(lane = self.lane.0, left_out, "requests are refused: {refused}");
         });
         // Not the number of any record: those count up from 0.
@@ -154,7 +159,7 @@ impl<C: Counters + 'static> Gateway<C> {
         match written {
             Some(Ok(_position)) => Ok(()),
             Some(Err(error)) => {
-                self.journal_fault.report(self.now().mono_ns, |left_out| {
+                self.journal_fault.report(self.mono_ns(), |left_out| {
                     tracing::error!(lane = self.lane.0, left_out, %error, "an answer was cut: it could not be journalled");
                 });
                 Err(FinishRefused)

@@ -135,7 +135,7 @@ impl<C: Counters + 'static> Gateway<C> {
         let Some(name) = record.narrowing.as_ref().and_then(|own| own.bind_host.as_deref()) else {
             return Ok(());
         };
-        let resolved = self.hosts.resolve(name, || self.now().mono_ns).await;
+        let resolved = self.hosts.resolve(name, || self.mono_ns()).await;
         resolved.map(|_known| ()).map_err(|_| Denial::new(Code::Overloaded, ""))
     }
 

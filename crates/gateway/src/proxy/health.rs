@@ -40,7 +40,7 @@ pub(crate) async fn watch<C: Counters + 'static>(gateway: Weak<Gateway<C>>) {
 
 fn check_due<C: Counters + 'static>(gateway: &Rc<Gateway<C>>, slots: &Rc<tokio::sync::Semaphore>) {
     let tables = gateway.tables();
-    let now_ns = gateway.now().mono_ns;
+    let now_ns = gateway.mono_ns();
     for service in tables.tables.services.values() {
         let Some(health) = &service.spec.health else { continue };
         let compiled = tables.compiled(service, &gateway.shared.registry);
