@@ -1,5 +1,7 @@
 //! The control listener over a real socket.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod admin;
 
 use std::sync::Arc;
 

@@ -72,8 +72,8 @@ pub(crate) struct Selection {
 pub(crate) async fn selection(call: &Call) -> Result<Option<Selection>, Refused> {
     let (store, tenant, query) = (call.store(), call.tenant(), &call.query);
     let mut selection = Selection { key: None, consumer: None, service: None, code: None };
-    if let Some(text) = query.text("key") {
-        let id: KeyId = text.parse().map_err(|error| Refused::invalid("key", error))?;
+    if let Some(text) = query.text("key_id") {
+        let id: KeyId = text.parse().map_err(|error| Refused::invalid("key_id", error))?;
         let key = store.key_of(tenant, id).await?.key;
         selection.key = Some(id);
         selection.consumer = Some(key.consumer.id);

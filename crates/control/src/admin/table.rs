@@ -45,7 +45,7 @@ const KEYS: &[Param] = &[
     param("expires_before", Kind::Moment, "That expire before this moment, or within this time: `30d`."),
 ];
 const SELECT: &[Param] = &[
-    param("key", Kind::Text(64), "Of this key: its id."),
+    param("key_id", Kind::Text(64), "Of this key."),
     param("consumer", Kind::Text(200), "Of this consumer: its id, name, or `project/name`."),
     param("service", Kind::Text(200), "Of this service: its id, name, or `project/name`."),
     param("code", Kind::Text(64), "With this outcome: `valid`, `rate_limited`, …"),

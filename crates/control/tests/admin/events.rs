@@ -1,0 +1,171 @@
+//! Events and usage over the API.
+
+use serde_json::json;
+use tollgate_core::{code::Code, id::DecisionId};
+use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
+
+use super::world::{NOW, Person, SECOND, World};
+
+/// What the table of methods says must be what the gateway counts by.
+const GET: u8 = 1;
+
+struct Ids {
+    key: u64,
+    consumer: u64,
+    project: u64,
+    tenant: u64,
+    service: u64,
+    policy: u64,
+}
+
+async fn number(world: &World, text: &str) -> u64 {
+    world.numbers(text).await[0].unsigned_abs()
+}
+
+/// Records of a key of `app`, every fifth of them denied for its address.
+async fn ship(world: &World, person: &Person, count: u64) -> String {
+    let key = person.key("app").await;
+    let ids = Ids {
+        key: key.parse::<tollgate_core::id::KeyId>().unwrap().0,
+        consumer: number(
+            world,
+            "SELECT c.id FROM consumers c JOIN projects p ON p.id = c.project \
+             JOIN tenants t ON t.id = p.tenant WHERE c.name = 'app' AND t.name = 'acme'",
+        )
+        .await,
+        project: number(
+            world,
+            "SELECT p.id FROM projects p JOIN tenants t ON t.id = p.tenant WHERE t.name = 'acme'",
+        )
+        .await,
+        tenant: world.acme.0,
+        service: number(world, "SELECT id FROM services WHERE name = 'tiles'").await,
+        policy: number(world, "SELECT id FROM policies WHERE name = 'open'").await,
+    };
+    let records = (0..count).map(|position| record(position, &ids)).collect();
+    let batch = Batch { boot: 0xABCD, lane: 0, from: 0, to: count, lost: 0, records };
+    world.store.ship(&[batch], true).await.unwrap();
+    key
+}
+
+fn record(position: u64, ids: &Ids) -> StoredRecord {
+    let denied = position.is_multiple_of(5);
+    let network = tollgate_core::admit::Check::Network as u32;
+    StoredRecord {
+        position,
+        decision: position,
+        entry: Entry {
+            at_us: NOW - 3600 * SECOND + position as i64 * SECOND,
+            key: ids.key,
+            consumer: ids.consumer,
+            project: ids.project,
+            tenant: ids.tenant,
+            service: ids.service,
+            policy: ids.policy,
+            code: if denied { Code::IpNotAllowed.number() } else { Code::Valid.number() },
+            method: GET,
+            status: if denied { 403 } else { 200 },
+            latency_us: 1500,
+            upstream_us: 900,
+            bytes_in: 10,
+            bytes_out: 200,
+            units: 1,
+            generation: 0,
+            flags: Flags::RETRIED,
+            checks_passed: if denied { (1 << network) - 1 } else { u32::MAX },
+            checks_configured: u32::MAX,
+            address: std::net::Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().octets(),
+        },
+        charges: Vec::new(),
+        path: format!("/tiles/{position}"),
+        detail: if denied { "192.0.2.7 is not in 10.0.0.0/8".into() } else { String::new() },
+        user_agent: "curl/8".into(),
+    }
+}
+
+pub(crate) async fn events_are_filtered_paged_and_explained(mut world: World) {
+    let admin = world.person("admin").await;
+    let key = ship(&world, &admin, 50).await;
+    let count = |query: String| {
+        let admin = admin.clone();
+        async move {
+            let reply = admin.get(&format!("/events/count?{query}")).await;
+            assert_eq!(reply.status, 200, "{query}: {}", reply.text());
+            reply.json()["count"].as_u64().unwrap()
+        }
+    };
+    assert_eq!(count(String::new()).await, 50);
+    assert_eq!(count(format!("key_id={key}&code=ip_not_allowed")).await, 10);
+    assert_eq!(count("consumer=maps/app&service=tiles&from=2h".into()).await, 50);
+    assert_eq!(count("consumer=web".into()).await, 0);
+    assert_eq!(count("to=2h".into()).await, 0);
+    assert_eq!(count("from=2026-01-01T00:00:00Z".into()).await, 0);
+    let first = admin.get("/events?limit=30&code=valid").await.json();
+    assert_eq!(first["items"].as_array().unwrap().len(), 30);
+    let next = first["next"].as_str().unwrap();
+    let rest = admin.get(&format!("/events?limit=30&code=valid&cursor={next}")).await.json();
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (10, &json!(null)));
+
+    let denied =
+        admin.get("/events?code=ip_not_allowed&order=oldest&limit=1").await.json()["items"][0].clone();
+    assert_eq!((denied["method"].as_str(), denied["path"].as_str()), (Some("GET"), Some("/tiles/0")));
+    assert_eq!((&denied["marks"], denied["latency_ms"].as_f64()), (&json!(["retried"]), Some(1.5)));
+    let path = format!("/events/{}", denied["decision_id"].as_str().unwrap());
+    let shown = admin.get(&path).await.json();
+    let failed: Vec<_> =
+        shown["trace"].as_array().unwrap().iter().filter(|step| step["outcome"] == "failed").collect();
+    assert_eq!(failed.len(), 1, "{shown}");
+    assert_eq!(failed[0]["detail"], "192.0.2.7 is not in 10.0.0.0/8");
+    let stranger = world.member("other", "owner", &[]).await;
+    assert_eq!(stranger.get(&path).await.status, 404);
+    assert_eq!(stranger.get("/events").await.json()["items"], json!([]));
+    assert_eq!(stranger.get(&format!("/events?key_id={key}")).await.status, 404);
+    let unknown = DecisionId { boot: 1, lane: 2, number: 3 };
+    assert_eq!(admin.get(&format!("/events/{unknown}")).await.status, 404);
+}
+
+pub(crate) async fn usage_is_summed_as_json_and_csv(mut world: World) {
+    let admin = world.person("admin").await;
+    let key = ship(&world, &admin, 50).await;
+    let usage = admin.get("/usage?by=key,code&from=1d").await.json();
+    assert_eq!(usage["total"]["requests"], 50);
+    assert_eq!(usage["rows"].as_array().unwrap().len(), 2);
+    assert_eq!(usage["rows"][0]["group"], json!({"key": key, "code": "valid"}));
+    assert_eq!((&usage["rows"][1]["requests"], &usage["rows"][1]["denied"]), (&json!(10), &json!(10)));
+    assert_eq!(admin.get("/usage?wait=true").await.json()["complete"], true, "no node is behind");
+    let csv = admin.get("/usage?by=consumer,day&format=csv").await;
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    let lines: Vec<String> = csv.text().lines().map(str::to_owned).collect();
+    assert_eq!(
+        lines[0],
+        "consumer,day,requests,denied,units,bytes_in,bytes_out,latency_ms_mean,upstream_ms_mean"
+    );
+    assert_eq!(lines[1], "app,2025-12-31,50,10,50,500,10000,1.5,0.9");
+    let refused = admin.get("/usage?by=key,colour").await;
+    assert_eq!(refused.json()["errors"][0]["field"], "by");
+    let stranger = world.member("other", "owner", &[]).await;
+    assert_eq!(stranger.get("/usage").await.json()["total"]["requests"], 0);
+}
+
+pub(crate) async fn a_developer_sees_what_own_consumers_did(mut world: World) {
+    let admin = world.person("admin").await;
+    let key = ship(&world, &admin, 10).await;
+    let (own, foreign) = (world.developer(&["app"]).await, world.developer(&["web"]).await);
+    assert_eq!(own.get("/events").await.json()["items"].as_array().unwrap().len(), 10);
+    assert_eq!(own.get("/usage").await.json()["total"]["requests"], 10);
+    let event =
+        own.get("/events?limit=1").await.json()["items"][0]["decision_id"].as_str().unwrap().to_owned();
+    assert_eq!(own.get(&format!("/events/{event}")).await.status, 200);
+    for path in ["/events".to_owned(), format!("/events?key_id={key}"), "/events?consumer=app".to_owned()] {
+        assert_eq!(foreign.get(&path).await.json()["items"], json!([]), "{path}");
+    }
+    assert_eq!(foreign.get("/usage").await.json()["total"]["requests"], 0);
+    assert_eq!(foreign.get(&format!("/events/{event}")).await.status, 404);
+    let both = world.developer(&["app", "web"]).await;
+    assert_eq!(
+        both.get("/events").await.json()["errors"][0]["field"],
+        "consumer",
+        "which of both is to be said"
+    );
+    assert_eq!(both.get("/events?consumer=app").await.json()["items"].as_array().unwrap().len(), 10);
+}

@@ -1,0 +1,64 @@
+//! The admin API over real HTTP with a real store.
+
+mod audit;
+mod documents;
+mod events;
+mod isolation;
+mod jobs;
+mod keys;
+mod openapi;
+mod repetition;
+mod resources;
+mod sweep;
+mod tokens;
+mod world;
+
+/// Makes of every function two tests: on SQLite, and where it is told so on PostgreSQL too.
+macro_rules! promises {
+    (sqlite: $($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod sqlite {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::admin::$module::$name(crate::admin::world::World::new().await).await;
+            })+)+
+        }
+    };
+    (postgres: $($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod postgres {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                crate::admin::$module::$name(crate::admin::world::World::postgres().await).await;
+            })+)+
+        }
+    };
+}
+
+promises! { sqlite:
+    sweep: keys_never_manage_keys, who_is_not_signed_in_gets_nowhere, every_role_may_what_the_matrix_says,
+        what_needs_a_fresh_sign_in_says_so, other_tenants_look_absent;
+    isolation: short_names_are_those_of_the_own_tenant, a_document_reaches_no_other_tenant,
+        tokens_and_exports_stay_inside;
+    resources: a_consumer_is_created_shown_replaced_and_deleted, every_kind_is_created_replaced_and_deleted,
+        what_live_keys_need_is_not_deleted, bad_resources_name_their_fields, lists_page_and_filter;
+    documents: an_export_applied_again_changes_nothing, a_document_with_errors_changes_nothing;
+    keys: the_whole_key_is_in_one_answer_only, a_key_lives_and_dies, keys_are_filtered_and_paged,
+        many_keys_are_created_or_none, a_developer_tends_own_keys_only;
+    jobs: many_keys_are_tagged_and_revoked, a_job_must_say_which_keys, a_job_of_a_dead_process_is_lost;
+    repetition: a_repetition_is_answered_and_not_done, what_was_refused_may_be_corrected,
+        a_claim_without_an_answer_is_refused, twenty_at_once_are_done_once;
+    tokens: a_token_is_shown_once_and_revoked;
+    audit: the_audit_shows_before_and_after, an_export_has_every_change, a_broken_chain_is_told;
+    events: events_are_filtered_paged_and_explained, usage_is_summed_as_json_and_csv,
+        a_developer_sees_what_own_consumers_did;
+    openapi: anyone_may_read_the_document, a_wrong_method_is_told_the_right_ones;
+}
+
+promises! { postgres:
+    sweep: other_tenants_look_absent;
+    resources: every_kind_is_created_replaced_and_deleted, lists_page_and_filter;
+    keys: a_key_lives_and_dies, keys_are_filtered_and_paged, a_developer_tends_own_keys_only;
+    jobs: many_keys_are_tagged_and_revoked;
+    repetition: a_repetition_is_answered_and_not_done, twenty_at_once_are_done_once;
+    events: events_are_filtered_paged_and_explained;
+    audit: the_audit_shows_before_and_after;
+}
