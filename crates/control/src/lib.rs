@@ -23,10 +23,12 @@ mod page;
 mod problem;
 mod routes;
 mod session;
+mod sign_in;
 mod state;
 
 pub use admin::{METHODS, document as openapi_document, permissions as endpoint_permissions};
 pub use follow::Follow;
 pub use health::{Health, Part, Report};
 pub use routes::serve;
+pub use sign_in::{Courier, Mail, PASSWORD_CHARS_MIN, hash_password, password_problem};
 pub use state::{Control, SignInOptions};

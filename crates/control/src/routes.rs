@@ -23,6 +23,7 @@ use crate::{
     page,
     problem::Refused,
     session::SignedIn,
+    sign_in,
     state::{App, Control, Peer},
 };
 
@@ -54,6 +55,7 @@ fn router(app: App) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .nest(admin::BASE, admin::router(&app))
+        .merge(sign_in::router())
         .route("/api", any(nothing_signed_in))
         .route("/api/{*path}", any(nothing_signed_in))
         .fallback(nothing)

@@ -3,6 +3,8 @@
 
 mod admin;
 
+mod sign_in;
+
 use std::sync::Arc;
 
 use tollgate_control::{Control, Health, Part, Report, SignInOptions, serve};

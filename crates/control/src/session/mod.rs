@@ -76,11 +76,16 @@ impl SignedIn {
     /// Looks who is signed in with a request; `None` when it says nothing about it.
     pub(crate) async fn find(parts: &Parts, app: &App) -> Result<Option<Self>, Refused> {
         let Some(token) = session_token(&parts.headers) else { return Ok(None) };
+        Self::of_token(app, &token).await.map(Some)
+    }
+
+    /// Looks whose session a token is.
+    pub(crate) async fn of_token(app: &App, token: &SessionToken) -> Result<Self, Refused> {
         let now_us = app.now_us();
         match app.store().session(token.digest(), app.options().limits(), now_us).await? {
             SessionLookup::Good(session) => {
                 let fresh_us = micros(app.options().fresh);
-                Ok(Some(Self::of_session(*session, &token, now_us.saturating_sub(fresh_us))))
+                Ok(Self::of_session(*session, token, now_us.saturating_sub(fresh_us)))
             }
             SessionLookup::Expired => Err(Refused::SignInExpired),
             SessionLookup::Unknown => Err(Refused::SignInMissing),

@@ -3,10 +3,16 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
-use tollgate_core::time::Clock;
+use tokio::sync::Semaphore;
+use tollgate_core::{secret::Secret, time::Clock};
 use tollgate_store::{SessionLimits, Store};
 
-use crate::{follow::Follow, health::Health};
+use crate::{
+    follow::Follow,
+    health::Health,
+    problem::Refused,
+    sign_in::{Courier, Passwords, Throttle},
+};
 
 /// What the listener shows, and what it works on.
 #[derive(Clone)]
@@ -41,6 +47,8 @@ pub struct SignInOptions {
     pub public_url: Option<String>,
     /// Peers that are believed when they say on whose behalf they call.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who sends mail; without one, links are handed over by whoever makes them.
+    pub courier: Option<Arc<dyn Courier>>,
 }
 
 impl Default for SignInOptions {
@@ -51,6 +59,7 @@ impl Default for SignInOptions {
             fresh: Duration::from_secs(10 * 60),
             public_url: None,
             trusted_proxies: Vec::new(),
+            courier: None,
         }
     }
 }
@@ -66,11 +75,45 @@ impl SignInOptions {
 #[derive(Clone)]
 pub(crate) struct App {
     control: Arc<Control>,
+    doors: Arc<Doors>,
 }
+
+/// What sign-in keeps between requests.
+struct Doors {
+    throttle: Throttle,
+    passwords: Passwords,
+    /// Places for making links to set new passwords.
+    resets: Arc<Semaphore>,
+}
+
+/// Links to set a new password that are made at once.
+const RESETS_MAX: usize = 8;
 
 impl App {
     pub(crate) fn new(control: Control) -> Self {
-        Self { control: Arc::new(control) }
+        let resets = Arc::new(Semaphore::new(RESETS_MAX));
+        let doors = Doors { throttle: Throttle::default(), passwords: Passwords::default(), resets };
+        Self { control: Arc::new(control), doors: Arc::new(doors) }
+    }
+
+    /// How many attempts to sign in there were.
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.doors.throttle
+    }
+
+    /// The threads that hash passwords.
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.doors.passwords
+    }
+
+    /// Places for making links to set new passwords.
+    pub(crate) fn resets(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.doors.resets)
+    }
+
+    /// The present moment of the clock that never jumps, nanoseconds.
+    pub(crate) fn mono_ns(&self) -> u64 {
+        self.control.clock.now().mono_ns
     }
 
     /// What the listener was started with.
@@ -101,4 +144,13 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 /// A length of time in microseconds.
 pub(crate) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Random bytes from the operating system, for a secret.
+pub(crate) fn random<const N: usize>() -> Result<Secret<[u8; N]>, Refused> {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(Secret::new(bytes)),
+        Err(_) => Err(Refused::Unavailable("the operating system gave no random numbers".to_owned())),
+    }
 }

@@ -8,9 +8,6 @@ use tollgate_store::NewInstallation;
 
 use crate::{cli::InitArgs, context::Context, failure::Failure, password::password_hash, print};
 
-/// The shortest password (NIST SP 800-63B-4 §3.1.1.2 asks for 8 at least beside a second factor,
-/// 15 alone; no second factor exists yet, and strength is left to the owner above this).
-const PASSWORD_CHARS_MIN: usize = 12;
 /// The longest line that is read as a password.
 const PASSWORD_BYTES_MAX: usize = 1024;
 
@@ -42,7 +39,7 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<(), Failure
         print::fields(&[
             ("tenant", format!("{} ({})", shown.tenant, shown.tenant_id)),
             ("owner", format!("{} ({})", shown.owner, shown.owner_id)),
-            ("next", "write resources.toml, then `tollgate apply -f resources.toml`".to_owned()),
+            ("next", "write resources.toml, then `tollgate apply -f resources.toml`; sign in at the control listener".to_owned()),
         ])
     })
 }
@@ -52,14 +49,8 @@ fn read_password() -> Result<Secret<String>, Failure> {
     let mut input = std::io::Read::take(std::io::stdin().lock(), PASSWORD_BYTES_MAX as u64 + 2);
     input.read_line(&mut line).map_err(|_| Failure::Usage("the password is not UTF-8 text".to_owned()))?;
     let password = Secret::new(line.trim_end_matches(['\r', '\n']).to_owned());
-    let length = password.expose().chars().count();
-    if length < PASSWORD_CHARS_MIN {
-        return Err(Failure::Usage(format!(
-            "the password on standard input has {length} characters; use at least {PASSWORD_CHARS_MIN}"
-        )));
-    }
-    if password.expose().len() > PASSWORD_BYTES_MAX {
-        return Err(Failure::Usage(format!("the password is longer than {PASSWORD_BYTES_MAX} bytes")));
+    if let Some(problem) = tollgate_control::password_problem(&password) {
+        return Err(Failure::Usage(format!("the password on standard input cannot be taken: {problem}")));
     }
     Ok(password)
 }
