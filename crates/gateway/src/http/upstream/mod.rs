@@ -1,10 +1,13 @@
 //! Requests to upstreams, over per-lane pools of HTTP/1.1 and HTTP/2 connections.
 //!
 //! What lives here: origins, the request and answer of one upstream call, its errors. `connect` makes
-//! connections, `pool` keeps them, `send` chooses one for a call, `h1` and `h2` speak the protocols.
+//! connections, `pool` keeps them, `send` chooses one for a call, `h1` and `h2` speak the protocols, `body`
+//! is the answer's body of either.
+//!
 //! Invariants: a connection returns to the pool only after both bodies were read to their end; an answer
 //! whose framing is in doubt never reaches a client and its connection is closed; nothing is sent twice.
 
+mod body;
 mod connect;
 mod h1;
 mod h2;
@@ -16,20 +19,20 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 
 use super::answer::AnswerHead;
-use super::body::{BodyError, BodySource, Frame, RequestBody, SourceFailed};
+use super::body::{BodyError, RequestBody};
 use super::bounds::{PoolBounds, Timeouts};
 use super::exchange::Upgrade;
 use super::head::RequestHead;
 use super::stream::Stream;
 use super::ticks::Ticks;
 
+pub use self::body::UpstreamBody;
 pub use self::h1::{Dissected, Ending, dissect};
 
 /// How an origin is spoken to.
@@ -205,81 +208,6 @@ pub struct UpstreamAnswer {
     pub body: UpstreamBody,
     /// Present with a 101 to a request that allowed an upgrade.
     pub tunnel: Option<Tunnel>,
-}
-
-/// The body of an upstream answer.
-pub struct UpstreamBody(BodyState);
-
-enum BodyState {
-    /// Read, cut off, or never there.
-    Ended,
-    /// It came with its head.
-    Whole(Bytes),
-    Http1(Box<h1::Download>),
-    Http2(Box<h2::Incoming>),
-}
-
-impl UpstreamBody {
-    /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    /// [`SourceFailed`] when the upstream breaks off or falls silent.
-    pub async fn frame(&mut self) -> Option<Result<Frame, SourceFailed>> {
-        std::future::poll_fn(|cx| self.poll_frame(cx)).await
-    }
-
-    /// Whether there is nothing (more) to read: after a piece, whether it was the last one, as far as that
-    /// is known.
-    pub fn is_end(&self) -> bool {
-        match &self.0 {
-            BodyState::Ended => true,
-            BodyState::Whole(_) | BodyState::Http1(_) => false,
-            BodyState::Http2(incoming) => incoming.is_end(),
-        }
-    }
-
-    fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SourceFailed>>> {
-        let BodyState::Http1(download) = &mut self.0 else { return Poll::Ready(None) };
-        let polled = ready!(download.poll_frame(cx));
-        let is_cut = matches!(polled, Some(Err(_)));
-        if is_cut || download.is_done() {
-            let before = std::mem::replace(&mut self.0, BodyState::Ended);
-            if let (BodyState::Http1(download), false) = (before, is_cut) {
-                download.settle();
-            }
-        }
-        Poll::Ready(polled)
-    }
-}
-
-impl BodySource for UpstreamBody {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SourceFailed>>> {
-        match &mut self.0 {
-            BodyState::Ended => Poll::Ready(None),
-            BodyState::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.0 = BodyState::Ended;
-                Poll::Ready(Some(Ok(Frame::Data(bytes))))
-            }
-            BodyState::Http1(_) => self.poll_download(cx),
-            BodyState::Http2(incoming) => incoming.poll_frame(cx),
-        }
-    }
-
-    fn declared_len(&self) -> Option<u64> {
-        match &self.0 {
-            BodyState::Ended => Some(0),
-            BodyState::Whole(bytes) => Some(bytes.len() as u64),
-            BodyState::Http1(download) => download.left(),
-            BodyState::Http2(incoming) => incoming.declared_len(),
-        }
-    }
-}
-
-impl fmt::Debug for UpstreamBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UpstreamBody")
-    }
 }
 
 /// An upstream connection that has changed its protocol. Give it to the client as

@@ -8,7 +8,7 @@ use crate::http::body::SourceFailed;
 use crate::http::field::Fields;
 
 use super::chunks::Chunks;
-use super::head::Framing;
+use super::framing::Framing;
 
 /// The decoder of one body.
 #[derive(Debug)]

@@ -59,6 +59,13 @@ impl Connection {
         self
     }
 
+    /// So many bytes are still to come: they are read in as few pieces as is allowed.
+    pub(super) fn expect(&mut self, bytes: u64) {
+        // One more, so that the runtime sees by a short read that there is nothing more.
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(1);
+        self.read_bytes = bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+    }
+
     /// Receives more. 0 at the end of the stream.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let polled = self.poll_receive_into(cx);

@@ -1,7 +1,7 @@
 //! The head of an answer: found, judged and kept where it was received.
 //!
-//! What lives here: where a head ends, which heads are refused, how the end of the body is found. What does
-//! not: sockets, bodies. Invariants: the verdict does not depend on how the bytes are cut into reads; an
+//! What lives here: where a head ends, which heads are refused, what of one is kept. What does not: sockets,
+//! bodies; what the fields say about the body's end is in `framing`. Invariants: the verdict does not depend on how the bytes are cut into reads; an
 //! answer whose body could be cut in two ways is refused (RFC 9112 §6.3, reliability §7); only fields of
 //! [`Kind::Plain`] come out.
 
@@ -11,15 +11,14 @@ use bytes::BytesMut;
 
 use crate::http::raw::{FieldPlace, Kind, RawFields, Span};
 
+use super::framing::{Found, Framing};
+
 /// Fields of one head.
 pub(super) const FIELDS_MAX: usize = 100;
 /// Interim answers (RFC 9110 §15.2) before the final one.
 const INTERIMS_MAX: u8 = 8;
 /// How every head starts; anything else need not be waited for.
 const START: &[u8] = b"HTTP/1.";
-/// Digits of a length; fewer than what overflows 64 bits.
-const LENGTH_DIGITS_MAX: usize = 19;
-
 const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// Why an answer is refused: text for the log.
@@ -32,15 +31,6 @@ pub(super) struct Asked {
     pub(super) head_only: bool,
     /// The upstream may change the protocol.
     pub(super) upgrade: bool,
-}
-
-/// How the end of the body is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    None,
-    Length(u64),
-    Chunked,
-    UntilClose,
 }
 
 /// A final answer's head.
@@ -138,7 +128,8 @@ impl HeadReader {
             }
         }
         let length = found.check(line.is_http10)?;
-        let (framing, keeps) = self.framing(&line, &found, length)?;
+        let framing = self.framing(&line, &found, length)?;
+        let keeps = !line.is_http10 && !found.closes() && framing != Framing::UntilClose;
         let length_of_head = length.filter(|_| self.asked.head_only);
         places.retain(|place| {
             place.kind == Kind::Plain
@@ -148,27 +139,14 @@ impl HeadReader {
         Ok(Head { status: line.status, fields, framing, length_of_head, keeps })
     }
 
-    fn framing(
-        &self,
-        line: &StatusLine,
-        found: &Found,
-        length: Option<u64>,
-    ) -> Result<(Framing, bool), Problem> {
-        if line.status == SWITCHING_PROTOCOLS {
-            return if self.asked.upgrade {
-                Ok((Framing::None, false))
-            } else {
-                Err("it changed the protocol without being asked")
-            };
+    fn framing(&self, line: &StatusLine, found: &Found, length: Option<u64>) -> Result<Framing, Problem> {
+        if line.status == SWITCHING_PROTOCOLS && !self.asked.upgrade {
+            return Err("it changed the protocol without being asked");
         }
-        let framing = if self.asked.head_only || line.status < 200 || matches!(line.status, 204 | 304) {
-            Framing::None
-        } else if found.encodings > 0 {
-            Framing::Chunked
-        } else {
-            length.map_or(Framing::UntilClose, Framing::Length)
-        };
-        Ok((framing, !line.is_http10 && !found.close && framing != Framing::UntilClose))
+        if self.asked.head_only || line.status < 200 || matches!(line.status, 204 | 304) {
+            return Ok(Framing::None);
+        }
+        Ok(found.framing(length))
     }
 }
 
@@ -206,64 +184,6 @@ fn parse(buffer: &[u8], end: usize) -> Result<(StatusLine, Vec<FieldPlace>), Pro
         })
         .collect();
     Ok((StatusLine { status, is_http10: minor == 0 }, places))
-}
-
-/// What the connection and framing fields of one head say.
-#[derive(Default)]
-struct Found {
-    length: Option<u64>,
-    encodings: usize,
-    close: bool,
-    /// Fields that belong to the connection besides the well-known ones.
-    named: Vec<Vec<u8>>,
-}
-
-impl Found {
-    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Problem> {
-        match name {
-            b"content-length" => {
-                if self.length.is_some() {
-                    return Err("Content-Length occurs twice");
-                }
-                self.length = Some(plain_number(value).ok_or("Content-Length is not a decimal number")?);
-            }
-            b"transfer-encoding" => {
-                self.encodings += 1;
-                if self.encodings > 1 || !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err("Transfer-Encoding is not \"chunked\" alone, once");
-                }
-            }
-            b"connection" => value.split(|&byte| byte == b',').for_each(|token| self.own(token.trim_ascii())),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn own(&mut self, token: &[u8]) {
-        let is = |word: &[u8]| token.eq_ignore_ascii_case(word);
-        self.close |= is(b"close");
-        if !(token.is_empty() || is(b"close") || is(b"keep-alive") || is(b"upgrade")) {
-            self.named.push(token.to_ascii_lowercase());
-        }
-    }
-
-    /// The declared length, if there is one.
-    fn check(&self, is_http10: bool) -> Result<Option<u64>, Problem> {
-        if self.encodings > 0 && self.length.is_some() {
-            return Err("Content-Length and Transfer-Encoding exclude each other");
-        }
-        if self.encodings > 0 && is_http10 {
-            return Err("Transfer-Encoding in HTTP/1.0");
-        }
-        Ok(self.length)
-    }
-}
-
-fn plain_number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > LENGTH_DIGITS_MAX || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! HTTP/1.1 towards an upstream, without a task and without a header map.
 //!
-//! `connection` is the socket; `request` and `upload` write what goes out; `head`, `chunks` and `body` read
-//! what comes in, as pure functions of bytes; `download` gives the body to the client. This file joins them:
+//! `connection` is the socket; `request` and `upload` write what goes out; `head`, `framing`, `chunks`
+//! and `body` read what comes in, as pure functions of bytes; `download` gives the body to the client. This file joins them:
 //! one [`Call`] is one request on one connection, and it is over when its connection goes back to the pool
 //! or is closed.
 //!
@@ -14,6 +14,7 @@ mod chunks;
 mod connection;
 mod dissect;
 mod download;
+mod framing;
 mod head;
 mod request;
 mod upload;
@@ -36,10 +37,9 @@ use self::head::{Asked, Head, HeadReader};
 use self::request::Framing;
 use self::upload::{Stuck, Upload};
 
+use super::body::{BodyState, UpstreamBody};
 use super::pool::Pool;
-use super::{
-    BodyState, Origin, UpstreamAnswer, UpstreamBody, UpstreamError, UpstreamErrorKind, UpstreamRequest,
-};
+use super::{Origin, UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRequest};
 
 /// Sends `request` on `connection`, which may go to `pool` when both bodies have ended if `is_kept`.
 pub(super) async fn send(
@@ -188,8 +188,11 @@ impl Call {
                 settle(connection, &upload, home);
                 whole.map_or(BodyState::Ended, BodyState::Whole)
             }
-            _ => {
+            left => {
                 due.disarm();
+                if let Some(left) = left {
+                    connection.expect(left - connection.received.len() as u64);
+                }
                 let download = Download::new((connection, upload), decoder, home, (due, idle_timeout));
                 BodyState::Http1(Box::new(download))
             }

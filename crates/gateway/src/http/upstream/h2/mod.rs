@@ -20,11 +20,9 @@ pub(super) use self::outgoing::OutgoingBody;
 
 use self::outgoing::Outgoing;
 
+use super::body::{BodyState, UpstreamBody};
 use super::pool::StreamLease;
-use super::{
-    BodyState, Origin, UpstreamAnswer, UpstreamBody, UpstreamError, UpstreamErrorKind, UpstreamRequest,
-    Upstreams,
-};
+use super::{Origin, UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRequest, Upstreams};
 
 type Sent = Result<Response<HyperIncoming>, TrySendError<Request<OutgoingBody>>>;
 
