@@ -106,10 +106,10 @@ impl Call {
         let version = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         match version.and_then(|version| version.parse().ok()) {
             Some(version) => Ok(Some(version)),
-            None => Err(Refused::Outdated(format!(
-                "`If-Match: {}` is the tag of no version; send the `ETag` that the thing was read with",
-                text.chars().take(64).collect::<String>()
-            ))),
+            None => Err(Refused::invalid(
+                "If-Match",
+                "it is the tag of no version; send the `ETag` that the thing was read with, or `*`",
+            )),
         }
     }
 

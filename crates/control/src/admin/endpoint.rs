@@ -59,6 +59,8 @@ pub(crate) struct Param {
 pub(crate) enum Kind {
     /// Words, at most so many bytes.
     Text(usize),
+    /// Words of this pattern, which handlers hold them to; at most so many bytes.
+    Pattern(usize, &'static str),
     /// `true` or `false`.
     Flag,
     /// A whole number, from and to.

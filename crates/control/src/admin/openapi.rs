@@ -12,6 +12,10 @@ use super::{
     table::ENDPOINTS,
 };
 
+/// A length of time, a day, or RFC 3339 in UTC.
+const MOMENT: &str = "^([0-9]{1,9}(ms|s|m|h|d|w)|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])\
+                      (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?Z)?)$";
+
 /// The document.
 #[must_use]
 pub fn document() -> Value {
@@ -123,6 +127,9 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
 fn parameter(param: &Param) -> Value {
     let (schema, example) = match param.kind {
         Kind::Text(bytes_max) => (json!({ "type": "string", "minLength": 1, "maxLength": bytes_max }), None),
+        Kind::Pattern(bytes_max, pattern) => {
+            (json!({ "type": "string", "minLength": 1, "maxLength": bytes_max, "pattern": pattern }), None)
+        }
         Kind::Flag => (json!({ "type": "boolean" }), None),
         Kind::Number(least, most) => (json!({ "type": "integer", "minimum": least, "maximum": most }), None),
         Kind::Word(words) => (json!({ "type": "string", "enum": words }), None),
@@ -131,7 +138,7 @@ fn parameter(param: &Param) -> Value {
             (json!({ "type": "array", "items": items, "uniqueItems": true, "minItems": 1 }), None)
         }
         Kind::Moment => (
-            json!({ "type": "string", "maxLength": 64, "pattern": "^([0-9]{1,9}(ms|s|m|h|d|w)|[0-9]{4}-[0-9]{2}-[0-9]{2}.*)$" }),
+            json!({ "type": "string", "maxLength": 64, "pattern": MOMENT }),
             Some("24h"),
         ),
     };
@@ -174,10 +181,13 @@ fn answers(endpoint: &Endpoint) -> Value {
             (200, json!({ "description": format!("A {schema} in each line"), "content": content }))
         }
     };
-    if let Some(headers) = headers(endpoint, status)
-        && let Some(members) = good.as_object_mut()
-    {
-        members.insert("headers".to_owned(), headers);
+    if let Some(members) = good.as_object_mut() {
+        if let Some(headers) = headers(endpoint, status) {
+            members.insert("headers".to_owned(), headers);
+        }
+        if let Some(links) = links(endpoint, status) {
+            members.insert("links".to_owned(), links);
+        }
     }
     answers.insert(status.to_string(), good);
     for (status, name) in refusals(endpoint) {
@@ -213,6 +223,22 @@ fn headers(endpoint: &Endpoint, status: u16) -> Option<Value> {
         headers.insert(repetition::REPLAYED.to_owned(), text("`true` when the answer was given before."));
     }
     (!headers.is_empty()).then_some(Value::Object(headers))
+}
+
+/// What can be done with something that was just made.
+fn links(endpoint: &Endpoint, status: u16) -> Option<Value> {
+    if !matches!(status, 201 | 202) {
+        return None;
+    }
+    let one = format!("{}/{{id}}", endpoint.path);
+    let about = ENDPOINTS.iter().filter(|other| other.path.starts_with(&one));
+    let links: Map<String, Value> = about
+        .map(|other| {
+            let link = json!({ "operationId": other.operation(), "parameters": { "id": "$response.body#/id" } });
+            (other.operation(), link)
+        })
+        .collect();
+    (!links.is_empty()).then_some(Value::Object(links))
 }
 
 /// The refusals that an endpoint may answer with: status and name.

@@ -41,14 +41,14 @@ const KEYS: &[Param] = &[
     param("state", Kind::Word(&["active", "disabled", "blocked", "revoked"]), "In this state."),
     param("environment", Kind::Word(&["live", "test"]), "Of this environment."),
     param("search", Kind::Text(200), "With this in the name or the last four characters."),
-    param("metadata", Kind::Text(1100), "With this metadata: `name=value`."),
+    param("metadata", Kind::Pattern(1100, "^[^=]+=.*$"), "With this metadata: `name=value`."),
     param("expires_before", Kind::Moment, "That expire before this moment, or within this time: `30d`."),
 ];
 const SELECT: &[Param] = &[
-    param("key_id", Kind::Text(64), "Of this key."),
+    param("key_id", Kind::Pattern(64, "^key_[0-9A-Za-z]{11}$"), "Of this key."),
     param("consumer", Kind::Text(200), "Of this consumer: its id, name, or `project/name`."),
     param("service", Kind::Text(200), "Of this service: its id, name, or `project/name`."),
-    param("code", Kind::Text(64), "With this outcome: `valid`, `rate_limited`, …"),
+    param("code", Kind::Pattern(64, "^[a-z_]+$"), "With this outcome: `valid`, `rate_limited`, …"),
 ];
 const TIMES: &[Param] = &[
     param("from", Kind::Moment, "From this moment: RFC 3339, or how long ago: `24h`."),
@@ -75,7 +75,7 @@ const USAGE: &[Param] = &[
     param("by", Kind::Words(usage::COLUMNS), "Columns to group by, separated by commas."),
     param("format", Kind::Word(&["json", "csv"]), "JSON when not said."),
 ];
-const SUBJECT: &[Param] = &[param("subject", Kind::Text(64), "About this thing: its id.")];
+const SUBJECT: &[Param] = &[param("subject", Kind::Pattern(64, "^[a-z]{3}_[0-9A-Za-z]{11}$"), "About this thing: its id.")];
 
 use Action::{
     ChangeKeys, ChangeResources, ChangeServiceTokens, ExportAudit, ExportEverything, ReadAudit,

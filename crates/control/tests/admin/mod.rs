@@ -1,6 +1,7 @@
 //! The admin API over real HTTP with a real store.
 
 mod audit;
+mod contract;
 mod documents;
 mod events;
 mod isolation;
@@ -61,4 +62,10 @@ promises! { postgres:
     repetition: a_repetition_is_answered_and_not_done, twenty_at_once_are_done_once;
     events: events_are_filtered_paged_and_explained;
     audit: the_audit_shows_before_and_after;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs schemathesis; `cargo xtask test` brings it"]
+async fn schemathesis_finds_nothing() {
+    contract::schemathesis_finds_nothing(world::World::new().await).await;
 }

@@ -202,6 +202,11 @@ impl Person {
         call.header("cookie", &self.cookie).header("x-csrf-token", &self.csrf)
     }
 
+    /// The headers that make a request this person's, as lines.
+    pub(crate) fn headers(&self) -> [String; 2] {
+        [format!("Cookie: {}", self.cookie), format!("X-CSRF-Token: {}", self.csrf)]
+    }
+
     pub(crate) async fn send(&self, call: Call) -> Reply {
         self.dress(call).send(self.address).await
     }

@@ -160,7 +160,7 @@ pub struct NewKey {
     pub environment: Option<String>,
     /// A name for people.
     #[serde(default)]
-    #[schema(example = "android release", max_length = 200)]
+    #[schema(example = "android release", min_length = 1, max_length = 200)]
     pub name: Option<String>,
     /// When it expires: `90d`, `12h`, RFC 3339, or `never`; never when not said.
     #[serde(default)]
@@ -168,7 +168,7 @@ pub struct NewKey {
     pub expires: Option<String>,
     /// The host whose addresses alone may use it.
     #[serde(default)]
-    #[schema(max_length = 254)]
+    #[schema(example = "build-7.example.com", min_length = 1, max_length = 254)]
     pub bind_host: Option<String>,
     /// Addresses and networks that alone may use it; an empty list lets nobody.
     #[serde(default)]
@@ -194,7 +194,7 @@ pub struct NewKeys {
 pub struct KeyChange {
     /// Its name for people.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, example = "android release", max_length = 200)]
+    #[schema(value_type = Option<String>, example = "android release", min_length = 1, max_length = 200)]
     pub name: Option<Option<String>>,
     /// The policy: its name in the project. Without one the key is granted nothing.
     #[serde(default, deserialize_with = "present")]

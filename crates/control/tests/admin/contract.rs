@@ -1,0 +1,40 @@
+//! The running listener against its own document, by schemathesis: no answer that the document does not
+//! describe, no 5xx, nothing accepted that it forbids.
+
+use super::world::World;
+
+/// The program's path comes in by this name; `cargo xtask test` installs it and says where.
+const PROGRAM: &str = "TOLLGATE_SCHEMATHESIS";
+
+/// Bodies refer to projects, consumers and services that must exist, and cursors to pages that were
+/// answered: what fits the document may be refused.
+const NOT_ASKED: &str = "positive_data_acceptance";
+
+/// Without `If-Match` a change is answered 428, as RFC 6585 §3 has it.
+const CONFIGURATION: &str = "[checks]\nmissing_required_header.expected-statuses = [401, 403, 422, 428]\n";
+
+pub(crate) async fn schemathesis_finds_nothing(mut world: World) {
+    let program = std::env::var(PROGRAM).unwrap_or_else(|_| panic!("{PROGRAM} must name schemathesis' `st`"));
+    let owner = world.person("owner").await;
+    owner.key("app").await;
+    let [cookie, csrf] = owner.headers();
+    let folder = tempfile::tempdir().unwrap();
+    let document = folder.path().join("openapi.json");
+    std::fs::write(&document, tollgate_control::openapi_document().to_string()).unwrap();
+    let configuration = folder.path().join("schemathesis.toml");
+    std::fs::write(&configuration, CONFIGURATION).unwrap();
+    let output = tokio::process::Command::new(program)
+        .current_dir(folder.path())
+        .arg("--config-file")
+        .arg(&configuration)
+        .arg("run")
+        .arg(&document)
+        .args(["--url", &format!("http://{}", world.address), "--header", &cookie, "--header", &csrf])
+        .args(["--checks", "all", "--exclude-checks", NOT_ASKED])
+        .args(["--max-examples", "15", "--seed", "7", "--generation-database", "none", "--no-color"])
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
