@@ -79,6 +79,6 @@ pub use resources::{ApplyMode, Op, Plan, PlannedChange, ResourceAt};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use usage::{
     DecisionFilter, DecisionRow, Intake, LastUses, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter,
-    UsageReport, UsageRow, UsageSums,
+    UsageReport, UsageRow, UsageSums, With,
 };
 pub use write::Committed;

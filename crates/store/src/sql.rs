@@ -1,6 +1,6 @@
 //! Thin words around sqlx: one kind of statement, rows read by position, values for bulk inserts.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use sqlx::{
     Any, AnyConnection, Arguments as _, AssertSqlSafe, Encode, Row as _, Type, any::AnyArguments,
@@ -16,26 +16,76 @@ const PARAMETERS_MAX: usize = 4000;
 
 /// A statement with its values.
 pub(crate) struct Statement {
-    text: Cow<'static, str>,
+    text: Text,
     /// Whether the parameters stand in the text in their order, each once.
     ordered: bool,
     arguments: AnyArguments,
     error: Option<sqlx::error::BoxDynError>,
 }
 
+enum Text {
+    Own(Cow<'static, str>),
+    Shared(Arc<str>),
+}
+
 /// A statement as written.
 pub(crate) fn sql(text: &'static str) -> Statement {
-    Statement { text: Cow::Borrowed(text), ordered: false, arguments: AnyArguments::default(), error: None }
+    with_text(Text::Own(Cow::Borrowed(text)))
+}
+
+fn with_text(text: Text) -> Statement {
+    Statement { text, ordered: false, arguments: AnyArguments::default(), error: None }
 }
 
 /// A statement put together from texts of this crate; values only ever go in as parameters.
 pub(crate) fn built(text: String) -> Statement {
-    Statement { text: Cow::Owned(text), ordered: false, arguments: AnyArguments::default(), error: None }
+    with_text(Text::Own(Cow::Owned(text)))
 }
 
 /// A statement with the [`places`] of many rows, and no parameter beside them.
 pub(crate) fn bulk(text: String) -> Statement {
     Statement { ordered: true, ..built(text) }
+}
+
+/// The texts of one bulk statement: made once for each number of rows, of which there are two at most
+/// when all but the last time as many rows come as fit.
+pub(crate) struct Bulk {
+    before: &'static str,
+    columns: usize,
+    after: &'static str,
+    is_sqlite: bool,
+    last: Option<(usize, Arc<str>)>,
+}
+
+impl Bulk {
+    /// A statement that says `before`, then the places of its rows, then `after`.
+    pub(crate) fn new(
+        conn: &AnyConnection,
+        before: &'static str,
+        columns: usize,
+        after: &'static str,
+    ) -> Self {
+        Self { before, columns, after, is_sqlite: is_sqlite(conn), last: None }
+    }
+
+    /// How many rows may go into one statement.
+    pub(crate) const fn rows_max(&self) -> usize {
+        rows_max(self.columns)
+    }
+
+    /// The statement for so many rows, to be bound in order.
+    pub(crate) fn of(&mut self, rows: usize) -> Statement {
+        let text = match &self.last {
+            Some((known, text)) if *known == rows => Arc::clone(text),
+            _ => {
+                let text = format!("{}{}{}", self.before, places(rows, self.columns), self.after);
+                let text: Arc<str> = if self.is_sqlite { nameless(&text) } else { text }.into();
+                self.last = Some((rows, Arc::clone(&text)));
+                text
+            }
+        };
+        with_text(Text::Shared(text))
+    }
 }
 
 impl Statement {
@@ -56,13 +106,18 @@ impl Statement {
         }
         // To SQLite `$n` is a name, and it looks every name up in a list: thousands of parameters
         // cost millions of steps. `?` has no name.
-        let text = if self.ordered && conn.backend_name() == "SQLite" {
-            Cow::Owned(nameless(&self.text))
-        } else {
-            self.text
-        };
-        Ok(sqlx::query_with(AssertSqlSafe(text), self.arguments))
+        Ok(match self.text {
+            Text::Shared(text) => sqlx::query_with(AssertSqlSafe(text), self.arguments),
+            Text::Own(text) if self.ordered && is_sqlite(conn) => {
+                sqlx::query_with(AssertSqlSafe(nameless(&text)), self.arguments)
+            }
+            Text::Own(text) => sqlx::query_with(AssertSqlSafe(text), self.arguments),
+        })
     }
+}
+
+fn is_sqlite(conn: &AnyConnection) -> bool {
+    conn.backend_name() == "SQLite"
 }
 
 fn nameless(text: &str) -> String {

@@ -6,11 +6,12 @@ use tollgate_core::{
     id::{DecisionId, KeyId},
 };
 use tollgate_journal::{Entry, Extent, StoredRecord};
-use tollgate_store::{DecisionFilter, Intake, LastUses, PageRequest, Store, Taken, UsageFilter};
+use tollgate_store::{DecisionFilter, Intake, LastUses, PageRequest, Store, Taken, UsageFilter, With};
 
 use crate::world::{NOW, SECOND, World};
 
 const BOOT: u64 = 0xABCD;
+const ALL: With = With { uses: true, totals: true };
 
 fn record(position: u64) -> StoredRecord {
     StoredRecord {
@@ -45,7 +46,7 @@ async fn counts(world: &World) -> (u64, u64) {
 }
 
 async fn write(store: &Store, intake: &mut Intake) -> u64 {
-    match store.take_over(intake, true).await.unwrap() {
+    match store.take_over(intake, ALL).await.unwrap() {
         Taken::Done(shipped) => shipped.records,
         Taken::Overtaken => panic!("nobody else ships"),
     }
@@ -111,7 +112,7 @@ pub(crate) async fn a_shipment_cut_anywhere_counts_once(world: World) {
     assert_eq!(write(&world.store, &mut other).await, 9_200);
     assert_eq!(counts(&world).await, (9_200, 9_200));
     for _ in 0..2 {
-        assert_eq!(world.store.take_over(&mut second, true).await.unwrap(), Taken::Overtaken);
+        assert_eq!(world.store.take_over(&mut second, ALL).await.unwrap(), Taken::Overtaken);
     }
     add(&mut second, 0, 9_500..14_000, |_| {});
     assert_eq!(world.store.keep_blocks(&mut second).await.unwrap(), Taken::Overtaken);

@@ -7,11 +7,11 @@
 //!
 //! Default: 2,000,000 records, 33,000 a second, 20,000 keys, a folder that is removed afterwards.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stdout,
-    reason = "a measurement for the terminal; it ends at the first fault"
+    clippy::disallowed_methods,
+    reason = "a measurement for the terminal; it reads the machine's clocks and ends at the first fault"
 )]
 
 use std::{
@@ -26,8 +26,10 @@ use tollgate_core::{
     tables::Snapshot,
     time::{Clock, Now},
 };
-use tollgate_journal::{Charge, Charges, Entry, Journal, Options as JournalOptions, Record, Writer};
-use tollgate_store::{DecisionFilter, OpenOptions, PageRequest, QuotaTotal, Store, UsageFilter};
+use tollgate_journal::{Charge, Charges, Entry, Journal, Options as JournalOptions, Reader, Record, Writer};
+use tollgate_store::{
+    DecisionFilter, LastUses, OpenOptions, PageRequest, QuotaTotal, Store, UsageFilter, With,
+};
 use tollgate_workers::{Options, Parts, QuotaSink};
 
 struct RealClock(Instant);
@@ -58,6 +60,7 @@ async fn main() {
     let mut number = |default: u64| words.next().map_or(default, |word| word.parse().unwrap());
     let plan = Plan { records: number(2_000_000), per_second: number(33_000), keys: number(20_000) };
     let temporary = tempfile::tempdir().unwrap();
+    parts(&plan).await;
     let folder = words.next().map_or_else(|| temporary.path().to_owned(), Into::into);
     let url = format!("sqlite://{}/tollgate.db", folder.display());
     let store = Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap());
@@ -108,6 +111,58 @@ async fn main() {
     println!("{:24} {:8.3} µs a record", "all but appending", total * 1e6 / records as f64);
     println!("{:24} {:8.3} µs a record", "(appending)", cost.as_secs_f64() * 1e6 / records as f64);
     questions(&store, records).await;
+}
+
+/// What the parts cost by themselves, for ten seconds of records.
+async fn parts(plan: &Plan) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/tollgate.db", folder.path().display());
+    let store = Store::open(&url, OpenOptions::default()).await.unwrap();
+    let (journal, _) = Journal::open(folder.path().join("journal"), 1, JournalOptions::default()).unwrap();
+    let writer = journal.writer(0).unwrap();
+    let ten = Plan { records: plan.per_second * 10, per_second: 1_000_000_000, keys: plan.keys };
+    append(&writer, &RealClock(Instant::now()), &ten);
+    for round in 0..2 {
+        let mut reader = Reader::open(journal.dir()).unwrap();
+        let began = Instant::now();
+        let mut read = 0u64;
+        while !reader.read(&[], 16_384, |_, _, _| read += 1).unwrap().is_empty() {}
+        let reading = began.elapsed();
+        let mut reader = Reader::open(journal.dir()).unwrap();
+        let mut intake = store.intake(round == 0, LastUses::default()).await.unwrap();
+        let (mut adding, mut keeping) = (Duration::ZERO, Duration::ZERO);
+        loop {
+            let began = Instant::now();
+            let extents =
+                reader.read(&[], 16_384, |boot, lane, record| intake.add(boot, lane, record)).unwrap();
+            extents.iter().for_each(|extent| intake.reached(extent));
+            adding += began.elapsed();
+            if extents.is_empty() {
+                break;
+            }
+            if intake.has_blocks() {
+                let began = Instant::now();
+                store.keep_blocks(&mut intake).await.unwrap();
+                keeping += began.elapsed();
+            }
+        }
+        let records = intake.records();
+        let began = Instant::now();
+        store.take_over(&mut intake, With::default()).await.unwrap();
+        let writing = began.elapsed();
+        let began = Instant::now();
+        store.take_over(&mut intake, With { uses: true, totals: false }).await.unwrap();
+        let uses = began.elapsed();
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / read as f64;
+        println!(
+            "{records} records: reading {:.3}, and adding up {:.3}, blocks {:.3}, sums {:.3} ({writing:?}), last uses {:.3} µs",
+            micros(reading),
+            micros(adding),
+            micros(keeping),
+            micros(writing),
+            micros(uses)
+        );
+    }
 }
 
 fn append(writer: &Writer, clock: &dyn Clock, plan: &Plan) -> Duration {
@@ -235,8 +290,9 @@ fn threads() -> BTreeMap<String, f64> {
     spent
 }
 
+/// Memory of its own, without mapped files.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

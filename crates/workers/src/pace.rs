@@ -44,7 +44,7 @@ impl Pace {
     /// Whether to write now.
     pub(crate) fn is_due(&self, intake: &Intake, now_ns: u64) -> bool {
         if intake.is_empty() {
-            return !intake.last_uses().is_empty() && self.are_uses_due(intake, now_ns);
+            return intake.secrets_used() > 0 && self.are_uses_due(intake, now_ns);
         }
         let rest = if intake.records() <= LITTLE_RECORDS { self.rest.min(REST_LITTLE) } else { self.rest };
         intake.is_heavy() || intake.records() >= RECORDS_MAX || since(self.wrote_ns, now_ns) >= rest
@@ -52,7 +52,7 @@ impl Pace {
 
     /// Whether to write last uses too.
     pub(crate) fn are_uses_due(&self, intake: &Intake, now_ns: u64) -> bool {
-        intake.last_uses().len() <= LITTLE_USES
+        intake.secrets_used() <= LITTLE_USES
             || intake.is_heavy()
             || since(self.wrote_uses_ns, now_ns) >= USES_EVERY
     }

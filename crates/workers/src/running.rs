@@ -136,6 +136,7 @@ impl Parts {
             open: None,
             uses: LastUses::default(),
             read_until_us: 0,
+            has_company: false,
             asked_us: None,
         });
         if let Some(shipper) = &mut shipper {

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tollgate_core::time::Clock;
 use tollgate_journal::{Extent, Journal, JournalError, Reader, State};
-use tollgate_store::{Intake, LastUses, QuotaTotal, Shipped, Store, StoreError, Taken};
+use tollgate_store::{Intake, LastUses, QuotaTotal, Shipped, Store, StoreError, Taken, With};
 
 use crate::{asks::Asks, faults::Faults, pace::Pace, state::Progress, stop::Stop};
 
@@ -52,6 +52,8 @@ pub(crate) struct Shipper {
     pub(crate) uses: LastUses,
     /// Everything answered before this moment was read.
     pub(crate) read_until_us: i64,
+    /// Whether other nodes were there, and may have charged the same quotas.
+    pub(crate) has_company: bool,
     /// When somebody asked, until it is done.
     pub(crate) asked_us: Option<i64>,
 }
@@ -117,7 +119,7 @@ impl Shipper {
     }
 
     fn is_done(&self) -> bool {
-        self.open.as_ref().is_some_and(|(_, intake)| intake.is_empty() && intake.last_uses().is_empty())
+        self.open.as_ref().is_some_and(|(_, intake)| intake.is_empty() && intake.secrets_used() == 0)
     }
 
     /// Tells who asked when all is shipped that was answered before; `true` while it is not.
@@ -180,7 +182,7 @@ impl Shipper {
         let Some(found) = self.read(reader, intake).await? else { return Ok(None) };
         let now_ns = self.clock.now().mono_ns;
         let is_due = self.pace.is_due(intake, now_ns) || self.is_journal_short_of_room(intake);
-        let has_any = !intake.is_empty() || !intake.last_uses().is_empty();
+        let has_any = !intake.is_empty() || intake.secrets_used() > 0;
         if has_any && (must_write || is_due) && !self.write(intake, must_write).await? {
             return Ok(None);
         }
@@ -236,12 +238,17 @@ impl Shipper {
     /// Writes all there is; `false` when somebody else has shipped the same.
     async fn write(&mut self, intake: &mut Intake, with_uses: bool) -> Result<bool, Failure> {
         let began_ns = self.clock.now().mono_ns;
-        let with_uses = with_uses || self.pace.are_uses_due(intake, began_ns);
-        let taken = tokio::time::timeout(WRITE_MAX, self.store.take_over(intake, with_uses)).await;
+        let uses = with_uses || self.pace.are_uses_due(intake, began_ns);
+        let write = async {
+            // What only this node has charged it knows; asking for it anyway would cost as much again.
+            self.has_company = self.has_company || self.store.live_nodes().await?.len() > 1;
+            self.store.take_over(intake, With { uses, totals: self.has_company }).await
+        };
+        let taken = tokio::time::timeout(WRITE_MAX, write).await;
         let Taken::Done(Shipped { records, lost, quotas }) = taken.map_err(|_| slow())?? else {
             return Ok(false);
         };
-        self.pace.wrote((began_ns, self.clock.now().mono_ns), with_uses);
+        self.pace.wrote((began_ns, self.clock.now().mono_ns), uses);
         self.progress.shipped(records, lost);
         if lost > 0 {
             tracing::error!(

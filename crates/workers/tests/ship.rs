@@ -148,6 +148,15 @@ async fn heartbeats_say_up_to_when_everything_is_shipped() {
 #[tokio::test]
 async fn quotas_are_told_the_totals_over_all_nodes() {
     let mut world = World::new().await;
+    let company = tollgate_store::NodeBeat {
+        node: 8,
+        boot: 99,
+        applied_seq: 0,
+        seen_us: START_US,
+        lease_ms: 10_000,
+        shipped_until_us: START_US,
+    };
+    world.store.heartbeat(&company).await.unwrap();
     let mut process = world.boot();
     let running = process.start().await;
     process.answer_with(START_US, &[charge(3, 4)]);

@@ -17,7 +17,7 @@ use super::{
     uses::LastUses,
 };
 
-/// Sums beyond this must be written: they take 8 MB then, and writing them some 150 ms of SQLite's
+/// Sums beyond this must be written: they take some 10 MB then, and writing them some 150 ms of SQLite's
 /// only write lock.
 const SUMS_MAX: usize = 48_000;
 /// Finished blocks beyond this many bytes should be written.
@@ -95,8 +95,7 @@ impl Intake {
             lane.builder.add(record.position, &decision);
         }
         if record.position >= lane.stands.upto {
-            self.sums.add(record);
-            self.uses.add(&record.entry);
+            self.sums.add(record, &mut self.uses);
             self.records += 1;
         }
     }
@@ -134,15 +133,16 @@ impl Intake {
         self.block_bytes >= BLOCK_BYTES_MAX
     }
 
-    /// The last uses that wait.
+    /// How many secrets have a last use that waits to be written, at most.
     #[must_use]
-    pub const fn last_uses(&self) -> &LastUses {
-        &self.uses
+    pub fn secrets_used(&self) -> usize {
+        self.uses.len() + self.sums.secrets()
     }
 
     /// Throws the rest away and gives the last uses: they may be written whatever becomes of the sums.
     #[must_use]
-    pub fn into_last_uses(self) -> LastUses {
+    pub fn into_last_uses(mut self) -> LastUses {
+        self.sums.give_uses(&mut self.uses);
         self.uses
     }
 
@@ -175,14 +175,20 @@ impl Intake {
         self.block_bytes = 0;
     }
 
-    /// All is in the database. Lanes of which nothing came are let go, with their builders.
-    pub(super) fn written(&mut self) {
+    /// All is in the database, the last uses too if `with_uses` says so. Lanes of which nothing came
+    /// are let go, with their builders.
+    pub(super) fn written(&mut self, with_uses: bool) {
         self.lanes.retain(Lane::has_more);
         for lane in &mut self.lanes {
             lane.stands = lane.reached();
             lane.lost = 0;
             lane.full.clear();
             self.known.insert((lane.boot, lane.lane), lane.stands);
+        }
+        if with_uses {
+            self.uses.clear();
+        } else {
+            self.sums.give_uses(&mut self.uses);
         }
         self.sums.clear();
         (self.records, self.block_bytes) = (0, 0);

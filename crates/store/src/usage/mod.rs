@@ -26,7 +26,7 @@ use tollgate_core::{
 use crate::named::Named;
 
 pub use intake::Intake;
-pub use ship::Taken;
+pub use ship::{Taken, With};
 pub use uses::LastUses;
 
 /// What a quota has taken in a period.
@@ -51,7 +51,7 @@ pub struct Shipped {
     pub records: u64,
     /// Records counted as lost, as the journal reported them.
     pub lost: u64,
-    /// The quotas that were charged, with their totals over all nodes now.
+    /// The quotas that were charged, with their totals over all nodes now; none unless asked for.
     pub quotas: Vec<QuotaTotal>,
 }
 

@@ -1,58 +1,107 @@
 //! Records summed up before they are written: by minute and by quota.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+};
 
 use foldhash::fast::RandomState;
 use sqlx::AnyConnection;
 use tollgate_core::counters::RuleId;
-use tollgate_journal::LentRecord;
+use tollgate_journal::{Charge, Entry, LentRecord};
 
-use super::QuotaTotal;
+use super::{QuotaTotal, uses::LastUses};
 use crate::{
     error::StoreError,
-    sql::{Columns as _, all, bulk, places, rows_max, run},
+    sql::{Bulk, Columns as _, all, run},
 };
 
 /// One minute, microseconds.
 pub(super) const MINUTE_US: i64 = 60_000_000;
 
-/// The columns that tell roll-ups apart, in the order of the primary key.
-type MinuteKey = [i64; 7];
-/// Requests, units, latency, upstream, bytes in, bytes out.
-type MinuteSums = [i64; 6];
+const INSERT_MINUTES: &str = "INSERT INTO usage_minute (minute_us, key, service, code, consumer, project, \
+     tenant, requests, units, latency_us, upstream_us, bytes_in, bytes_out) VALUES ";
+const ADD_MINUTES: &str = " ON CONFLICT (minute_us, key, service, code, consumer, project, tenant) DO UPDATE SET \
+     requests = usage_minute.requests + excluded.requests, units = usage_minute.units + excluded.units, \
+     latency_us = usage_minute.latency_us + excluded.latency_us, \
+     upstream_us = usage_minute.upstream_us + excluded.upstream_us, \
+     bytes_in = usage_minute.bytes_in + excluded.bytes_in, \
+     bytes_out = usage_minute.bytes_out + excluded.bytes_out";
+const INSERT_QUOTAS: &str =
+    "INSERT INTO quota_usage (rule, subject, period_start_us, period_end_us, used) VALUES ";
+const ADD_QUOTAS: &str = " ON CONFLICT (rule, subject, period_start_us) DO UPDATE SET \
+     used = quota_usage.used + excluded.used, period_end_us = excluded.period_end_us";
+const ADD_QUOTAS_TOTALS: &str = " ON CONFLICT (rule, subject, period_start_us) DO UPDATE SET \
+     used = quota_usage.used + excluded.used, period_end_us = excluded.period_end_us \
+     RETURNING rule, subject, period_start_us, period_end_us, used";
+
+/// What tells roll-ups apart. The key stands first: it decides most comparisons.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Group {
+    key: i64,
+    minute_us: i64,
+    service: i64,
+    code: i64,
+    consumer: i64,
+    project: i64,
+    tenant: i64,
+}
+
+impl Hash for Group {
+    /// The rest follows from these nearly always, and is compared anyway.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i64(self.key ^ self.minute_us.rotate_left(32));
+        state.write_i64(self.service ^ self.code);
+    }
+}
+
+/// What is known of a group. Its first quota and the last use of its secret lie here too, so that a
+/// record mostly touches one place in memory.
+#[derive(Clone, Copy, Default)]
+struct Row {
+    /// Requests, units, latency, upstream, bytes in, bytes out.
+    sums: [i64; 6],
+    /// The amount is 0 while there is none.
+    charge: Charge,
+    /// The generation, the moment and the address of the last use; `None` before the first.
+    used: Option<(u16, i64, [u8; 16])>,
+}
+
+/// (rule, subject, start).
+type QuotaKey = (i64, i64, i64);
 
 /// Sums of some records.
 #[derive(Default)]
 pub(super) struct Sums {
-    minutes: HashMap<MinuteKey, MinuteSums, RandomState>,
-    /// (rule, subject, start) to (end, amount).
-    quotas: HashMap<(i64, i64, i64), (i64, i64), RandomState>,
+    groups: HashMap<Group, Row, RandomState>,
+    /// How many groups have a charge.
+    charged: usize,
+    /// The charges that found no place in a group, to (end, amount).
+    quotas: HashMap<QuotaKey, (i64, i64), RandomState>,
 }
 
 impl Sums {
-    /// How many rows they are.
+    /// How many rows they are, at most.
     pub(super) fn len(&self) -> usize {
-        self.minutes.len() + self.quotas.len()
+        self.groups.len() + self.charged + self.quotas.len()
+    }
+
+    /// How many secrets were used, at most.
+    pub(super) fn secrets(&self) -> usize {
+        self.groups.len()
     }
 
     pub(super) fn clear(&mut self) {
-        self.minutes.clear();
+        self.groups.clear();
         self.quotas.clear();
+        self.charged = 0;
     }
 
-    /// Adds a record.
-    pub(super) fn add(&mut self, record: &LentRecord<'_>) {
+    /// Adds a record. A last use that finds no place here goes to `uses`.
+    #[inline]
+    pub(super) fn add(&mut self, record: &LentRecord<'_>, uses: &mut LastUses) {
         let entry = &record.entry;
-        let minute = entry.at_us.div_euclid(MINUTE_US) * MINUTE_US;
-        let key = [
-            minute,
-            entry.key as i64,
-            entry.service as i64,
-            i64::from(entry.code),
-            entry.consumer as i64,
-            entry.project as i64,
-            entry.tenant as i64,
-        ];
+        let row = self.groups.entry(Group::of(entry)).or_default();
         let more = [
             1,
             i64::from(entry.units),
@@ -61,69 +110,128 @@ impl Sums {
             amount(entry.bytes_in),
             amount(entry.bytes_out),
         ];
-        let sums = self.minutes.entry(key).or_default();
-        for (sum, more) in sums.iter_mut().zip(more) {
+        for (sum, more) in row.sums.iter_mut().zip(more) {
             *sum = sum.saturating_add(more);
         }
+        match &mut row.used {
+            Some((generation, at_us, address)) if *generation == entry.generation => {
+                if entry.at_us >= *at_us {
+                    (*at_us, *address) = (entry.at_us, entry.address);
+                }
+            }
+            Some(_) => uses.add(entry),
+            none => *none = Some((entry.generation, entry.at_us, entry.address)),
+        }
         for charge in record.charges() {
-            let name = (charge.rule as i64, charge.subject as i64, charge.period_start_us);
-            let total = self.quotas.entry(name).or_insert((charge.period_end_us, 0));
-            total.1 = total.1.saturating_add(amount(charge.amount));
+            if row.charge.amount == 0 {
+                row.charge = charge;
+                self.charged += 1;
+            } else if quota(&row.charge) == quota(&charge) {
+                row.charge.amount = row.charge.amount.saturating_add(charge.amount);
+            } else {
+                let total = self.quotas.entry(quota(&charge)).or_insert((charge.period_end_us, 0));
+                total.1 = total.1.saturating_add(amount(charge.amount));
+            }
         }
     }
 
-    /// Adds the sums to the rows; gives the quotas that were charged with their new totals. Rows are
-    /// taken in their order, so that two shipments never wait for each other in a circle.
-    pub(super) async fn write(&self, conn: &mut AnyConnection) -> Result<Vec<QuotaTotal>, StoreError> {
+    /// Hands the last uses over that lie in the groups.
+    pub(super) fn give_uses(&self, uses: &mut LastUses) {
+        for (group, row) in &self.groups {
+            if let Some((generation, at_us, address)) = row.used {
+                uses.note(group.key, generation, (at_us, address));
+            }
+        }
+    }
+
+    /// Adds the sums to the rows; gives the quotas that were charged with their new totals when
+    /// `with_totals` is set. Rows are taken in their order, so that two shipments never wait for each
+    /// other in a circle.
+    pub(super) async fn write(
+        &self,
+        conn: &mut AnyConnection,
+        with_totals: bool,
+    ) -> Result<Vec<QuotaTotal>, StoreError> {
         self.write_minutes(conn).await?;
-        self.write_quotas(conn).await
+        self.write_quotas(conn, with_totals).await
     }
 
     async fn write_minutes(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        let mut rows: Vec<_> = self.minutes.iter().collect();
-        rows.sort_unstable_by_key(|(key, _)| *key);
-        for part in rows.chunks(rows_max(13)) {
-            let text = format!(
-                "INSERT INTO usage_minute (minute_us, key, service, code, consumer, project, tenant, requests, \
-                 units, latency_us, upstream_us, bytes_in, bytes_out) VALUES {} \
-                 ON CONFLICT (minute_us, key, service, code, consumer, project, tenant) DO UPDATE SET \
-                 requests = usage_minute.requests + excluded.requests, \
-                 units = usage_minute.units + excluded.units, \
-                 latency_us = usage_minute.latency_us + excluded.latency_us, \
-                 upstream_us = usage_minute.upstream_us + excluded.upstream_us, \
-                 bytes_in = usage_minute.bytes_in + excluded.bytes_in, \
-                 bytes_out = usage_minute.bytes_out + excluded.bytes_out",
-                places(part.len(), 13)
-            );
-            let values = part.iter().flat_map(|(key, sums)| key.iter().chain(sums.iter()));
-            let statement = values.fold(bulk(text), |statement, value| statement.bind(*value));
-            run(statement, conn).await?;
+        let mut rows: Vec<_> = self.groups.iter().map(|(group, row)| (group.columns(), &row.sums)).collect();
+        rows.sort_unstable_by_key(|(columns, _)| *columns);
+        let mut insert = Bulk::new(conn, INSERT_MINUTES, 13, ADD_MINUTES);
+        for part in rows.chunks(insert.rows_max()) {
+            let values = part.iter().flat_map(|(columns, sums)| columns.iter().chain(sums.iter()));
+            run(values.fold(insert.of(part.len()), |statement, value| statement.bind(*value)), conn).await?;
         }
         Ok(())
     }
 
-    async fn write_quotas(&self, conn: &mut AnyConnection) -> Result<Vec<QuotaTotal>, StoreError> {
-        let mut rows: Vec<_> = self.quotas.iter().collect();
-        rows.sort_unstable_by_key(|(name, _)| *name);
-        let mut totals = Vec::with_capacity(rows.len());
-        for part in rows.chunks(rows_max(5)) {
-            let text = format!(
-                "INSERT INTO quota_usage (rule, subject, period_start_us, period_end_us, used) VALUES {} \
-                 ON CONFLICT (rule, subject, period_start_us) DO UPDATE SET \
-                 used = quota_usage.used + excluded.used, period_end_us = excluded.period_end_us \
-                 RETURNING rule, subject, period_start_us, period_end_us, used",
-                places(part.len(), 5)
-            );
-            let mut statement = bulk(text);
+    async fn write_quotas(
+        &self,
+        conn: &mut AnyConnection,
+        with_totals: bool,
+    ) -> Result<Vec<QuotaTotal>, StoreError> {
+        let rows = self.quota_rows();
+        let mut insert =
+            Bulk::new(conn, INSERT_QUOTAS, 5, if with_totals { ADD_QUOTAS_TOTALS } else { ADD_QUOTAS });
+        let mut totals = Vec::new();
+        for part in rows.chunks(insert.rows_max()) {
+            let mut statement = insert.of(part.len());
             for ((rule, subject, start), (end, used)) in part {
                 statement = statement.bind(*rule).bind(*subject).bind(*start).bind(*end).bind(*used);
             }
-            for row in all(statement, conn).await? {
-                totals.push(quota_total(&row)?);
+            if with_totals {
+                for row in all(statement, conn).await? {
+                    totals.push(quota_total(&row)?);
+                }
+            } else {
+                run(statement, conn).await?;
             }
         }
         Ok(totals)
     }
+
+    /// What each quota was charged, in the order of the rows, each once.
+    fn quota_rows(&self) -> Vec<(QuotaKey, (i64, i64))> {
+        let charges = self.groups.values().map(|row| &row.charge).filter(|charge| charge.amount > 0);
+        let mut rows: Vec<_> =
+            charges.map(|charge| (quota(charge), (charge.period_end_us, amount(charge.amount)))).collect();
+        rows.extend(self.quotas.iter().map(|(quota, total)| (*quota, *total)));
+        rows.sort_unstable_by_key(|(quota, _)| *quota);
+        rows.dedup_by(|(later, (_, more)), (quota, (_, used))| {
+            let is_same = later == quota;
+            if is_same {
+                *used = used.saturating_add(*more);
+            }
+            is_same
+        });
+        rows
+    }
+}
+
+impl Group {
+    #[inline]
+    fn of(entry: &Entry) -> Self {
+        Self {
+            key: entry.key as i64,
+            minute_us: entry.at_us.saturating_sub(entry.at_us.rem_euclid(MINUTE_US)),
+            service: entry.service as i64,
+            code: i64::from(entry.code),
+            consumer: entry.consumer as i64,
+            project: entry.project as i64,
+            tenant: entry.tenant as i64,
+        }
+    }
+
+    /// In the order of the primary key.
+    const fn columns(&self) -> [i64; 7] {
+        [self.minute_us, self.key, self.service, self.code, self.consumer, self.project, self.tenant]
+    }
+}
+
+const fn quota(charge: &Charge) -> QuotaKey {
+    (charge.rule as i64, charge.subject as i64, charge.period_start_us)
 }
 
 /// A row of `rule, subject, period_start_us, period_end_us, used`.

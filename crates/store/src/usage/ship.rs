@@ -22,6 +22,15 @@ use crate::{
 /// Blocks in one statement.
 const BLOCKS_MAX: usize = 16;
 
+/// What is written, or asked for, beside the counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct With {
+    /// The last uses of secrets.
+    pub uses: bool,
+    /// The totals of the quotas that were charged. Only news where several nodes charge them.
+    pub totals: bool,
+}
+
 /// How writing an intake went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -68,12 +77,12 @@ impl Store {
         Ok(Taken::Done(Shipped::default()))
     }
 
-    /// Writes an intake in one transaction: roll-ups, quotas, the rest of its blocks; its last uses
-    /// when `with_uses` is set. It is empty afterwards and can be filled on.
+    /// Writes an intake in one transaction: roll-ups, quotas, the rest of its blocks, and what `with`
+    /// says. It is empty afterwards and can be filled on.
     ///
     /// # Errors
     /// When the database cannot be written. The outcome is unknown then: begin a new intake.
-    pub async fn take_over(&self, intake: &mut Intake, with_uses: bool) -> Result<Taken, StoreError> {
+    pub async fn take_over(&self, intake: &mut Intake, with: With) -> Result<Taken, StoreError> {
         let mut tx = self.begin_write().await?;
         for lane in in_order(&mut intake.lanes) {
             if lane.has_more() && lock(&mut tx, lane.boot, lane.lane).await? != lane.stands {
@@ -81,12 +90,9 @@ impl Store {
                 return Ok(Taken::Overtaken);
             }
         }
-        let shipped = write(&mut tx, intake, with_uses).await?;
+        let shipped = write(&mut tx, intake, with).await?;
         tx.commit().await?;
-        intake.written();
-        if with_uses {
-            intake.uses.clear();
-        }
+        intake.written(with.uses);
         Ok(Taken::Done(shipped))
     }
 
@@ -108,7 +114,7 @@ impl Store {
             }
             intake.batch(batch);
         }
-        let shipped = write(&mut tx, &mut intake, true).await?;
+        let shipped = write(&mut tx, &mut intake, With { uses: true, totals: true }).await?;
         tx.commit().await?;
         Ok(shipped)
     }
@@ -174,11 +180,7 @@ fn stands(row: &crate::sql::Row) -> Result<Stands, StoreError> {
 }
 
 /// Writes all of an intake whose lanes are locked.
-async fn write(
-    conn: &mut AnyConnection,
-    intake: &mut Intake,
-    with_uses: bool,
-) -> Result<Shipped, StoreError> {
+async fn write(conn: &mut AnyConnection, intake: &mut Intake, with: With) -> Result<Shipped, StoreError> {
     let mut shipped = Shipped { records: intake.records(), ..Shipped::default() };
     for lane in &mut intake.lanes {
         shipped.lost += lane.lost;
@@ -197,10 +199,11 @@ async fn write(
             run(advance, conn).await?;
         }
     }
-    if with_uses {
+    if with.uses {
+        intake.sums.give_uses(&mut intake.uses);
         intake.uses.write(conn).await?;
     }
-    shipped.quotas = intake.sums.write(conn).await?;
+    shipped.quotas = intake.sums.write(conn, with.totals).await?;
     Ok(shipped)
 }
 

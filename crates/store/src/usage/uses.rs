@@ -9,11 +9,15 @@ use tollgate_journal::Entry;
 
 use crate::{
     error::StoreError,
-    sql::{bulk, places, rows_max, run},
+    sql::{Bulk, run},
 };
 
 /// Secrets beyond this must be written: 3 MB.
 const USES_MAX: usize = 56_000;
+
+const INSERT: &str = "INSERT INTO key_uses (key, generation, used_us, address) VALUES ";
+const LATER: &str = " ON CONFLICT (key, generation) DO UPDATE SET used_us = excluded.used_us, \
+     address = excluded.address WHERE excluded.used_us >= key_uses.used_us";
 
 /// The last use of each secret that was used since they were written.
 #[derive(Default)]
@@ -24,8 +28,7 @@ pub struct LastUses {
 
 impl LastUses {
     /// How many secrets.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.uses.len()
     }
 
@@ -41,12 +44,17 @@ impl LastUses {
     }
 
     pub(super) fn add(&mut self, entry: &Entry) {
-        if entry.key == 0 {
+        self.note(entry.key as i64, entry.generation, (entry.at_us, entry.address));
+    }
+
+    /// Notes the use of a secret; that of no key is none.
+    pub(super) fn note(&mut self, key: i64, generation: u16, (at_us, address): (i64, [u8; 16])) {
+        if key == 0 {
             return;
         }
-        let used = self.uses.entry((entry.key as i64, i64::from(entry.generation))).or_default();
-        if entry.at_us >= used.0 {
-            *used = (entry.at_us, entry.address);
+        let used = self.uses.entry((key, i64::from(generation))).or_default();
+        if at_us >= used.0 {
+            *used = (at_us, address);
         }
     }
 
@@ -58,14 +66,9 @@ impl LastUses {
     pub(super) async fn write(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
         let mut rows: Vec<_> = self.uses.iter().collect();
         rows.sort_unstable_by_key(|(secret, _)| **secret);
-        for part in rows.chunks(rows_max(4)) {
-            let text = format!(
-                "INSERT INTO key_uses (key, generation, used_us, address) VALUES {} \
-                 ON CONFLICT (key, generation) DO UPDATE SET used_us = excluded.used_us, \
-                 address = excluded.address WHERE excluded.used_us >= key_uses.used_us",
-                places(part.len(), 4)
-            );
-            let mut statement = bulk(text);
+        let mut insert = Bulk::new(conn, INSERT, 4, LATER);
+        for part in rows.chunks(insert.rows_max()) {
+            let mut statement = insert.of(part.len());
             for ((key, generation), (at_us, address)) in part {
                 statement = statement.bind(*key).bind(*generation).bind(*at_us).bind(address.to_vec());
             }

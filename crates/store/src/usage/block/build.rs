@@ -212,12 +212,19 @@ struct Tables {
 impl Tables {
     fn fill(&mut self, whos: &[Who], whats: &[What]) {
         let mut seen = Seen::default();
+        let scope = |who: &Who| (who.project, who.tenant, who.policy, who.generation);
+        let mut before = None;
         for who in whos {
             self.whos.extend(who.key.to_le_bytes());
-            for id in [who.consumer, who.project, who.tenant, who.policy] {
-                bytes::put(&mut self.whos, self.ids.number(id).into());
+            bytes::put(&mut self.whos, self.ids.number(who.consumer).into());
+            let is_other = before.replace(scope(who)) != Some(scope(who));
+            self.whos.push(u8::from(is_other));
+            if is_other {
+                for id in [who.project, who.tenant, who.policy] {
+                    bytes::put(&mut self.whos, self.ids.number(id).into());
+                }
+                bytes::put(&mut self.whos, who.generation.into());
             }
-            bytes::put(&mut self.whos, who.generation.into());
             // Whether it is there twice only costs room.
             self.marks.push(mark(Kind::Key, who.key));
             seen.note(&mut self.marks, Kind::Consumer, who.consumer);

@@ -143,12 +143,18 @@ impl Texts {
         self.bytes.len()
     }
 
-    /// Appends the texts, each behind its length.
+    /// Appends the texts, each as what it shares with the one before it and what follows that: paths
+    /// often begin alike.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let mut before: &[u8] = &[];
         for number in 0..self.ends.len() {
             let text = of(&self.bytes, &self.ends, number as u16);
-            bytes::put(out, text.len() as u64);
-            out.extend_from_slice(text);
+            let shared = before.iter().zip(text).take_while(|(one, other)| one == other).count();
+            let rest = text.get(shared..).unwrap_or_default();
+            bytes::put(out, shared as u64);
+            bytes::put(out, rest.len() as u64);
+            out.extend_from_slice(rest);
+            before = text;
         }
     }
 
@@ -168,33 +174,98 @@ fn of<'a>(bytes: &'a [u8], ends: &[u32], number: u16) -> &'a [u8] {
     bytes.get(start..end).unwrap_or_default()
 }
 
-/// Appends a column of dictionary numbers: nothing when the dictionary has one value, a byte each up
-/// to 256, two bytes each above.
-pub(super) fn write_numbers(out: &mut Vec<u8>, numbers: &[u16], values: usize) {
-    match values {
-        0 | 1 => {}
-        2..=256 => out.extend(numbers.iter().map(|number| *number as u8)),
-        _ => out.extend(numbers.iter().flat_map(|number| number.to_le_bytes())),
+/// The most bytes of a text that is read back; the journal keeps none so long.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Texts as they were read back from a block.
+pub(super) struct ReadTexts {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl ReadTexts {
+    /// Reads what [`Texts::write`] wrote; `None` when it is something else.
+    pub(super) fn open(mut rest: &[u8]) -> Option<Self> {
+        let mut texts = Self { bytes: Vec::with_capacity(rest.len() * 2), ends: Vec::new() };
+        let mut before = 0..0;
+        while !rest.is_empty() {
+            let shared = usize::try_from(bytes::take(&mut rest)?).ok()?;
+            let length = usize::try_from(bytes::take(&mut rest)?).ok()?;
+            let added = bytes::take_bytes(&mut rest, length)?;
+            if shared > before.len() || shared.saturating_add(length) > TEXT_BYTES_MAX {
+                return None;
+            }
+            let start = texts.bytes.len();
+            texts.bytes.extend_from_within(before.start..before.start + shared);
+            texts.bytes.extend_from_slice(added);
+            texts.ends.push(u32::try_from(texts.bytes.len()).ok()?);
+            before = start..texts.bytes.len();
+        }
+        Some(texts)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The text with this number.
+    pub(super) fn at(&self, number: usize) -> Option<&[u8]> {
+        (number < self.ends.len()).then(|| of(&self.bytes, &self.ends, number as u16))
     }
 }
 
-/// A column of dictionary numbers as it lies in a block.
-#[derive(Clone, Copy)]
+/// Values up to which a number takes one byte.
+const BYTE_VALUES_MAX: usize = 256;
+
+/// Appends a column of dictionary numbers. Nothing when the dictionary has one value; a byte each up
+/// to 256. Above, values are mostly new, and new ones are numbered in their order: a bit for each row
+/// says whether it is the next new value, and only the others are written, in two bytes.
+pub(super) fn write_numbers(out: &mut Vec<u8>, numbers: &[u16], values: usize) {
+    match values {
+        0 | 1 => {}
+        2..=BYTE_VALUES_MAX => out.extend(numbers.iter().map(|number| *number as u8)),
+        _ => {
+            let bits = out.len();
+            out.resize(bits + numbers.len().div_ceil(8), 0);
+            let mut next = 0;
+            for (row, number) in numbers.iter().enumerate() {
+                if *number == next {
+                    next += 1;
+                    if let Some(byte) = out.get_mut(bits + row / 8) {
+                        *byte |= 1 << (row % 8);
+                    }
+                } else {
+                    out.extend(number.to_le_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// A column of dictionary numbers.
 pub(super) enum Numbers<'a> {
     One,
     Bytes(&'a [u8]),
-    Pairs(&'a [[u8; 2]]),
+    List(Vec<u16>),
 }
 
 impl<'a> Numbers<'a> {
     /// The column of `records` rows; `None` when it has another length.
-    pub(super) fn open(bytes: &'a [u8], values: usize, records: usize) -> Option<Self> {
-        let (column, length) = match values {
-            0 | 1 => (Self::One, 0),
-            2..=256 => (Self::Bytes(bytes), records),
-            _ => (Self::Pairs(bytes.as_chunks().0), records * 2),
-        };
-        (bytes.len() == length).then_some(column)
+    pub(super) fn open(mut bytes: &'a [u8], values: usize, records: usize) -> Option<Self> {
+        match values {
+            0 | 1 => bytes.is_empty().then_some(Self::One),
+            2..=BYTE_VALUES_MAX => (bytes.len() == records).then_some(Self::Bytes(bytes)),
+            _ => {
+                let bits = bytes::take_bytes(&mut bytes, records.div_ceil(8))?;
+                let (mut next, mut list) = (0u16, Vec::with_capacity(records));
+                for row in 0..records {
+                    let is_new = bits.get(row / 8)? & (1 << (row % 8)) != 0;
+                    list.push(if is_new { next } else { u16::from_le_bytes(bytes::take_array(&mut bytes)?) });
+                    next += u16::from(is_new);
+                }
+                bytes.is_empty().then_some(Self::List(list))
+            }
+        }
     }
 
     /// The number in a row.
@@ -203,7 +274,7 @@ impl<'a> Numbers<'a> {
         match self {
             Self::One => 0,
             Self::Bytes(bytes) => bytes.get(row).map_or(0, |number| usize::from(*number)),
-            Self::Pairs(pairs) => pairs.get(row).map_or(0, |number| usize::from(u16::from_le_bytes(*number))),
+            Self::List(list) => list.get(row).map_or(0, |number| usize::from(*number)),
         }
     }
 }

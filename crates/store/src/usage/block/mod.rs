@@ -5,17 +5,17 @@
 //!
 //! Version byte 1, the number of decisions in four bytes, then the sections of [`Section`] in their
 //! order, each behind its length in four bytes. All numbers are little-endian; `n` is a number in
-//! few bytes (`bytes`), a dictionary's numbers take no byte, one or two by its size.
+//! few bytes (`bytes`); how a column of a dictionary's numbers lies says `dictionary`.
 //!
 //! | section | holds |
 //! | --- | --- |
 //! | times, numbers | steps from one decision to the next, the first from 0 |
 //! | ids | 8 bytes each: consumers, projects, tenants, policies, services |
-//! | whos | a row for each holder: key (8 bytes), `n` each of consumer, project, tenant, policy (places in ids), generation |
+//! | whos | a row for each holder: key (8 bytes), consumer (`n`, a place in ids), 1 and `n` each of project, tenant, policy (places in ids) and generation, or 0 when those are as in the row before |
 //! | whats | a row for each kind of outcome: code, method, `n` each of service (place in ids), status, marks, units, checks passed, checks configured |
 //! | who, what | for each decision, the number of its row in whos and whats |
 //! | sizes | `n` each of latency, upstream latency, bytes in, bytes out |
-//! | addresses, agents, paths, details | texts, each behind its length as `n`; an IPv4 address is 4 bytes |
+//! | addresses, agents, paths, details | texts: `n` bytes shared with the text before, `n` bytes more, those; an IPv4 address is 4 bytes |
 //! | address, agent, path, detail | for each decision, the number of its text |
 //!
 //! Asking whether a decision fits reads whos, whats, their columns and the times; the rest is only

@@ -6,7 +6,7 @@ use tollgate_journal::{Entry, Flags};
 use super::{
     RECORDS_MAX, SECTIONS, Section, VERSION,
     bytes::{take, take_array, take_bytes, take_step},
-    dictionary::Numbers,
+    dictionary::{Numbers, ReadTexts},
 };
 
 /// Which decisions are wanted; what is `None` restricts nothing.
@@ -54,7 +54,7 @@ struct Columns<'a> {
     who: Numbers<'a>,
     what: Numbers<'a>,
     /// Addresses, agents, paths, details.
-    texts: [(Vec<&'a [u8]>, Numbers<'a>); 4],
+    texts: [(ReadTexts, Numbers<'a>); 4],
 }
 
 /// Places in ids.
@@ -138,7 +138,7 @@ impl<'a> Block<'a> {
     pub(in crate::usage) fn unpack(
         &self,
         found: &[Found],
-        mut sink: impl FnMut(&Found, Unpacked<'a>),
+        mut sink: impl FnMut(&Found, Unpacked<'_>),
     ) -> Option<()> {
         let columns = self.columns()?;
         let mut sizes = self.section(Section::Sizes);
@@ -166,11 +166,16 @@ impl<'a> Block<'a> {
 
     fn whos(&self) -> Option<Vec<Who>> {
         let mut rest = self.section(Section::Whos);
-        let mut whos = Vec::with_capacity(rest.len() / 13);
+        let mut whos: Vec<Who> = Vec::with_capacity(rest.len() / 10);
         while !rest.is_empty() {
             let key = u64::from_le_bytes(take_array(&mut rest)?);
             let mut number = || usize::try_from(take(&mut rest)?).ok();
-            let (consumer, project, tenant, policy) = (number()?, number()?, number()?, number()?);
+            let consumer = number()?;
+            if number()? == 0 {
+                whos.push(Who { key, consumer, ..*whos.last()? });
+                continue;
+            }
+            let (project, tenant, policy) = (number()?, number()?, number()?);
             let generation = u16::try_from(number()?).ok()?;
             whos.push(Who { key, consumer, project, tenant, policy, generation });
         }
@@ -215,26 +220,21 @@ impl<'a> Block<'a> {
         Some(Columns { ids: self.ids(), whos, whats, who, what, texts })
     }
 
-    fn texts(&self, texts: Section, column: Section) -> Option<(Vec<&'a [u8]>, Numbers<'a>)> {
-        let mut rest = self.section(texts);
-        let mut list = Vec::new();
-        while !rest.is_empty() {
-            let length = usize::try_from(take(&mut rest)?).ok()?;
-            list.push(take_bytes(&mut rest, length)?);
-        }
-        let numbers = Numbers::open(self.section(column), list.len(), self.records)?;
-        Some((list, numbers))
+    fn texts(&self, texts: Section, column: Section) -> Option<(ReadTexts, Numbers<'a>)> {
+        let texts = ReadTexts::open(self.section(texts))?;
+        let numbers = Numbers::open(self.section(column), texts.len(), self.records)?;
+        Some((texts, numbers))
     }
 }
 
-impl<'a> Columns<'a> {
-    fn decision(&self, found: &Found, sizes: [u64; 4]) -> Option<Unpacked<'a>> {
+impl Columns<'_> {
+    fn decision(&self, found: &Found, sizes: [u64; 4]) -> Option<Unpacked<'_>> {
         let row = found.row;
         let who = self.whos.get(self.who.at(row))?;
         let what = self.whats.get(self.what.at(row))?;
         let id = |place: usize| self.ids.get(place).copied();
-        let [address, agent, path, detail] = &self.texts;
-        let text = |(texts, numbers): &(Vec<&'a [u8]>, Numbers<'a>)| texts.get(numbers.at(row)).copied();
+        let text =
+            |index: usize| self.texts.get(index).and_then(|(texts, numbers)| texts.at(numbers.at(row)));
         let [latency_us, upstream_us, bytes_in, bytes_out] = sizes;
         let entry = Entry {
             at_us: found.at_us,
@@ -256,15 +256,9 @@ impl<'a> Columns<'a> {
             flags: Flags(what.flags),
             checks_passed: what.checks_passed,
             checks_configured: what.checks_configured,
-            address: whole_address(text(address)?)?,
+            address: whole_address(text(0)?)?,
         };
-        Some(Unpacked {
-            number: found.number,
-            entry,
-            path: text(path)?,
-            detail: text(detail)?,
-            user_agent: text(agent)?,
-        })
+        Some(Unpacked { number: found.number, entry, path: text(2)?, detail: text(3)?, user_agent: text(1)? })
     }
 }
 
