@@ -20,8 +20,10 @@ use crate::{
 
 /// How often `tail` looks.
 const TAIL_STEP: Duration = Duration::from_millis(250);
+/// After so many looks `tail` asks the nodes to ship: under load they would do so every ten seconds.
+const LOOKS_AN_ASK: u32 = 4;
 /// Records reach the database a little out of order; `tail` looks back this far for late ones.
-const LATE_US: i64 = 2_000_000;
+const LATE_US: i64 = 3_000_000;
 /// Events `tail` remembers having shown, to tell late ones from old ones.
 const SEEN_MAX: usize = 100_000;
 
@@ -124,7 +126,10 @@ async fn tail(context: &Context, filter: &EventFilter) -> Result<(), Failure> {
     if !context.printer.is_json() {
         print::say("Waiting for decisions; press Ctrl-C to end.");
     }
-    loop {
+    for look in 0u32.. {
+        if look.is_multiple_of(LOOKS_AN_ASK) {
+            store.ask_to_ship().await?;
+        }
         filter.from_us = Some(from_us - LATE_US);
         let mut page = PageRequest { limit: PAGE_ROWS_MAX, cursor: None };
         loop {
@@ -142,6 +147,7 @@ async fn tail(context: &Context, filter: &EventFilter) -> Result<(), Failure> {
         }
         tokio::time::sleep(TAIL_STEP).await;
     }
+    Ok(())
 }
 
 fn show(context: &Context, row: DecisionRow) -> Result<(), Failure> {
