@@ -110,26 +110,32 @@ fn an_upstream_that_closes_its_side_instead_of_answering_is_a_reset() {
 
 #[test]
 fn what_an_upstream_says_unasked_answers_nobody() {
-    let (closed, is_closed) = mpsc::sync_channel(2);
+    const ROUNDS: usize = 5;
     let (read, is_read) = mpsc::sync_channel(1);
+    let (said, is_said) = mpsc::sync_channel(1);
+    let (closed, is_closed) = mpsc::sync_channel(ROUNDS);
     let is_read = Mutex::new(is_read);
-    let upstream = upstream(move |number, mut client| {
+    let upstream = upstream(move |_, mut client| {
         client.head();
         client.send(OK);
-        if number == 0 {
-            is_read.lock().unwrap().recv_timeout(PATIENCE).unwrap();
-            client.send("HTTP/1.1 200 OK$Content-Length: 6$$poison");
-        }
+        is_read.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        client.send("HTTP/1.1 200 OK$Content-Length: 6$$poison");
+        let _ = said.send(());
         client.rest();
         let _ = closed.send(());
     });
     let rig = Rig::before(upstream.addr);
     let mut client = rig.client();
-    assert_eq!(client.get("/up").text(), "ok");
-    read.send(()).unwrap();
-    is_closed.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(client.get("/up").text(), "ok");
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 2);
+    for number in 1..=ROUNDS {
+        assert_eq!(client.get("/up").text(), "ok");
+        assert_eq!(upstream.connections.load(Ordering::SeqCst), number);
+        read.send(()).unwrap();
+        is_said.recv_timeout(PATIENCE).unwrap();
+    }
+    // The last one nobody wants again; the sweep closes it.
+    for _ in 0..ROUNDS {
+        is_closed.recv_timeout(PATIENCE).unwrap();
+    }
 }
 
 #[test]
