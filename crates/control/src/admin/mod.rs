@@ -19,6 +19,7 @@ mod endpoint;
 mod events;
 mod jobs;
 mod keys;
+mod members;
 mod moment;
 mod openapi;
 mod query;

@@ -7,7 +7,7 @@ use tollgate_store::Entity;
 use super::{
     documents,
     endpoint::{Endpoint, Gives, Kind, Method, Param},
-    events, jobs, keys, resources, status, tokens, trail, usage,
+    events, jobs, keys, members, resources, status, tokens, trail, usage,
 };
 
 /// Makes a handler of an asynchronous function.
@@ -75,12 +75,13 @@ const USAGE: &[Param] = &[
     param("by", Kind::Words(usage::COLUMNS), "Columns to group by, separated by commas."),
     param("format", Kind::Word(&["json", "csv"]), "JSON when not said."),
 ];
-const SUBJECT: &[Param] = &[param("subject", Kind::Pattern(64, "^[a-z]{3}_[0-9A-Za-z]{11}$"), "About this thing: its id.")];
+const SUBJECT: &[Param] =
+    &[param("subject", Kind::Pattern(64, "^[a-z]{3}_[0-9A-Za-z]{11}$"), "About this thing: its id.")];
 
 use Action::{
-    ChangeKeys, ChangeResources, ChangeServiceTokens, ExportAudit, ExportEverything, ReadAudit,
-    ReadConsumers, ReadEvents, ReadKeys, ReadPolicies, ReadProjects, ReadServiceTokens, ReadServices,
-    ReadSystem, ReadTenant, ReadUsage, TendKeys,
+    ChangeKeys, ChangeMembers, ChangeResources, ChangeServiceTokens, ExportAudit, ExportEverything,
+    ReadAudit, ReadConsumers, ReadEvents, ReadInvitations, ReadKeys, ReadMembers, ReadPolicies, ReadProjects,
+    ReadServiceTokens, ReadServices, ReadSystem, ReadTenant, ReadUsage, TendKeys,
 };
 use Method::{Delete, Get, Patch, Post, Put};
 
@@ -267,6 +268,34 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .about("A line of JSON for each change, newest first.")
         .query(&[SUBJECT, TIMES])
         .gives(Gives::Lines("AuditEntry")),
+    on(Get, "/members", ReadMembers, to!(members::list), "List members")
+        .query(&[PAGE])
+        .gives(Gives::List("Member")),
+    on(Get, "/members/{id}", ReadMembers, to!(members::show), "Show a member")
+        .gives(Gives::One(200, "Member"))
+        .tagged(),
+    on(Patch, "/members/{id}", ChangeMembers, to!(members::change), "Give a member another role")
+        .about("Making and unmaking owners needs `owners.change`; the last owner stays. Their sessions in the tenant end.")
+        .takes("MemberChange")
+        .gives(Gives::One(200, "Member"))
+        .tagged()
+        .guarded(),
+    on(Put, "/members/{id}/consumers", ChangeMembers, to!(members::map), "Map a member to consumers")
+        .about("To these and no others; what a developer is limited to.")
+        .takes("MemberConsumers")
+        .gives(Gives::One(200, "Member"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/members/{id}", ChangeMembers, to!(members::remove), "Remove a member")
+        .about("The account stays. Removing owners needs `owners.change`; the last owner stays.")
+        .guarded(),
+    on(Get, "/invitations", ReadInvitations, to!(members::list_invitations), "List open invitations")
+        .gives(Gives::List("Invitation")),
+    on(Post, "/invitations", ChangeMembers, to!(members::create_invitation), "Invite somebody")
+        .about("The link is in this answer, and in the mail where mail is set up. Inviting owners needs `owners.change`.")
+        .takes("NewInvitation")
+        .gives(Gives::One(201, "CreatedInvitation")),
+    on(Delete, "/invitations/{id}", ChangeMembers, to!(members::revoke_invitation), "Take an invitation back"),
     on(Get, "/status", ReadSystem, to!(status::show), "How the node is")
         .gives(Gives::One(200, "Status")),
 ];

@@ -11,19 +11,19 @@
 //! | `throttle` | how many attempts an account and an address have |
 //! | `api` | all of it as JSON |
 
-mod account;
+pub(crate) mod account;
 mod api;
-mod caller;
+pub(crate) mod caller;
 mod courier;
 mod json;
-#[expect(dead_code, reason = "the endpoints of members call what invites")]
 mod links;
-mod local;
+pub(crate) mod local;
 mod password;
 mod throttle;
 mod totp;
 
 pub(crate) use api::router;
+pub(crate) use links::{Invite, invite};
 pub use courier::{Courier, Mail};
 pub(crate) use password::Passwords;
 pub use password::{PASSWORD_CHARS_MIN, hash_password, password_problem};

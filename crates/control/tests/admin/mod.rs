@@ -7,6 +7,7 @@ mod events;
 mod isolation;
 mod jobs;
 mod keys;
+mod members;
 mod openapi;
 mod repetition;
 mod resources;
@@ -47,6 +48,7 @@ promises! { sqlite:
     jobs: many_keys_are_tagged_and_revoked, a_job_must_say_which_keys, a_job_of_a_dead_process_is_lost;
     repetition: a_repetition_is_answered_and_not_done, what_was_refused_may_be_corrected,
         a_claim_without_an_answer_is_refused, twenty_at_once_are_done_once;
+    members: roles_are_given_and_taken, only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;
     audit: the_audit_shows_before_and_after, an_export_has_every_change, a_broken_chain_is_told;
     events: events_are_filtered_paged_and_explained, usage_is_summed_as_json_and_csv,

@@ -29,6 +29,8 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
                 "keys" => "key_00000000001",
                 "jobs" => "job_00000000001",
                 "service-tokens" => "stk_00000000001",
+                "members" => "usr_00000000001",
+                "invitations" => "inv_00000000001",
                 _ => "dec_0000000000000000000001",
             };
             all.push(Endpoint {
@@ -141,8 +143,17 @@ pub(crate) async fn what_needs_a_fresh_sign_in_says_so(mut world: World) {
 /// Ids of one thing of each kind, as its owner sees them.
 async fn ids(owner: &Person) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
-    for kind in ["tenants", "projects", "services", "policies", "consumers", "keys", "service-tokens", "jobs"]
-    {
+    for kind in [
+        "tenants",
+        "projects",
+        "services",
+        "policies",
+        "consumers",
+        "keys",
+        "service-tokens",
+        "jobs",
+        "members",
+    ] {
         let list = owner.get(&format!("/{kind}")).await.json();
         let id = list["items"][0]["id"].as_str().unwrap_or_else(|| panic!("no {kind}"));
         all.push((kind, id.to_owned()));
@@ -173,6 +184,8 @@ pub(crate) async fn other_tenants_look_absent(mut world: World) {
             "services" => serde_json::json!({"project": "maps", "name": "tiles", "kind": "proxy"}),
             "policies" => serde_json::json!({"project": "maps", "name": "standard"}),
             "consumers" => serde_json::json!({"project": "maps", "name": "app"}),
+            "members" if endpoint.method == "PUT" => serde_json::json!({"consumers": []}),
+            "members" => serde_json::json!({"role": "auditor"}),
             _ => serde_json::json!({}),
         };
         let mut call = Call::new(&endpoint.method, &path).header("if-match", "*");

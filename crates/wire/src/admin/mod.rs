@@ -24,7 +24,9 @@ pub use keys::{
     CreatedKey, CreatedKeys, Key, KeyChange, KeySecret, KeyState, KeyWithSecrets, NewKey, NewKeys,
     RevokedKey, Rotate, Waited,
 };
-pub use people::{Member, MemberChange, MemberRole};
+pub use people::{
+    CreatedInvitation, Invitation, Member, MemberChange, MemberConsumers, MemberRole, NewInvitation,
+};
 pub use problem::{AdminProblem, FieldProblem};
 pub use resources::{
     ApplyPlan, Consumer, NewProject, PlannedChange, Policy, Project, ProjectChange, Service, Tenant,

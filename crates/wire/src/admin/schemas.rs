@@ -91,6 +91,10 @@ pub fn schemas() -> BTreeMap<String, Value> {
         super::CreatedServiceToken,
         super::Member,
         super::MemberChange,
+        super::MemberConsumers,
+        super::Invitation,
+        super::NewInvitation,
+        super::CreatedInvitation,
         super::Status,
     ];
     let mut schemas: BTreeMap<String, Value> = found
