@@ -84,7 +84,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: h1::Connection,
+    connection: Box<h1::Connection>,
     since_ms: u64,
 }
 
@@ -97,7 +97,7 @@ struct Multiplexed {
 
 impl Pool {
     /// An idle HTTP/1.1 connection that is alive; the most recently used one.
-    pub(super) fn take_idle(&self) -> Option<h1::Connection> {
+    pub(super) fn take_idle(&self) -> Option<Box<h1::Connection>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(mut there) = idle.pop() {
             if there.connection.is_quiet() {
@@ -142,7 +142,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose last exchange is over.
-    pub(super) fn give_back(&self, connection: h1::Connection) {
+    pub(super) fn give_back(&self, connection: Box<h1::Connection>) {
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= self.bounds.idle_max {
             idle.remove(0);

@@ -12,7 +12,7 @@ use super::{Origin, Scheme, UpstreamAnswer, UpstreamError, UpstreamErrorKind, Up
 
 /// A connection that can take one request.
 enum Connection {
-    Http1(h1::Connection),
+    Http1(Box<h1::Connection>),
     Http2(StreamLease),
 }
 

@@ -22,7 +22,7 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 /// With less room than this left, a new buffer is taken.
 const ROOM_BYTES_MIN: usize = 4 * 1024;
 
-/// An open connection.
+/// An open connection. Boxed, for it moves from pool to call and back with every request.
 #[derive(Debug)]
 pub(in crate::http::upstream) struct Connection {
     stream: Stream,
@@ -33,8 +33,8 @@ pub(in crate::http::upstream) struct Connection {
 }
 
 impl Connection {
-    pub(in crate::http::upstream) fn new(stream: Stream, opened: Opened) -> Self {
-        Self { stream, received: BytesMut::new(), read_bytes: READ_BYTES_MIN, opened }
+    pub(in crate::http::upstream) fn new(stream: Stream, opened: Opened) -> Box<Self> {
+        Box::new(Self { stream, received: BytesMut::new(), read_bytes: READ_BYTES_MIN, opened })
     }
 
     /// Between two requests: whether the upstream has neither closed it nor sent anything. Costs no system
@@ -53,10 +53,9 @@ impl Connection {
     }
 
     /// Ready for its next request: forgets what belonged to the last one.
-    pub(super) fn rested(mut self) -> Self {
+    pub(super) fn rest(&mut self) {
         self.received = BytesMut::new();
         self.read_bytes = READ_BYTES_MIN;
-        self
     }
 
     /// So many bytes are still to come: they are read in as few pieces as is allowed.

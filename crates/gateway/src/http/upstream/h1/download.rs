@@ -17,7 +17,7 @@ use super::upload::{Stuck, Upload};
 /// A body that is not all there yet. Dropping it closes the connection.
 #[derive(Debug)]
 pub(in crate::http::upstream) struct Download {
-    connection: Connection,
+    connection: Box<Connection>,
     upload: Upload,
     decoder: Decoder,
     home: Option<Rc<Pool>>,
@@ -29,7 +29,7 @@ pub(in crate::http::upstream) struct Download {
 impl Download {
     /// `idle` is not armed.
     pub(super) fn new(
-        (connection, upload): (Connection, Upload),
+        (connection, upload): (Box<Connection>, Upload),
         decoder: Decoder,
         home: Option<Rc<Pool>>,
         (idle, idle_timeout): (Deadline, Duration),

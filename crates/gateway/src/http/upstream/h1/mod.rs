@@ -45,7 +45,7 @@ use super::{Origin, UpstreamAnswer, UpstreamError, UpstreamErrorKind, UpstreamRe
 pub(super) async fn send(
     origin: &Origin,
     request: &mut UpstreamRequest<'_>,
-    connection: Connection,
+    connection: Box<Connection>,
     (pool, is_kept): (Rc<Pool>, bool),
 ) -> Result<UpstreamAnswer, UpstreamError> {
     let mut call = Call::new(origin, request, connection, &pool);
@@ -64,7 +64,7 @@ pub(super) async fn send(
 /// One request on one connection, until the head of its answer is there.
 #[derive(Debug)]
 struct Call {
-    connection: Connection,
+    connection: Box<Connection>,
     upload: Upload,
     reader: HeadReader,
     /// When the upstream's time for the head is up.
@@ -77,7 +77,12 @@ struct Call {
 
 impl Call {
     /// Takes the body out of `request`, or copies it where that needs no reading.
-    fn new(origin: &Origin, request: &mut UpstreamRequest<'_>, connection: Connection, pool: &Pool) -> Self {
+    fn new(
+        origin: &Origin,
+        request: &mut UpstreamRequest<'_>,
+        connection: Box<Connection>,
+        pool: &Pool,
+    ) -> Self {
         let framing = Framing::of(&request.body);
         let head = request::head(origin, request, framing);
         let body = match request.body.replica() {
@@ -203,11 +208,12 @@ impl Call {
 
 /// The answer was read to its end: the connection goes home, if the request was sent to its end as well and
 /// nothing came behind the answer.
-fn settle(connection: Connection, upload: &Upload, home: Option<Rc<Pool>>) {
+fn settle(mut connection: Box<Connection>, upload: &Upload, home: Option<Rc<Pool>>) {
     if let Some(pool) = home
         && upload.is_complete()
         && connection.received.is_empty()
     {
-        pool.give_back(connection.rested());
+        connection.rest();
+        pool.give_back(connection);
     }
 }
