@@ -1,6 +1,7 @@
 //! The proxy with a key check, against what people use today.
 
 use super::contestants::tollgate::Tollgate;
+use super::contestants::haproxy::Job;
 use super::contestants::{envoy, haproxy, nginx, nginx_auth, upstream};
 use super::load::{self, Requests};
 use super::places::Folder;
@@ -14,6 +15,7 @@ const OPEN: &str = "tollgate-no-checks";
 const NGINX: &str = "nginx";
 const NGINX_AUTH: &str = "nginx-auth_request";
 const HAPROXY: &str = "haproxy-map-rate";
+const HAPROXY_CHECK: &str = "haproxy-check-only";
 const ENVOY: &str = "envoy-api_key_auth";
 
 pub(super) fn run(options: &Options) -> Outcome {
@@ -68,8 +70,12 @@ fn peers(options: &Options, folder: &Folder, upstream: std::net::SocketAddr) -> 
         add(NGINX_AUTH, servers, address);
     }
     if options.wants(HAPROXY) {
-        let (server, address) = haproxy::start(folder, upstream, &known)?;
+        let (server, address) = haproxy::start(folder, upstream, &known, Job::Whole)?;
         add(HAPROXY, vec![server], address);
+    }
+    if options.wants(HAPROXY_CHECK) {
+        let (server, address) = haproxy::start(folder, upstream, &known, Job::CheckOnly)?;
+        add(HAPROXY_CHECK, vec![server], address);
     }
     if options.wants(ENVOY) {
         let (server, address) = envoy::start(folder, upstream, &known)?;

@@ -37,7 +37,7 @@ pub(super) fn run(options: &Options) -> Outcome {
         hold("nginx", server.pid(), address)?;
     }
     if options.wants("haproxy") {
-        let (server, address) = haproxy::start(&folder, upstream, &known)?;
+        let (server, address) = haproxy::start(&folder, upstream, &known, haproxy::Job::Whole)?;
         hold("haproxy", server.pid(), address)?;
     }
     let tollgate = Tollgate::prepare(options.tollgate()?, upstream, 1, options.fresh)?;

@@ -1,4 +1,5 @@
-//! Envoy with its `api_key_auth` filter, one worker. The binary comes inside a Python package.
+//! Envoy with its `api_key_auth` filter, one worker. The binary comes inside a Python package. The upstream is
+//! told who calls and the credential stays behind.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -73,6 +74,7 @@ fn text(address: SocketAddr, upstream: SocketAddr, credentials: &str) -> String 
               credentials:
 {credentials}
               key_sources: [ {{ header: Authorization }} ]
+              forwarding: {{ header: x-consumer, hide_credentials: true }}
           - name: envoy.filters.http.router
             typed_config: {{ "@type": {filters}.http.router.v3.Router }}
   clusters:
