@@ -4,6 +4,7 @@
 mod bulk;
 mod create;
 mod edit;
+mod finish;
 mod list;
 mod rotate;
 mod row;
