@@ -2,7 +2,7 @@
 //!
 //! | path | answers |
 //! | --- | --- |
-//! | `/` | a page: what this node is and how it is |
+//! | `/` and below | the console: pages for people, most of them after sign-in |
 //! | `/livez` | 200 while the process runs |
 //! | `/readyz` | 200 when every part is well, 503 with the parts that are not |
 //! | `/metrics` | the metrics in Prometheus' text form |
@@ -15,11 +15,11 @@
 
 mod admin;
 mod bounded;
+mod console;
 mod credentials;
 mod csrf;
 mod follow;
 mod health;
-mod page;
 mod problem;
 mod routes;
 mod session;

@@ -140,7 +140,13 @@ impl Refused {
         Entry { status, code, title }
     }
 
-    fn detail(&self) -> String {
+    /// What is constant about it, in a few words.
+    pub(crate) const fn title(&self) -> &'static str {
+        self.entry().title
+    }
+
+    /// What happened and what to do about it; nothing internal.
+    pub(crate) fn detail(&self) -> String {
         let words = match self {
             Self::KeysCannotManageKeys => {
                 "the request carries an API key or a service token; management needs a person, leave the key away"

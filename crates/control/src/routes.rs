@@ -5,9 +5,9 @@ use std::future::Future;
 use axum::{
     Json, Router,
     extract::{Request, State, connect_info::Connected},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::{any, get},
     serve::IncomingStream,
 };
@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use crate::{
     admin,
     bounded::{Bounded, CONNECTIONS_MAX, Patience},
+    console,
     credentials::carries_key,
     csrf,
     health::Report,
-    page,
     problem::Refused,
     session::SignedIn,
     sign_in,
@@ -49,13 +49,12 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
 
 fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(front))
-        .route("/tollgate.css", get(style))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .nest(admin::BASE, admin::router(&app))
         .merge(sign_in::router())
+        .merge(console::router())
         .route("/api", any(nothing_signed_in))
         .route("/api/{*path}", any(nothing_signed_in))
         .fallback(nothing)
@@ -78,17 +77,8 @@ async fn metrics(State(app): State<App>) -> Response {
     (kind, (app.control().metrics)()).into_response()
 }
 
-async fn front(State(app): State<App>) -> Html<String> {
-    let control = app.control();
-    Html(page::front(&control.health.report(), control.version))
-}
-
-async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE).into_response()
-}
-
-async fn nothing() -> Refused {
-    Refused::not_found()
+async fn nothing(headers: HeaderMap) -> Response {
+    console::nothing(&headers, &Refused::not_found())
 }
 
 /// What is not there is not told to who is not signed in.
@@ -96,18 +86,18 @@ async fn nothing_signed_in(_signed_in: SignedIn) -> Refused {
     Refused::not_found()
 }
 
-/// What every answer carries: nothing may be framed, guessed at, cached or referred to.
-const HEADERS: [(HeaderName, HeaderValue); 6] = [
+/// What every answer carries: nothing may be framed, guessed at or referred to.
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+             form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
     ),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
@@ -126,5 +116,7 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, value);
     }
+    // Only what says so itself may be kept: styles and scripts, which are the same for everybody.
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -76,9 +76,11 @@ async fn readiness_follows_the_parts() {
 async fn metrics_and_page_are_served_with_strict_headers() {
     let address = start(true).await;
     assert!(ask(address, "GET /metrics HTTP/1.1").await.ends_with("up 1\n"));
-    let page = ask(address, "GET / HTTP/1.1").await;
+    let page = ask(address, "GET /sign-in HTTP/1.1").await;
     assert!(page.contains("content-security-policy: default-src 'none'"), "{page}");
-    assert!(page.contains("14 &lt;keys&gt;") && !page.contains("14 <keys>"), "{page}");
+    assert!(page.contains("cache-control: no-store") && !page.contains("style="), "{page}");
+    let front = ask(address, "GET / HTTP/1.1").await;
+    assert!(front.starts_with("HTTP/1.1 303") && front.contains("location: /sign-in?next=%2F"), "{front}");
     let missing = ask(address, "GET /nowhere HTTP/1.1").await;
     assert!(missing.starts_with("HTTP/1.1 404") && missing.contains("application/problem+json"), "{missing}");
     let posted = ask(address, "POST /readyz HTTP/1.1").await;

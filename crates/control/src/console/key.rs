@@ -1,0 +1,188 @@
+//! One key: its state, what it may do, what it did, how far its rotation is.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use askama::Template;
+use axum::{extract::Path, response::Response};
+use tollgate_core::{
+    authz::{Action, Permit},
+    id::{KeyId, PolicyId},
+    keyring::KeyState,
+    resource::PolicySpec,
+};
+use tollgate_store::{
+    AuditRow, DecisionFilter, DecisionRow, KeyDetail, KeySecret, KeyView, PageRequest, ResourceId,
+    ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
+};
+
+use super::{
+    consumer::history,
+    pieces::{Html, bar},
+    policy_words::{Sentence, of_key, of_policy},
+    shell::Shell,
+    trouble::{Trouble, html},
+    visit::Visit,
+    words::{self, DAY_US},
+};
+
+/// Decisions that the picture of recent traffic is drawn from.
+const RECENT_MAX: u32 = 500;
+/// Rows of recent decisions that are shown.
+const SHOWN: usize = 10;
+/// How far back the rate of calls looks, microseconds.
+const RATE_US: i64 = 600_000_000;
+
+#[derive(Template)]
+#[template(path = "key.html")]
+struct Page {
+    shell: Shell,
+    key: KeyView,
+    title: String,
+    rotation: Option<Rotation>,
+    sentences: Vec<Sentence>,
+    traffic: Traffic,
+    month: UsageSums,
+    decisions: Vec<DecisionRow>,
+    history: Vec<AuditRow>,
+    is_live: bool,
+    may_tend: bool,
+    may_change: bool,
+    enable_problem: Option<&'static str>,
+}
+
+/// A rotation that is not finished: both secrets are valid.
+pub(super) struct Rotation {
+    pub(super) secrets: Vec<Secret>,
+    pub(super) until_us: i64,
+    pub(super) calls: u64,
+}
+
+/// One secret during a rotation.
+pub(super) struct Secret {
+    pub(super) row: KeySecret,
+    pub(super) is_current: bool,
+    pub(super) calls: u64,
+    pub(super) picture: Html,
+    pub(super) addresses: usize,
+}
+
+/// What a key does at present, for pages that say what will break.
+pub(super) struct Traffic {
+    pub(super) last_used_us: Option<i64>,
+    pub(super) addresses: usize,
+    pub(super) calls: u64,
+    pub(super) per_second: String,
+}
+
+/// A key that may be seen; one that may not is as absent as one that is not there.
+pub(super) async fn seen(visit: &Visit, permit: &Permit, text: &str) -> Result<KeyDetail, Trouble> {
+    let id: KeyId = text.parse().map_err(|_| Trouble::absent("key"))?;
+    let found = visit.store().key_of(visit.tenant(), id).await?;
+    let is_own = permit.consumers().is_none_or(|own| own.contains(&found.key.consumer.id));
+    if is_own { Ok(found) } else { Err(Trouble::absent("key")) }
+}
+
+/// What people call a key: its name, or else its id.
+pub(super) fn title(key: &KeyView) -> String {
+    key.name.clone().unwrap_or_else(|| key.id.to_string())
+}
+
+pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let permit = visit.permit(Action::ReadKeys)?;
+    let KeyDetail { key, secrets } = seen(&visit, &permit, &id).await?;
+    let mut recent = recent(&visit, &key).await?;
+    let traffic = traffic(&visit, &key, &recent).await?;
+    let rotation = rotation(secrets, &recent, visit.now_us);
+    let month = usage_of(&visit, &key, 30 * DAY_US).await?;
+    recent.truncate(SHOWN);
+    let mut sentences = match &key.policy {
+        Some(policy) => policy_of(&visit, policy.id).await?.map(|spec| of_policy(&spec)).unwrap_or_default(),
+        None => {
+            vec![Sentence { text: "Nothing: it has no policy".to_owned(), set_in: "this key".to_owned() }]
+        }
+    };
+    sentences.extend(of_key(&key));
+    html(&Page {
+        title: title(&key),
+        rotation,
+        sentences,
+        traffic,
+        month,
+        decisions: recent,
+        history: history(&visit, &key.id.to_string()).await?,
+        is_live: key.state != KeyState::Revoked,
+        may_tend: visit.may(Action::TendKeys),
+        may_change: visit.may_all(Action::ChangeKeys),
+        enable_problem: (!visit.may_all(Action::ChangeKeys))
+            .then_some("An administrator can switch it on again"),
+        shell: visit.shell(format!("{}, key", title(&key))),
+        key,
+    })
+}
+
+/// What a policy says, for words about a key that has it.
+pub(super) async fn policy_of(visit: &Visit, id: PolicyId) -> Result<Option<PolicySpec>, Trouble> {
+    let scope = Scope::whole(visit.tenant());
+    match visit.store().resource(&scope, ResourceId::Policy(id)).await?.spec {
+        ResourceSpec::Policy(spec) => Ok(Some(*spec)),
+        _ => Ok(None),
+    }
+}
+
+/// The last decisions about a key, newest first.
+pub(super) async fn recent(visit: &Visit, key: &KeyView) -> Result<Vec<DecisionRow>, Trouble> {
+    let filter = DecisionFilter {
+        tenant: Some(visit.tenant()),
+        consumer: Some(key.consumer.id),
+        key: Some(key.id),
+        from_us: Some(visit.now_us.saturating_sub(7 * DAY_US)),
+        ..DecisionFilter::default()
+    };
+    let page = PageRequest { limit: RECENT_MAX, cursor: None };
+    Ok(visit.store().decisions(&filter, &page).await?.items)
+}
+
+async fn usage_of(visit: &Visit, key: &KeyView, span_us: i64) -> Result<UsageSums, Trouble> {
+    let filter = UsageFilter {
+        tenant: Some(visit.tenant()),
+        consumer: Some(key.consumer.id),
+        key: Some(key.id),
+        from_us: Some(visit.now_us.saturating_sub(span_us)),
+        ..UsageFilter::default()
+    };
+    Ok(visit.store().usage(&[] as &[UsageBy], &filter).await?.total)
+}
+
+/// What a key does at present.
+pub(super) async fn traffic(
+    visit: &Visit,
+    key: &KeyView,
+    recent: &[DecisionRow],
+) -> Result<Traffic, Trouble> {
+    let day = visit.now_us.saturating_sub(DAY_US);
+    let today = recent.iter().filter(|row| row.at_us >= day);
+    let addresses: BTreeSet<IpAddr> = today.clone().map(|row| row.address).collect();
+    let rate = usage_of(visit, key, RATE_US).await?;
+    Ok(Traffic {
+        last_used_us: key.last_used_us,
+        addresses: addresses.len(),
+        calls: today.count() as u64,
+        per_second: words::per_second(rate.requests, RATE_US),
+    })
+}
+
+/// How far a rotation is, when an older secret is still valid.
+pub(super) fn rotation(secrets: Vec<KeySecret>, recent: &[DecisionRow], now_us: i64) -> Option<Rotation> {
+    let valid = |secret: &KeySecret| secret.until_us.is_none_or(|until| until > now_us);
+    let until_us = secrets.iter().filter(|secret| valid(secret)).find_map(|secret| secret.until_us)?;
+    let calls = recent.len() as u64;
+    let secrets = secrets.into_iter().filter(valid).map(|row| {
+        let own = recent.iter().filter(|decision| decision.generation == row.generation);
+        let addresses: BTreeSet<IpAddr> = own.clone().map(|decision| decision.address).collect();
+        let own = own.count() as u64;
+        let is_current = row.until_us.is_none();
+        let picture = bar(own, calls, if is_current { "1" } else { "limited" });
+        Secret { row, is_current, calls: own, picture, addresses: addresses.len() }
+    });
+    Some(Rotation { secrets: secrets.collect(), until_us, calls })
+}

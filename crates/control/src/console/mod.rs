@@ -1,0 +1,68 @@
+//! The console: pages for people who are signed in, rendered here, working without a script. The
+//! templates, styles and scripts stand in `console/` at the root of the repository and are part of the
+//! binary; nothing is fetched from anywhere else.
+//!
+//! A page is a file: its handlers, what it shows, and a template. What it shows is read through the
+//! tenant-bound queries of the store, with the permit of whoever visits ([`visit::Visit`]), so that
+//! nothing crosses tenants and nobody is shown what their role does not have. What changes anything
+//! comes as a form with the session's token ([`visit::Posted`]) and goes through the same mutations as
+//! the admin API. A whole key is in one answer: that of the form that made it, which is never cached.
+
+mod assets;
+mod consumer;
+mod consumer_form;
+mod consumers;
+mod form;
+mod key;
+mod key_acts;
+mod keys;
+mod look;
+mod new_key;
+mod once;
+mod pieces;
+mod policy_words;
+mod shell;
+mod sign_in;
+mod trouble;
+mod visit;
+mod words;
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+
+use crate::state::App;
+
+pub(crate) use trouble::nothing;
+
+/// The routes of all pages.
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/", get(|| async { axum::response::Redirect::to("/keys") }))
+        .route(assets::ROUTE, get(assets::serve))
+        .route("/look", post(look::change))
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
+        .merge(holders())
+        .layer(middleware::from_fn(trouble::frame))
+}
+
+/// Consumers and keys.
+fn holders() -> Router<App> {
+    Router::new()
+        .route("/consumers", get(consumers::show).post(consumer_form::create))
+        .route("/consumers/new", get(consumer_form::blank))
+        .route("/consumers/{id}", get(consumer::show))
+        .route("/consumers/{id}/edit", get(consumer_form::edit).post(consumer_form::save))
+        .route("/consumers/{id}/delete", post(consumer_form::delete))
+        .route("/keys", get(keys::show).post(new_key::create))
+        .route("/keys/new", get(new_key::blank))
+        .route("/keys/{id}", get(key::show))
+        .route("/keys/{id}/edit", post(key_acts::edit))
+        .route("/keys/{id}/rotate", get(key_acts::ask_rotate).post(key_acts::rotate))
+        .route("/keys/{id}/finish", get(key_acts::ask_finish).post(key_acts::finish))
+        .route("/keys/{id}/disable", get(key_acts::ask_disable).post(key_acts::disable))
+        .route("/keys/{id}/enable", post(key_acts::enable))
+        .route("/keys/{id}/revoke", get(key_acts::ask_revoke).post(key_acts::revoke))
+}

@@ -1,0 +1,176 @@
+//! What surrounds every page: who is signed in, where one is, how to get elsewhere.
+
+use tollgate_core::authz::Action;
+
+use super::{assets, look::Look, visit::Visit};
+
+/// An entry of the navigation: the letter after `g`, icon, name, path, and what it needs.
+struct Place {
+    letter: char,
+    icon: &'static str,
+    name: &'static str,
+    href: &'static str,
+    needs: Action,
+    group: u8,
+}
+
+const PLACES: [Place; 9] = [
+    place('o', "home", "Overview", "/", Action::ReadUsage, 0),
+    place('e', "events", "Events", "/events", Action::ReadEvents, 0),
+    place('u', "meter", "Usage", "/usage", Action::ReadUsage, 0),
+    place('c', "people", "Consumers", "/consumers", Action::ReadConsumers, 1),
+    place('k', "key", "Keys", "/keys", Action::ReadKeys, 1),
+    place('p', "policy", "Policies", "/policies", Action::ReadPolicies, 1),
+    place('s', "service", "Services", "/services", Action::ReadServices, 1),
+    place('a', "audit", "Audit", "/audit", Action::ReadAudit, 2),
+    place('x', "settings", "Settings", "/settings", Action::UseOwnAccount, 2),
+];
+
+const fn place(
+    letter: char,
+    icon: &'static str,
+    name: &'static str,
+    href: &'static str,
+    needs: Action,
+    group: u8,
+) -> Place {
+    Place { letter, icon, name, href, needs, group }
+}
+
+/// An entry of the navigation as it is shown.
+pub(crate) struct Entry {
+    pub(crate) letter: char,
+    pub(crate) icon: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) href: &'static str,
+    pub(crate) is_here: bool,
+}
+
+/// What surrounds a page.
+pub(crate) struct Shell {
+    pub(crate) title: String,
+    pub(crate) theme: Option<&'static str>,
+    /// Whether single keys are shortcuts (WCAG 2.1.4).
+    pub(crate) shortcuts: bool,
+    /// The path with its query, to come back to.
+    pub(crate) path: String,
+    pub(crate) tenant: String,
+    pub(crate) email: String,
+    pub(crate) initials: String,
+    pub(crate) role: &'static str,
+    pub(crate) csrf: String,
+    pub(crate) version: &'static str,
+    /// What just worked and is not visible anyway.
+    pub(crate) told: Option<&'static str>,
+    pub(super) look: Look,
+    pub(super) now_us: i64,
+    allowed: Vec<usize>,
+}
+
+impl Shell {
+    pub(super) fn of(visit: &Visit, title: String) -> Self {
+        let allowed = PLACES.iter().enumerate().filter(|(_, place)| visit.may(place.needs));
+        Self {
+            title,
+            theme: visit.look.theme,
+            shortcuts: visit.look.shortcuts,
+            path: visit.path.clone(),
+            tenant: visit.who.tenant.name.clone(),
+            email: visit.who.email.clone(),
+            initials: initials(&visit.who.name, &visit.who.email),
+            role: visit.who.role.name(),
+            csrf: visit.who.session.as_ref().map(|own| own.csrf_token.clone()).unwrap_or_default(),
+            version: visit.app.control().version,
+            told: visit.query.text("done").and_then(told),
+            look: visit.look.clone(),
+            now_us: visit.now_us,
+            allowed: allowed.map(|(index, _)| index).collect(),
+        }
+    }
+
+    /// For pages outside of the console: signing in, what went wrong.
+    pub(super) fn alone(look: Look, title: &str, path: String) -> Self {
+        Self {
+            title: title.to_owned(),
+            theme: look.theme,
+            shortcuts: false,
+            path,
+            tenant: String::new(),
+            email: String::new(),
+            initials: String::new(),
+            role: "",
+            csrf: String::new(),
+            version: "",
+            told: None,
+            look,
+            now_us: 0,
+            allowed: Vec::new(),
+        }
+    }
+
+    /// The address of a style, script or picture.
+    pub(crate) fn asset(&self, name: &str) -> String {
+        assets::address(name)
+    }
+
+    /// The theme that the button without a script leads to.
+    pub(crate) fn other_theme(&self) -> &'static str {
+        if self.theme == Some("dark") { "light" } else { "dark" }
+    }
+
+    /// The navigation, in groups; what the role never has is left out.
+    pub(crate) fn groups(&self) -> Vec<Vec<Entry>> {
+        (0..3)
+            .map(|group| {
+                let own = self.allowed.iter().filter_map(|index| PLACES.get(*index));
+                own.filter(|place| place.group == group).map(|place| self.entry(place)).collect()
+            })
+            .filter(|entries: &Vec<Entry>| !entries.is_empty())
+            .collect()
+    }
+
+    fn entry(&self, place: &Place) -> Entry {
+        let path = self.path.split('?').next().unwrap_or("/");
+        let below =
+            path.strip_prefix(place.href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_account = place.href == "/settings" && path.starts_with("/account");
+        let is_here = if place.href == "/" { path == "/" } else { below || is_account };
+        Entry { letter: place.letter, icon: place.icon, name: place.name, href: place.href, is_here }
+    }
+}
+
+fn initials(name: &str, email: &str) -> String {
+    let source = if name.is_empty() { email } else { name };
+    let words = source.split(|sign: char| !sign.is_alphanumeric()).filter(|word| !word.is_empty());
+    let text: String = words.take(2).filter_map(|word| word.chars().next()).collect();
+    text.to_uppercase()
+}
+
+/// What a page says after something worked; an address can name one of these and say nothing else.
+fn told(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "saved" => "Saved",
+        "created" => "Created",
+        "deleted" => "Deleted",
+        "disabled" => "Key disabled",
+        "enabled" => "Key enabled",
+        "revoked" => "Key revoked",
+        "finished" => "Old secret ended",
+        "ended" => "Session ended",
+        "token-revoked" => "Token revoked",
+        "password" => "Password changed; your other sessions have ended",
+        "removed" => "Removed",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::initials;
+
+    #[test]
+    fn initials_are_of_the_name_or_else_of_the_address() {
+        assert_eq!(initials("Ada Lovelace King", "x@y"), "AL");
+        assert_eq!(initials("", "owner@example.com"), "OE");
+    }
+}
