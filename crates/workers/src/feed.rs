@@ -53,7 +53,7 @@ impl Feed {
                     self.poll_every.min(PAUSE_AFTER_FAULT_MAX)
                 }
             };
-            if stop.pause(pause, std::future::pending()).await {
+            if stop.pause(pause, self.progress.wanted()).await {
                 return;
             }
         }

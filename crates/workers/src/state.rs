@@ -2,10 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use tokio::sync::{Notify, watch};
+
 /// How far the tasks of this process are.
 #[derive(Debug, Default)]
 pub struct Progress {
-    applied_seq: AtomicU64,
+    applied: watch::Sender<u64>,
+    /// Somebody waits for a change: the feed looks now instead of when it would.
+    wanted: Notify,
     shipped_until_us: AtomicI64,
     records_shipped: AtomicU64,
     records_lost: AtomicU64,
@@ -18,7 +22,23 @@ impl Progress {
     /// The last change that is in the snapshot.
     #[must_use]
     pub fn applied_seq(&self) -> u64 {
-        self.applied_seq.load(Ordering::Acquire)
+        *self.applied.borrow()
+    }
+
+    /// Returns once the snapshot holds the change with this number. The feed is woken, so that this
+    /// takes as long as one look at the database.
+    pub async fn reach(&self, seq: u64) {
+        let mut applied = self.applied.subscribe();
+        if *applied.borrow() < seq {
+            self.wanted.notify_one();
+            // The sender is this value's own, so that it is not gone.
+            let _reached = applied.wait_for(|applied| *applied >= seq).await;
+        }
+    }
+
+    /// Returns when somebody waits for a change.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// Everything answered before this moment (wall microseconds) is in the database.
@@ -59,7 +79,7 @@ impl Progress {
     }
 
     pub(crate) fn applied(&self, seq: u64) {
-        self.applied_seq.store(seq, Ordering::Release);
+        self.applied.send_replace(seq);
     }
 
     pub(crate) fn shipped_until(&self, wall_us: i64) {

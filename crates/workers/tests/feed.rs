@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tollgate_core::{authz::Action, keyring::KeyState, time::Clock as _};
+use tollgate_workers::Options;
 
 use crate::world::{Known, World, permit, until};
 
@@ -27,6 +28,24 @@ async fn a_change_by_another_is_in_the_snapshot_soon_and_the_heartbeat_says_so()
         process.snapshot.keyring.find(&digest, |record| record.state) == Some(KeyState::Revoked)
     })
     .await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_for_a_change_does_not_wait_for_the_next_poll() {
+    let mut world = World::new().await;
+    let mut process =
+        world.boot_with(Options { poll_every: Duration::from_secs(3600), ..Options::default() });
+    let running = process.start().await;
+    let progress = running.progress();
+    for seed in 1..20 {
+        let created = world.create_key(seed).await;
+        let head = world.store.head().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(30), progress.reach(head)).await.unwrap();
+        assert_eq!(process.knows(created.key.expose()), Some(Known::Fast));
+        // What is there already is not waited for.
+        progress.reach(head).await;
+    }
     running.stop().await.unwrap();
 }
 

@@ -132,19 +132,12 @@ impl NodeHealth {
 
 /// How long a change that was committed here may take to be known here. It is durable either way.
 const REACH_MAX: Duration = Duration::from_secs(2);
-/// How often it is looked.
-const REACH_STEP: Duration = Duration::from_millis(5);
 
 impl Follow for NodeHealth {
     fn reach(&self, seq: u64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             let Some(progress) = self.progress.get() else { return };
-            let reached = async {
-                while progress.applied_seq() < seq {
-                    tokio::time::sleep(REACH_STEP).await;
-                }
-            };
-            if tokio::time::timeout(REACH_MAX, reached).await.is_err() {
+            if tokio::time::timeout(REACH_MAX, progress.reach(seq)).await.is_err() {
                 tracing::warn!(seq, "a change that was made here is not known here yet");
             }
         })
