@@ -7,6 +7,7 @@
     reason = "a test that cannot go on fails, and cuts only texts of its own making"
 )]
 
+mod admin;
 mod codes;
 mod fixture;
 mod me;

@@ -1,0 +1,120 @@
+//! The schemas of what resources say, held to the types that read them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tollgate_core::resource::Resources;
+
+/// Everything a document may hold, every field said.
+fn everything() -> Value {
+    json!({
+        "tenant": [{"name": "acme"}],
+        "project": [{"tenant": "acme", "name": "maps", "key_prefix": "mbk"}],
+        "consumer": [{"project": "maps", "name": "app", "kind": "host", "external_id": "p-17", "metadata": {"a": "b"}}],
+        "service": [{
+            "project": "maps", "name": "tiles", "kind": "proxy",
+            "match": {"host": "maps.example.com", "path_prefix": "/tiles", "methods": ["GET"]},
+            "upstreams": ["http://127.0.0.1:9000"], "strip_prefix": true,
+            "rewrite": {"from": "/v1/**", "to": "/{1}"},
+            "request_headers": {"add": {"x-a": "b"}, "remove": ["x-c"]},
+            "response_headers": {"add": {"x-a": "b"}, "remove": ["x-c"]},
+            "credentials": ["x-goog-api-key"], "environment": "test", "endpoint_scopes": {"POST /x": ["refund"]},
+            "public": true, "websocket": true, "assertion": true, "body_bytes_max": 5,
+            "timeouts": {"connect": "1s", "response": "2s", "idle": "3s"}, "retries": 2,
+            "health": {"path": "/up", "interval": "5s", "timeout": "2s", "unhealthy_after": 3, "healthy_after": 2},
+            "tls": {"ca_file": "ca.pem", "server_name": "a.example"},
+            "cors": {"origins": ["*"], "methods": ["GET"], "headers": ["x-a"], "expose": ["x-b"],
+                     "credentials": false, "max_age": "10m"},
+            "headers": "both",
+        }],
+        "policy": [{
+            "project": "maps", "name": "standard", "services": ["tiles"], "scopes": ["read"],
+            "endpoints": ["GET /**"], "allow_ips": ["10.0.0.0/8"], "allow_referers": ["https://a/*"],
+            "allow_origins": ["https://a"], "allow_user_agents": ["A/*"], "allow_apps": ["ios:a"], "models": ["gpt-*"],
+            "max_concurrency": 3,
+            "limit": [{"name": "l", "unit": "tokens", "amount": 5, "window": "1m", "burst": 2, "per": "ip", "mode": "shared"}],
+            "quota": [{"name": "q", "unit": "units", "amount": 5, "period": "week", "time_zone": "Europe/Berlin", "per": "project"}],
+        }],
+    })
+}
+
+/// The schema that a schema refers to, or itself.
+fn resolved<'a>(schemas: &'a Value, schema: &'a Value) -> &'a Value {
+    let of = |schema: &'a Value| schema.get("$ref").and_then(Value::as_str);
+    let target = of(schema).or_else(|| schema["oneOf"].as_array()?.iter().find_map(of));
+    match target {
+        Some(target) => &schemas[target.rsplit('/').next().unwrap()],
+        None => schema,
+    }
+}
+
+/// Every field that is there is described, and every field that is described is there.
+fn compare(schemas: &Value, schema: &Value, value: &Value, at: &str) {
+    let schema = resolved(schemas, schema);
+    match value {
+        Value::Object(fields) if schema.get("properties").is_some() => {
+            let described = schema["properties"].as_object().unwrap();
+            let (a, b): (BTreeSet<_>, BTreeSet<_>) = (fields.keys().collect(), described.keys().collect());
+            assert_eq!(a, b, "{at}");
+            for (name, value) in fields {
+                compare(schemas, &described[name], value, &format!("{at}.{name}"));
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| compare(schemas, &schema["items"], item, &format!("{at}[]")));
+        }
+        Value::String(word) => {
+            if let Some(words) = schema["enum"].as_array() {
+                assert!(words.iter().any(|known| known == word), "{at}: {word}");
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn resources_are_described_as_they_are_read() {
+    let schemas = serde_json::to_value(tollgate_wire::admin::schemas()).unwrap();
+    let written = everything();
+    compare(&schemas, &schemas["Resources"], &written, "document");
+    let read: Resources = serde_json::from_value(written.clone()).unwrap();
+    // What is written back has every field, so that the document above left none out.
+    compare(&schemas, &schemas["Resources"], &serde_json::to_value(&read).unwrap(), "written back");
+}
+
+#[test]
+fn every_word_of_a_choice_is_read() {
+    let schemas = serde_json::to_value(tollgate_wire::admin::schemas()).unwrap();
+    for (kind, list) in [("ServiceSpec", "service"), ("PolicySpec", "policy"), ("ConsumerSpec", "consumer")] {
+        for (field, schema) in schemas[kind]["properties"].as_object().unwrap() {
+            for word in schema["enum"].as_array().into_iter().flatten() {
+                let mut document = everything();
+                document[list][0][field] = word.clone();
+                let read: Result<Resources, _> = serde_json::from_value(document);
+                assert!(read.is_ok(), "{kind}.{field} {word}: {read:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_refuse_fields_they_do_not_know() {
+    let schemas = serde_json::to_value(tollgate_wire::admin::schemas()).unwrap();
+    let requests = [
+        "NewKey",
+        "NewKeys",
+        "KeyChange",
+        "Rotate",
+        "NewProject",
+        "ProjectChange",
+        "NewServiceToken",
+        "KeySelection",
+        "MemberChange",
+        "MemberConsumers",
+        "NewInvitation",
+        "Resources",
+    ];
+    for name in requests {
+        assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
+    }
+}
