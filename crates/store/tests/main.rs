@@ -14,6 +14,7 @@ mod nodes;
 mod opening;
 mod people;
 mod resources;
+mod tenants;
 mod tokens;
 mod usage;
 mod usage_blocks;
@@ -55,6 +56,9 @@ conformance! {
         developers_are_mapped_to_consumers_of_the_tenant,
         passwords_and_second_factors_change_by_their_person_only, a_reset_is_good_once_and_ends_sessions,
         a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
+    tenants:
+        one_resource_is_created_replaced_and_deleted, a_project_goes_only_when_it_is_empty,
+        a_tenant_is_read_without_the_others, keys_are_edited_one_and_many, a_named_request_is_claimed_once;
     tokens: a_service_token_lives_and_dies;
     import:
         every_scheme_is_recognised, a_rehash_replaces_the_hash, collisions_and_rejects_are_reported,
