@@ -9,6 +9,7 @@
 
 mod answers;
 mod bounds;
+mod client_http1;
 mod dissect;
 mod guard;
 mod http1;
