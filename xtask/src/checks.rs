@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::command::{Outcome, cargo, show};
-use crate::{fuzz, needs, tidy};
+use crate::{contract, fuzz, needs, tidy};
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Leave out fuzzing and the long rounds of the fault tests.
+    /// Leave out fuzzing, schemathesis and the long rounds of the fault tests.
     #[arg(long)]
     quick: bool,
     /// Run one step only.
@@ -29,12 +29,13 @@ struct Step {
 }
 
 /// In this order: what is quick to say no comes first.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { name: "needs", what: "what the tests need is on the machine", run: provide },
     Step { name: "fmt", what: "the code is formatted", run: format },
     Step { name: "tidy", what: "structure and style rules hold", run: |_| tidy::run() },
     Step { name: "clippy", what: "no warning in the workspace", run: clippy },
     Step { name: "test", what: "the tests of the workspace pass", run: test },
+    Step { name: "contract", what: "the admin API keeps to its OpenAPI document", run: |_| contract::run() },
     Step { name: "fuzz", what: "no fuzz target finds an input that breaks it", run: fuzz_shortly },
 ];
 
@@ -43,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut results = Vec::new();
     for step in &STEPS {
         let chosen = options.only.as_deref().is_none_or(|name| name == step.name);
-        if !chosen || (options.quick && step.name == "fuzz") {
+        if !chosen || (options.quick && matches!(step.name, "contract" | "fuzz")) {
             continue;
         }
         println!("\n=== {}: {}", step.name, step.what);
@@ -64,7 +65,7 @@ fn summarise(results: &[(&Step, bool, Duration)]) -> Outcome {
     println!("\n=== summary");
     for (step, passed, took) in results {
         let word = if *passed { "passed" } else { "FAILED" };
-        println!("{word}  {:>6.1} s  {:<7} {}", took.as_secs_f64(), step.name, step.what);
+        println!("{word}  {:>6.1} s  {:<8} {}", took.as_secs_f64(), step.name, step.what);
     }
     let passed = results.iter().filter(|(_, passed, _)| *passed).count();
     let failed: Vec<&str> =

@@ -16,6 +16,7 @@
 mod bench;
 mod checks;
 mod command;
+mod contract;
 mod deny;
 mod fuzz;
 mod needs;

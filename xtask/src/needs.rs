@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { what: "PostgreSQL's server programs", present: postgres, package: "postgresql" },
     Need { what: "setpriv", present: || find("setpriv").is_some(), package: "util-linux" },
     Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
+    Need { what: "python3 with venv", present: venv, package: "python3-venv" },
     Need { what: "caddy", present: || find("caddy").is_some(), package: "caddy" },
 ];
 
@@ -38,7 +39,7 @@ pub(crate) const BENCH: &[Need] = &[
     Need { what: "wrk", present: || find("wrk").is_some(), package: "wrk" },
     Need { what: "taskset", present: || find("taskset").is_some(), package: "util-linux" },
     Need { what: "strace", present: || find("strace").is_some(), package: "strace" },
-    Need { what: "python3 with venv", present: || find("python3").is_some(), package: "python3-venv" },
+    Need { what: "python3 with venv", present: venv, package: "python3-venv" },
 ];
 
 /// Installs what is missing, or says what to install.
@@ -117,6 +118,14 @@ fn apt_get() -> Command {
     // A configuration file of ours (see above) is kept without a question.
     command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "Dpkg::Options::=--force-confold"]);
     command
+}
+
+/// Debian's python3 comes without what makes environments of their own.
+fn venv() -> bool {
+    Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 fn postgres() -> bool {
