@@ -140,10 +140,17 @@ impl RawFields {
 
     /// The names that `Connection` lists as its own besides the well-known ones, in lower case.
     pub(super) fn named_by_connection(&self) -> Vec<Vec<u8>> {
+        let is_well_known = |token: &[u8]| {
+            token.is_empty()
+                || [b"keep-alive".as_slice(), b"close", b"upgrade"]
+                    .iter()
+                    .any(|known| token.eq_ignore_ascii_case(known))
+        };
         self.all("connection")
             .flat_map(|value| value.split(|&byte| byte == b','))
-            .map(|token| token.trim_ascii().to_ascii_lowercase())
-            .filter(|token| !matches!(token.as_slice(), b"" | b"keep-alive" | b"close" | b"upgrade"))
+            .map(<[u8]>::trim_ascii)
+            .filter(|token| !is_well_known(token))
+            .map(<[u8]>::to_ascii_lowercase)
             .collect()
     }
 }
