@@ -1,6 +1,8 @@
 //! The running listener against its own document, by schemathesis: no answer that the document does not
 //! describe, no 5xx, nothing accepted that it forbids.
 
+#![expect(clippy::disallowed_methods, reason = "the tool that runs this test says where the program is")]
+
 use super::world::World;
 
 /// The program's path comes in by this name; `cargo xtask test` installs it and says where.

@@ -7,7 +7,6 @@ use std::{
 
 use serde::Serialize;
 use tollgate_core::id::{DecisionId, KeyId};
-use tollgate_journal::Flags;
 use tollgate_store::{DecisionFilter, DecisionRow, PAGE_ROWS_MAX, PageRequest, Store};
 
 use super::recorded;
@@ -200,6 +199,7 @@ const HEADER: [&str; 8] = ["time", "code", "status", "request", "key", "consumer
 
 impl Event {
     pub(super) fn of(row: DecisionRow) -> Self {
+        let marks = row.marks();
         Self {
             kind: "decision",
             decision_id: DecisionIdText(row.id),
@@ -222,7 +222,7 @@ impl Event {
             bytes_out: row.bytes_out,
             latency_ms: f64::from(row.latency_us) / 1000.0,
             upstream_ms: f64::from(row.upstream_us) / 1000.0,
-            marks: marks(row.flags),
+            marks,
         }
     }
 
@@ -279,14 +279,10 @@ fn method_name(number: u8) -> &'static str {
         .unwrap_or("OTHER")
 }
 
-/// The marks of a record in words.
-fn marks(flags: u16) -> Vec<&'static str> {
-    let names = [
-        (Flags::ABORTED, "aborted"),
-        (Flags::REPLAYED, "replayed"),
-        (Flags::RETRIED, "retried"),
-        (Flags::UPGRADED, "upgraded"),
-        (Flags::VERIFIED, "verified"),
-    ];
-    names.into_iter().filter(|(flag, _)| Flags(flags).contains(*flag)).map(|(_, name)| name).collect()
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_admin_api_calls_methods_as_the_gateway_counts_them() {
+        assert_eq!(tollgate_control::METHODS, tollgate_gateway::METHODS);
+    }
 }
