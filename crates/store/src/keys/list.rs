@@ -25,6 +25,9 @@ const VIEW: &str = "SELECT k.id, t.id, t.name, p.id, p.name, k.consumer, c.name,
      FROM keys k JOIN projects p ON p.id = k.project JOIN tenants t ON t.id = p.tenant \
      LEFT JOIN consumers c ON c.id = k.consumer LEFT JOIN policies o ON o.id = k.policy";
 
+/// Newest first.
+const ORDER: &str = " ORDER BY k.created_us DESC, k.id DESC";
+
 impl Store {
     /// Keys, newest first.
     ///
@@ -63,7 +66,12 @@ pub(super) async fn page_of(
         wheres.past(("k.created_us", "k.id"), "<", parse_cursor(cursor)?);
     }
     let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
-    let text = format!("{VIEW}{} ORDER BY k.created_us DESC, k.id DESC LIMIT {}", wheres.clause(), limit + 1);
+    // The ids first, from an index alone: sorting whole rows costs a hundred times as much.
+    let text = format!(
+        "{VIEW} WHERE k.id IN (SELECT k.id FROM keys k{}{ORDER} LIMIT {}){ORDER}",
+        wheres.clause(),
+        limit + 1
+    );
     let rows = all(wheres.bind(built(text)), conn).await?;
     let items = rows.iter().take(limit).map(view).collect::<Result<Vec<_>, _>>()?;
     let next = (rows.len() > limit)
