@@ -26,6 +26,8 @@ pub(crate) const TESTS: &[Need] = &[
     Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
     Need { what: "python3 with venv", present: venv, package: "python3-venv" },
     Need { what: "caddy", present: || find("caddy").is_some(), package: "caddy" },
+    Need { what: "slapd", present: || Path::new("/usr/sbin/slapd").exists(), package: "slapd" },
+    Need { what: "openssl", present: || find("openssl").is_some(), package: "openssl" },
 ];
 
 /// What building libFuzzer needs.

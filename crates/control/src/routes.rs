@@ -21,6 +21,7 @@ use crate::{
     credentials::carries_key,
     csrf,
     health::Report,
+    identity,
     problem::Refused,
     session::SignedIn,
     sign_in,
@@ -55,6 +56,7 @@ fn router(app: App) -> Router {
         .nest(admin::BASE, admin::router(&app))
         .merge(sign_in::router())
         .merge(console::router())
+        .merge(identity::router())
         .route("/api", any(nothing_signed_in))
         .route("/api/{*path}", any(nothing_signed_in))
         .fallback(nothing)

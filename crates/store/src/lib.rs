@@ -69,9 +69,9 @@ pub use keys::{
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
 pub use people::{
-    Account, CONSUMERS_MAX, InvitationView, MemberRef, MemberView, Membership, NewInvitation, NewReset,
-    NewSession, Newcomer, OwnChange, SecondFactor, SessionChange, SessionLimits, SessionLookup, SessionView,
-    SignedInSession,
+    Account, CONSUMERS_MAX, ExternalAccount, ExternalPerson, InvitationView, MemberRef, MemberView,
+    Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,
+    SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
 pub use read::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};

@@ -137,10 +137,7 @@ fn parameter(param: &Param) -> Value {
             let items = json!({ "type": "string", "enum": words });
             (json!({ "type": "array", "items": items, "uniqueItems": true, "minItems": 1 }), None)
         }
-        Kind::Moment => (
-            json!({ "type": "string", "maxLength": 64, "pattern": MOMENT }),
-            Some("24h"),
-        ),
+        Kind::Moment => (json!({ "type": "string", "maxLength": 64, "pattern": MOMENT }), Some("24h")),
     };
     let mut value = json!({
         "name": param.name, "in": "query", "required": false, "description": param.doc, "schema": schema,
@@ -234,7 +231,8 @@ fn links(endpoint: &Endpoint, status: u16) -> Option<Value> {
     let about = ENDPOINTS.iter().filter(|other| other.path.starts_with(&one));
     let links: Map<String, Value> = about
         .map(|other| {
-            let link = json!({ "operationId": other.operation(), "parameters": { "id": "$response.body#/id" } });
+            let link =
+                json!({ "operationId": other.operation(), "parameters": { "id": "$response.body#/id" } });
             (other.operation(), link)
         })
         .collect();

@@ -87,10 +87,14 @@ fn unknown(endpoint: &Endpoint, name: &str) -> FieldError {
 /// What is wrong with a value, if anything.
 fn check(param: &Param, value: &str) -> Option<String> {
     match param.kind {
-        Kind::Text(bytes_max) | Kind::Pattern(bytes_max, _) if value.is_empty() || value.len() > bytes_max => {
+        Kind::Text(bytes_max) | Kind::Pattern(bytes_max, _)
+            if value.is_empty() || value.len() > bytes_max =>
+        {
             Some(format!("it must have 1 to {bytes_max} bytes"))
         }
-        Kind::Text(_) | Kind::Pattern(..) => value.contains('\0').then(|| "it has a NUL; leave it away".to_owned()),
+        Kind::Text(_) | Kind::Pattern(..) => {
+            value.contains('\0').then(|| "it has a NUL; leave it away".to_owned())
+        }
         Kind::Flag => (!matches!(value, "true" | "false")).then(|| "write `true` or `false`".to_owned()),
         Kind::Number(least, most) => {
             let is_number = value.bytes().all(|byte| byte.is_ascii_digit())

@@ -77,10 +77,10 @@ fn key_of(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let key = value.as_bytes();
-    let is_good =
-        (1..=KEY_BYTES_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+    let is_good = (1..=KEY_BYTES_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
     if values.next().is_some() || !is_good {
-        let problem = format!("send it once, with 1 to {KEY_BYTES_MAX} printable ASCII characters and no space");
+        let problem =
+            format!("send it once, with 1 to {KEY_BYTES_MAX} printable ASCII characters and no space");
         return Err(Refused::invalid("Idempotency-Key", problem));
     }
     Ok(Some(key))

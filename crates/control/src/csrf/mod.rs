@@ -18,11 +18,14 @@ use crate::{
 /// The header with the session's token.
 const TOKEN: &str = "x-csrf-token";
 /// Paths that are for people who are not signed in yet; an old cookie does not keep them out.
-const FOR_ANYBODY: [&str; 4] = [
+const FOR_ANYBODY: [&str; 7] = [
     "/api/admin/v1/session",
+    "/api/admin/v1/session/ldap",
+    "/api/admin/v1/session/token",
     "/api/admin/v1/session/reset",
     "/api/admin/v1/session/reset/complete",
     "/api/admin/v1/session/invitation",
+    "/api/admin/v1/session/invitation/view",
 ];
 
 /// Refuses what a page of another site made the browser send.

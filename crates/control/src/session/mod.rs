@@ -4,7 +4,10 @@
 mod cookie;
 mod token;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{header, request::Parts},
+};
 use tollgate_core::{
     authz::{Action, Actor, Permit, authorise},
     id::{SessionId, TenantId, UserId},
@@ -15,6 +18,7 @@ pub(crate) use cookie::{clear_cookie, session_cookie, session_token};
 pub(crate) use token::{SessionToken, csrf_token, is_csrf_token};
 
 use crate::{
+    identity::{bearer as bearer_of, is_id_token},
     problem::Refused,
     state::{App, micros},
 };
@@ -75,6 +79,14 @@ impl SignedIn {
 
     /// Looks who is signed in with a request; `None` when it says nothing about it.
     pub(crate) async fn find(parts: &Parts, app: &App) -> Result<Option<Self>, Refused> {
+        if let Some(bearer) = parts.headers.get(header::AUTHORIZATION) {
+            // Whoever sends one means it: a cookie beside it does not count.
+            let text = bearer.to_str().ok().and_then(|text| text.split_once(' '));
+            let text =
+                text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, text)| text.trim());
+            let text = text.filter(|text| is_id_token(text)).ok_or(Refused::SignInMissing)?;
+            return bearer_of(app, text).await.map(Some);
+        }
         let Some(token) = session_token(&parts.headers) else { return Ok(None) };
         Self::of_token(app, &token).await.map(Some)
     }

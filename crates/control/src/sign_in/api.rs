@@ -117,7 +117,7 @@ async fn describe(app: &App, who: SignedIn) -> Result<Session, Refused> {
 }
 
 /// The session of a new token, with its cookie.
-async fn begun(app: &App, token: &SessionToken) -> Result<Response, Refused> {
+pub(crate) async fn begun(app: &App, token: &SessionToken) -> Result<Response, Refused> {
     let who = SignedIn::of_token(app, token).await?;
     let mut response = Json(describe(app, who).await?).into_response();
     let cookie = session_cookie(token)

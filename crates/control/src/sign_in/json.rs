@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::{problem::Refused, state::App};
 
 /// A body, read.
-pub(super) struct Body<T>(pub(super) T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     type Rejection = Refused;

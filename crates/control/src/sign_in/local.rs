@@ -152,7 +152,7 @@ pub(super) fn recovery_digest(code: &str) -> Digest {
 }
 
 /// The right of a person to their own account.
-pub(super) fn person(user: UserId, action: Action) -> Result<Permit, Refused> {
+pub(crate) fn person(user: UserId, action: Action) -> Result<Permit, Refused> {
     Ok(authorise(&Actor::Person(user), action, None)?)
 }
 

@@ -22,9 +22,12 @@ mod password;
 mod throttle;
 mod totp;
 
-pub(crate) use api::router;
-pub(crate) use links::{Invite, invite};
+pub(crate) use api::{begun, router};
+pub(crate) use caller::Caller;
 pub use courier::{Courier, Mail};
+pub(crate) use json::Body;
+pub(crate) use links::{Invite, invite};
+pub(crate) use local::{person, start};
 pub(crate) use password::Passwords;
 pub use password::{PASSWORD_CHARS_MIN, hash_password, password_problem};
 pub(crate) use throttle::Throttle;

@@ -10,6 +10,7 @@ use tollgate_store::{SessionLimits, Store};
 use crate::{
     follow::Follow,
     health::Health,
+    identity::{ProviderOptions, Providers},
     problem::Refused,
     sign_in::{Courier, Passwords, Throttle},
 };
@@ -49,6 +50,8 @@ pub struct SignInOptions {
     pub trusted_proxies: Vec<IpNet>,
     /// Who sends mail; without one, links are handed over by whoever makes them.
     pub courier: Option<Arc<dyn Courier>>,
+    /// Identity providers beside local accounts.
+    pub providers: ProviderOptions,
 }
 
 impl Default for SignInOptions {
@@ -60,6 +63,7 @@ impl Default for SignInOptions {
             public_url: None,
             trusted_proxies: Vec::new(),
             courier: None,
+            providers: ProviderOptions::default(),
         }
     }
 }
@@ -84,6 +88,7 @@ struct Doors {
     passwords: Passwords,
     /// Places for making links to set new passwords.
     resets: Arc<Semaphore>,
+    providers: Providers,
 }
 
 /// Links to set a new password that are made at once.
@@ -92,7 +97,9 @@ const RESETS_MAX: usize = 8;
 impl App {
     pub(crate) fn new(control: Control) -> Self {
         let resets = Arc::new(Semaphore::new(RESETS_MAX));
-        let doors = Doors { throttle: Throttle::default(), passwords: Passwords::default(), resets };
+        let providers = Providers::new(&control.sign_in.providers);
+        let doors =
+            Doors { throttle: Throttle::default(), passwords: Passwords::default(), resets, providers };
         Self { control: Arc::new(control), doors: Arc::new(doors) }
     }
 
@@ -104,6 +111,11 @@ impl App {
     /// The threads that hash passwords.
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.doors.passwords
+    }
+
+    /// Identity providers.
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.doors.providers
     }
 
     /// Places for making links to set new passwords.

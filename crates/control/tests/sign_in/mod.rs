@@ -1,7 +1,10 @@
 //! Sign-in over a real socket: who gets in, who does not, and what ends it.
 
+mod directory;
 mod links;
+mod provider;
 mod second_factor;
+mod tokens;
 pub(crate) mod world;
 
 use serde_json::json;

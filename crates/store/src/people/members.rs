@@ -196,7 +196,7 @@ pub(crate) fn needs(before: Role, after: Role) -> Action {
 }
 
 /// Refuses to take the role from the last owner.
-async fn keep_an_owner(
+pub(crate) async fn keep_an_owner(
     conn: &mut AnyConnection,
     old: &MemberView,
     tenant: TenantId,

@@ -11,12 +11,14 @@
 mod account;
 mod change;
 mod credentials;
+mod external;
 mod links;
 mod members;
 mod sessions;
 
 pub use account::{Account, Membership};
 pub use credentials::{OwnChange, SecondFactor};
+pub use external::{ExternalAccount, ExternalPerson};
 pub use links::{InvitationView, NewInvitation, NewReset, Newcomer};
 pub use members::{CONSUMERS_MAX, MemberRef, MemberView};
 pub use sessions::{NewSession, SessionChange, SessionLimits, SessionLookup, SessionView, SignedInSession};

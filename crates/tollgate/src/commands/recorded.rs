@@ -32,9 +32,7 @@ pub(super) async fn bring_in(context: &Context, store: &Store) -> Result<(), Fai
     let until_us = context.now_us();
     let local = ship_local(context, store).await;
     let is_behind = |node: &LiveNode| {
-        !local.contains(&node.boot)
-            && node.seen_us > until_us - SILENT_US
-            && node.shipped_until_us < until_us
+        !local.contains(&node.boot) && node.seen_us > until_us - SILENT_US && node.shipped_until_us < until_us
     };
     let mut behind = count(store, is_behind).await?;
     if behind > 0 {
@@ -67,8 +65,7 @@ pub(super) async fn ship_local(context: &Context, store: &Store) -> HashSet<u64>
 
 /// Asks the node that writes the local journal to ship; whether it has done so in time.
 async fn ask_local(store: &Store, boots: &HashSet<u64>, until_us: i64) -> Result<bool, StoreError> {
-    let is_alive =
-        |node: &LiveNode| boots.contains(&node.boot) && node.seen_us > until_us - SILENT_LOCAL_US;
+    let is_alive = |node: &LiveNode| boots.contains(&node.boot) && node.seen_us > until_us - SILENT_LOCAL_US;
     if count(store, is_alive).await? == 0 {
         return Ok(false);
     }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention,
+    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, people,
     settings::{SETTINGS, Setting},
     value::Written,
 };
@@ -134,6 +134,14 @@ impl Builder {
                 self.wrong_at(one, &problem);
             }
         }
+        for (one, other) in people::TOGETHER {
+            if self.places.contains_key(one) && !self.places.contains_key(other) {
+                self.wrong_at(
+                    one,
+                    &format!("it needs `{other}` beside it; give both, or none of the section"),
+                );
+            }
+        }
         let listens = [
             ("gateway.listen", self.config.gateway.listener.listen),
             ("service_api.listen", self.config.service_api.listen),
@@ -226,6 +234,7 @@ fn blank(data_dir: PathBuf) -> Config {
         },
         service_api: listener(),
         control: listener(),
+        people: people::People::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },
         journal: Journal::default(),

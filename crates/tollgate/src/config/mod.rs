@@ -8,6 +8,7 @@
 mod build;
 pub mod docs;
 mod load;
+pub mod people;
 pub mod settings;
 mod value;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub service_api: Listener,
     /// The control listener.
     pub control: Listener,
+    /// How people sign in there.
+    pub people: people::People,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

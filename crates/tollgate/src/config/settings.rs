@@ -5,7 +5,7 @@
 //! rendered from here.
 
 use super::{
-    Config,
+    Config, people,
     value::{Written, address, bytes, choice, duration, networks, number, path, text},
 };
 
@@ -40,7 +40,21 @@ const FILE: &str = "path of a file";
 const COUNT_MAX: u64 = 1_000_000;
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: &[Setting] = &[
+pub const SETTINGS: &[Setting] = &ALL;
+
+const ALL: [Setting; GENERAL.len() + people::SETTINGS.len()] = {
+    let mut all = [GENERAL[0]; GENERAL.len() + people::SETTINGS.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] =
+            if index < GENERAL.len() { GENERAL[index] } else { people::SETTINGS[index - GENERAL.len()] };
+        index += 1;
+    }
+    all
+};
+
+/// All but those of how people sign in.
+const GENERAL: &[Setting] = &[
     Setting {
         path: "gateway.listen",
         shape: ADDRESS,
@@ -200,13 +214,6 @@ pub const SETTINGS: &[Setting] = &[
         read: |written, config| put(&mut config.service_api.tls_key, path(written).map(Some)),
     },
     Setting {
-        path: "control.listen",
-        shape: ADDRESS,
-        default: "127.0.0.1:8081",
-        doc: "Where `/livez`, `/readyz` and `/metrics` are. Keep it away from the public network.",
-        read: |written, config| put(&mut config.control.listen, address(written)),
-    },
-    Setting {
         path: "assertion.key_file",
         shape: FILE,
         default: "",
@@ -308,9 +315,16 @@ pub const SETTINGS: &[Setting] = &[
             put(&mut config.log.level, Ok(level))
         },
     },
+    Setting {
+        path: "control.listen",
+        shape: ADDRESS,
+        default: "127.0.0.1:8081",
+        doc: "Where the console, the admin API, `/livez`, `/readyz` and `/metrics` are. Keep it away from the public network.",
+        read: |written, config| put(&mut config.control.listen, address(written)),
+    },
 ];
 
-fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+pub(super) fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
     *field = value?;
     Ok(())
 }

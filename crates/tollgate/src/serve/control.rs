@@ -50,7 +50,7 @@ pub(super) async fn start_control(
         version: env!("CARGO_PKG_VERSION"),
         store: store.clone(),
         clock: clock.clone(),
-        sign_in: tollgate_control::SignInOptions::default(),
+        sign_in: sign_in(config),
         follow: health.clone(),
     };
     let (stop, stopped) = oneshot::channel();
@@ -58,4 +58,17 @@ pub(super) async fn start_control(
         let _sent = stopped.await;
     }));
     Ok(Some(ControlServer { address, stop, task }))
+}
+
+/// How people sign in.
+fn sign_in(config: &Config) -> tollgate_control::SignInOptions {
+    let people = &config.people;
+    tollgate_control::SignInOptions {
+        session_idle: people.session_idle,
+        session_life: people.session_life,
+        public_url: people.public_url.clone(),
+        trusted_proxies: people.trusted_proxies.clone(),
+        providers: people.providers(),
+        ..tollgate_control::SignInOptions::default()
+    }
 }

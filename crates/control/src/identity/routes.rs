@@ -1,0 +1,171 @@
+//! The paths of sign-in elsewhere.
+//!
+//! | path | does |
+//! | --- | --- |
+//! | `GET /sign-in/oidc` | sends the browser to the provider |
+//! | `GET /sign-in/oidc/callback` | takes it back and begins the session |
+//! | `POST /api/admin/v1/session/ldap` | login and password for the directory |
+//! | `POST /api/admin/v1/session/token` | an ID token (OpenID Connect or Firebase) for a session |
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use tollgate_core::secret::Secret;
+
+use super::{ldap::NotProven, oidc::Return, oidc::Trip, settle};
+use crate::{
+    problem::Refused,
+    session::{SessionToken, session_cookie},
+    sign_in::{Body, Caller, begun},
+    state::{App, random},
+};
+
+/// The cookie of a sign-in under way. Lax, for the provider's answer comes from another site.
+const TRIP: &str = "__Host-tollgate-trip";
+const BODY_BYTES_MAX: usize = 32 << 10;
+const CALLBACK: &str = "/sign-in/oidc/callback";
+
+/// The routes, with their whole paths.
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/sign-in/oidc", get(begin))
+        .route(CALLBACK, get(finish))
+        .route("/api/admin/v1/session/ldap", post(directory))
+        .route("/api/admin/v1/session/token", post(token))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+async fn begin(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refused> {
+    let oidc = app.providers().oidc.as_ref().ok_or_else(Refused::not_found)?;
+    let trip = Trip::new(random()?);
+    let url = oidc.begin(&trip, &redirect_uri(&app, &headers)?).await.map_err(unreachable)?;
+    let cookie = format!("{TRIP}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600", trip.text());
+    let values = (HeaderValue::try_from(url), HeaderValue::try_from(cookie));
+    let (Ok(url), Ok(cookie)) = values else {
+        return Err(Refused::Unavailable("the identity provider's address cannot be used".to_owned()));
+    };
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, url), (header::SET_COOKIE, cookie)]).into_response())
+}
+
+async fn finish(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Query(back): Query<Return>,
+) -> Result<Response, Refused> {
+    let oidc = app.providers().oidc.as_ref().ok_or_else(Refused::not_found)?;
+    app.throttle().take_address(caller.address, app.mono_ns())?;
+    let trip = trip(&headers).ok_or(Refused::SignInFailed)?;
+    let proven = oidc.finish((&trip, &back), &redirect_uri(&app, &headers)?, app.now_us()).await;
+    let proven = proven.map_err(|why| {
+        tracing::warn!(why, address = %caller.address, "sign-in at the identity provider failed");
+        Refused::SignInFailed
+    })?;
+    let session = settle::sign_in(&app, &caller, proven).await?;
+    Ok(arrived(&session))
+}
+
+/// A page that goes on to the console by itself. A redirect would still count as coming from the
+/// provider's site, and the browser would keep the new cookie back.
+fn arrived(session: &SessionToken) -> Response {
+    let page = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tollgate</title>\
+                <meta http-equiv=\"refresh\" content=\"0; url=/\"></head>\
+                <body><p>Signed in. <a href=\"/\">Go on</a></p></body></html>\n";
+    let mut response = Html(page).into_response();
+    if let Some(cookie) = session_cookie(session) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    let gone =
+        HeaderValue::from_static("__Host-tollgate-trip=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+    response.headers_mut().append(header::SET_COOKIE, gone);
+    response
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    login: String,
+    password: Secret<String>,
+}
+
+async fn directory(
+    State(app): State<App>,
+    caller: Caller,
+    Body(body): Body<Login>,
+) -> Result<Response, Refused> {
+    let options = app.providers().ldap.as_ref().ok_or_else(Refused::not_found)?;
+    app.throttle().take(&body.login, caller.address, app.mono_ns())?;
+    let place = app.providers().ldap_places.try_acquire();
+    let _place = place
+        .map_err(|_| Refused::Busy("many people sign in right now; try again in a moment".to_owned()))?;
+    let proven = super::ldap::prove(options, (&body.login, &body.password), app.now_us()).await;
+    let proven = proven.map_err(|why| match why {
+        NotProven::Wrong(why) => {
+            tracing::warn!(why, address = %caller.address, "sign-in in the directory failed");
+            Refused::SignInFailed
+        }
+        NotProven::Failed(why) => unreachable(why),
+    })?;
+    app.throttle().give_back(&body.login, caller.address);
+    let session = settle::sign_in(&app, &caller, proven).await?;
+    begun(&app, &session).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IdToken {
+    id_token: Secret<String>,
+}
+
+async fn token(
+    State(app): State<App>,
+    caller: Caller,
+    Body(body): Body<IdToken>,
+) -> Result<Response, Refused> {
+    app.throttle().take_address(caller.address, app.mono_ns())?;
+    let who = settle::bearer(&app, body.id_token.expose()).await.map_err(|refused| match refused {
+        Refused::SignInMissing => Refused::SignInFailed,
+        other => other,
+    })?;
+    // A session begins where the person proved who they are, not where an old token lies around.
+    if !who.is_fresh {
+        return Err(Refused::SignInNotFresh);
+    }
+    let tenant = who.tenant.id.to_string();
+    let session = crate::sign_in::start(&app, &caller, (who.user, Some(&tenant)), &who.method).await?;
+    begun(&app, &session).await
+}
+
+fn trip(headers: &HeaderMap) -> Option<Trip> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut found = cookies
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == TRIP);
+    let (_, text) = found.next()?;
+    if found.next().is_some() { None } else { Trip::parse(text) }
+}
+
+/// Where the provider sends the browser back to: exactly this, whatever the request says, where the
+/// address is configured.
+fn redirect_uri(app: &App, headers: &HeaderMap) -> Result<String, Refused> {
+    if let Some(url) = &app.options().public_url {
+        return Ok(format!("{}{CALLBACK}", url.trim_end_matches('/')));
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.ok_or_else(|| Refused::Malformed("the request has no `Host`".to_owned()))?;
+    Ok(format!("http://{host}{CALLBACK}"))
+}
+
+/// What is wrong goes to the log; the person is told who can help.
+fn unreachable(why: String) -> Refused {
+    tracing::warn!(why, "an identity provider does not do what it should");
+    Refused::Unavailable(
+        "the identity provider does not answer as it should; try again, or tell an administrator".to_owned(),
+    )
+}

@@ -1,0 +1,249 @@
+//! Sign-in in a real directory (slapd): search, then bind (T12).
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::json;
+use tollgate_control::{LdapOptions, ProviderOptions, SignInOptions};
+use tollgate_core::secret::Secret;
+
+use super::world::{self, Answer, World};
+
+const CONFIGURATION: &str = r#"
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile DIR/slapd.pid
+argsfile DIR/slapd.args
+TLSCACertificateFile DIR/cert.pem
+TLSCertificateFile DIR/cert.pem
+TLSCertificateKeyFile DIR/key.pem
+database mdb
+maxsize 67108864
+suffix "dc=example,dc=test"
+rootdn "cn=admin,dc=example,dc=test"
+rootpw admin
+directory DIR/db
+access to attrs=userPassword by self write by anonymous auth by * none
+access to * by users read by anonymous auth
+"#;
+
+const PEOPLE: &str = "dn: dc=example,dc=test
+objectClass: dcObject
+objectClass: organization
+o: Example
+dc: example
+
+dn: ou=people,dc=example,dc=test
+objectClass: organizationalUnit
+ou: people
+
+dn: ou=groups,dc=example,dc=test
+objectClass: organizationalUnit
+ou: groups
+
+dn: uid=alice,ou=people,dc=example,dc=test
+objectClass: inetOrgPerson
+uid: alice
+cn: Alice A
+sn: A
+mail: alice@example.test
+userPassword: alicepw
+
+dn: uid=bob,ou=people,dc=example,dc=test
+objectClass: inetOrgPerson
+uid: bob
+cn: Bob B
+sn: B
+mail: twice@example.test
+userPassword: bobpw
+
+dn: uid=carol,ou=people,dc=example,dc=test
+objectClass: inetOrgPerson
+uid: carol
+cn: Carol C
+sn: C
+mail: twice@example.test
+userPassword: bobpw
+
+dn: uid=nopassword,ou=people,dc=example,dc=test
+objectClass: inetOrgPerson
+uid: nopassword
+cn: Nobody
+sn: N
+
+dn: cn=admins,ou=groups,dc=example,dc=test
+objectClass: groupOfNames
+cn: admins
+member: uid=alice,ou=people,dc=example,dc=test
+";
+
+struct Directory {
+    process: Child,
+    folder: tempfile::TempDir,
+    plain: u16,
+    tls: u16,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _killed = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn certificate(folder: &std::path::Path, name: &str) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(folder.join(format!("{name}key.pem")))
+        .arg("-out")
+        .arg(folder.join(format!("{name}cert.pem")))
+        .stderr(Stdio::null())
+        .status();
+    assert!(made.unwrap().success());
+}
+
+async fn directory() -> Directory {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    fs::create_dir(dir.join("db")).unwrap();
+    certificate(dir, "");
+    certificate(dir, "other-");
+    fs::write(dir.join("slapd.conf"), CONFIGURATION.replace("DIR", &dir.display().to_string())).unwrap();
+    fs::write(dir.join("people.ldif"), PEOPLE).unwrap();
+    let seeded = Command::new("/usr/sbin/slapadd")
+        .arg("-f")
+        .arg(dir.join("slapd.conf"))
+        .arg("-l")
+        .arg(dir.join("people.ldif"))
+        .stderr(Stdio::null())
+        .status()
+        .expect("slapadd; install the packages slapd and ldap-utils");
+    assert!(seeded.success());
+    let (plain, tls) = (free_port(), free_port());
+    let process = Command::new("/usr/sbin/slapd")
+        .arg("-f")
+        .arg(dir.join("slapd.conf"))
+        .args(["-h", &format!("ldap://127.0.0.1:{plain} ldaps://127.0.0.1:{tls}"), "-d", "0"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let directory = Directory { process, folder, plain, tls };
+    for _ in 0..500 {
+        if tokio::net::TcpStream::connect(("127.0.0.1", plain)).await.is_ok() {
+            return directory;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("slapd does not listen");
+}
+
+fn options(directory: &Directory) -> LdapOptions {
+    LdapOptions {
+        url: format!("ldap://127.0.0.1:{}", directory.plain),
+        start_tls: false,
+        ca_file: None,
+        bind_dn: "cn=admin,dc=example,dc=test".into(),
+        bind_password: Secret::new("admin".into()),
+        user_base: "ou=people,dc=example,dc=test".into(),
+        user_filter: "(&(objectClass=person)(|(uid={login})(mail={login})))".into(),
+        id_attribute: "uid".into(),
+        group_base: Some("ou=groups,dc=example,dc=test".into()),
+        group_filter: "(member={dn})".into(),
+        roles: "admins=admin".parse().unwrap(),
+        tenant: Some("acme".into()),
+    }
+}
+
+async fn world_of(options: LdapOptions) -> World {
+    let providers = ProviderOptions { ldap: Some(options), ..ProviderOptions::default() };
+    world::with(SignInOptions { providers, ..SignInOptions::default() }).await
+}
+
+async fn sign_in(world: &World, login: &str, password: &str) -> Answer {
+    let mut browser = world.browser();
+    let answer = browser.post("session/ldap", json!({ "login": login, "password": password })).await;
+    assert_eq!(browser.cookie.is_some(), answer.status == 200);
+    answer
+}
+
+#[tokio::test]
+async fn people_of_the_directory_sign_in_and_nobody_else() {
+    let directory = directory().await;
+    let world = world_of(options(&directory)).await;
+    for login in ["alice", "ALICE@example.test"] {
+        let answer = sign_in(&world, login, "alicepw").await;
+        assert_eq!((answer.status, &answer.body["role"]), (200, &json!("admin")), "{answer:?}");
+        assert_eq!(
+            (&answer.body["method"], &answer.body["user"]["name"]),
+            (&json!("ldap"), &json!("Alice A"))
+        );
+    }
+    let answer = sign_in(&world, "bob", "bobpw").await;
+    assert_eq!((answer.status, answer.code()), (403, "role_insufficient"), "in no group");
+    let zoo = [
+        ("alice", ""),
+        ("alice", " "),
+        ("", "alicepw"),
+        ("", ""),
+        ("alice", "wrong"),
+        ("nobody", "alicepw"),
+        ("nopassword", ""),
+        ("nopassword", "x"),
+        ("*", "alicepw"),
+        ("al*", "alicepw"),
+        ("alice)(uid=*", "alicepw"),
+        (")(uid=*", "alicepw"),
+        ("alice))(|(uid=*", "alicepw"),
+        ("alice\0", "alicepw"),
+        ("alice", "alicepw\0"),
+        ("twice@example.test", "bobpw"),
+        ("uid=alice,ou=people,dc=example,dc=test", "alicepw"),
+        ("admin", "admin"),
+        ("cn=admin,dc=example,dc=test", "admin"),
+        ("alice", "alicepw "),
+    ];
+    for (login, password) in zoo {
+        let answer = sign_in(&world, login, password).await;
+        world.pass(31_000_000);
+        assert_eq!((answer.status, answer.code()), (401, "sign_in_failed"), "T12: {login:?} {password:?}");
+    }
+    println!("T12: {} log-ins to the directory, 0 let in", zoo.len());
+}
+
+#[tokio::test]
+async fn tls_to_the_directory_is_verified_and_never_given_up() {
+    let directory = directory().await;
+    let ca = |name: &str| Some(PathBuf::from(directory.folder.path().join(name)));
+    let tls = format!("ldaps://127.0.0.1:{}", directory.tls);
+    let with_tls = LdapOptions { url: tls.clone(), ca_file: ca("cert.pem"), ..options(&directory) };
+    assert_eq!(sign_in(&world_of(with_tls).await, "alice", "alicepw").await.status, 200, "LDAPS");
+    let start = LdapOptions { start_tls: true, ca_file: ca("cert.pem"), ..options(&directory) };
+    assert_eq!(sign_in(&world_of(start).await, "alice", "alicepw").await.status, 200, "StartTLS");
+    let refused = [
+        LdapOptions { url: tls.clone(), ca_file: ca("other-cert.pem"), ..options(&directory) },
+        LdapOptions { url: tls, ca_file: None, ..options(&directory) },
+        LdapOptions { start_tls: true, ca_file: ca("other-cert.pem"), ..options(&directory) },
+        LdapOptions { url: "ldap://192.0.2.1:389".into(), ..options(&directory) },
+        LdapOptions { bind_password: Secret::new("wrong".into()), ..options(&directory) },
+        LdapOptions { url: "ldap://127.0.0.1:1".into(), ..options(&directory) },
+    ];
+    for options in refused {
+        let answer = sign_in(&world_of(options.clone()).await, "alice", "alicepw").await;
+        assert_eq!((answer.status, answer.code()), (503, "unavailable"), "{options:?}");
+        assert!(!answer.body.to_string().contains("127.0.0.1"), "causes stay in the log");
+    }
+}
