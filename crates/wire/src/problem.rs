@@ -5,7 +5,7 @@ use tollgate_core::{admit::Decision, code::Code, id::DecisionId, policy::Policy}
 
 use crate::{
     codes::{Entry, entry},
-    text::{push_decision_id, push_json_string, push_number},
+    text::{DecisionText, push_json_string, push_number},
 };
 
 /// One refusal, borrowed.
@@ -66,7 +66,7 @@ impl<'a> Problem<'a> {
         out.push(b'"');
         if let Some(id) = self.decision {
             out.extend_from_slice(b",\"decision_id\":\"");
-            push_decision_id(out, id);
+            out.extend_from_slice(DecisionText::of(id).as_bytes());
             out.push(b'"');
         }
         if let Some(name) = self.violated {

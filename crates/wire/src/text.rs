@@ -25,6 +25,13 @@ pub fn push_number(out: &mut Vec<u8>, mut number: u64) {
 
 /// Writes a JSON string with its quotes (RFC 8259 §7).
 pub fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    // Nearly every text needs no escape; the compiler makes one vectorised pass of this.
+    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    if !text.bytes().fold(false, |odd, byte| odd | needs_escape(byte)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     // Writing a string into memory cannot fail.
     let _ = serde_json::to_writer(out, text);
 }
@@ -36,27 +43,36 @@ pub fn push_id(out: &mut Vec<u8>, prefix: &str, id: u64) {
     out.extend_from_slice(&base62_of_u64::<11>(id));
 }
 
-/// Writes a decision id as its `Display` does. It is on every answer, and dividing 128 bits is
-/// slow: the number is cut into parts of 64 bits first.
-pub fn push_decision_id(out: &mut Vec<u8>, id: DecisionId) {
-    out.extend_from_slice(&decision_id(id));
-}
+/// A decision id as its `Display` writes it. It is on every answer, in some of them several times, and
+/// making it is slow: it is made once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionText([u8; 4 + DECISION_DIGITS]);
 
-/// A decision id as its `Display` writes it.
-#[must_use]
-pub fn decision_id(id: DecisionId) -> [u8; 4 + DECISION_DIGITS] {
-    let packed =
-        (u128::from(id.boot & 0xFFFF_FFFF_FFFF) << 80) | (u128::from(id.lane) << 64) | u128::from(id.number);
-    let high = packed / CHUNK;
-    let low = base62_of_u64::<CHUNK_DIGITS>((packed % CHUNK) as u64);
-    let middle = base62_of_u64::<CHUNK_DIGITS>((high % CHUNK) as u64);
-    let top = base62_of_u64::<2>((high / CHUNK) as u64);
-    let mut text = *b"dec_0000000000000000000000";
-    let parts = b"dec_".iter().chain(&top).chain(&middle).chain(&low);
-    for (place, digit) in text.iter_mut().zip(parts) {
-        *place = *digit;
+impl DecisionText {
+    /// The text of `id`. Dividing 128 bits is slow: the number is cut into parts of 64 bits first.
+    #[must_use]
+    pub fn of(id: DecisionId) -> Self {
+        let packed = (u128::from(id.boot & 0xFFFF_FFFF_FFFF) << 80)
+            | (u128::from(id.lane) << 64)
+            | u128::from(id.number);
+        let high = packed / CHUNK;
+        let top = high / CHUNK;
+        let low = base62_of_u64::<CHUNK_DIGITS>((packed - high * CHUNK) as u64);
+        let middle = base62_of_u64::<CHUNK_DIGITS>((high - top * CHUNK) as u64);
+        let top = base62_of_u64::<2>(top as u64);
+        let mut text = *b"dec_0000000000000000000000";
+        let parts = b"dec_".iter().chain(&top).chain(&middle).chain(&low);
+        for (place, digit) in text.iter_mut().zip(parts) {
+            *place = *digit;
+        }
+        Self(text)
     }
-    text
+
+    /// Its ASCII bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 fn base62_of_u64<const N: usize>(mut value: u64) -> [u8; N] {

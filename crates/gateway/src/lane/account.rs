@@ -19,7 +19,7 @@ use tollgate_core::{
     time::Now,
 };
 use tollgate_journal::{Charge, Charges, Entry, Flags, Record, Ticket, USER_AGENT_BYTES_MAX};
-use tollgate_wire::text;
+use tollgate_wire::text::DecisionText;
 
 use super::Gateway;
 use crate::{
@@ -50,8 +50,8 @@ pub(crate) struct Account<C: Counters + 'static> {
     ticket: Option<Ticket>,
     id: DecisionId,
     /// Its text, which is needed twice.
-    request_id: [u8; 26],
-    started_ns: u64,
+    request_id: DecisionText,
+    opened: Now,
     pub(crate) entry: Entry,
     code: Code,
     charges: SmallVec<[Charge; 2]>,
@@ -68,10 +68,10 @@ impl<C: Counters + 'static> Account<C> {
         gateway.meters.opened();
         Box::new(Self {
             id: ticket.decision(),
-            request_id: text::decision_id(ticket.decision()),
+            request_id: DecisionText::of(ticket.decision()),
             gateway: gateway.clone(),
             ticket: Some(ticket),
-            started_ns: now.mono_ns,
+            opened: now,
             entry: Entry { at_us: now.wall_us, ..Entry::default() },
             // What is not decided when the client goes away was waiting for something scarce.
             code: Code::Overloaded,
@@ -89,14 +89,19 @@ impl<C: Counters + 'static> Account<C> {
         self.id
     }
 
+    /// When it was opened.
+    pub(crate) fn opened(&self) -> Now {
+        self.opened
+    }
+
     /// The id as `X-Request-Id` has it.
-    pub(crate) fn request_id(&self) -> &[u8] {
-        &self.request_id
+    pub(crate) fn request_id(&self) -> DecisionText {
+        self.request_id
     }
 
     /// Puts the id on its answer.
     pub(crate) fn write_request_id(&self, head: &mut AnswerHead) {
-        head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(&self.request_id));
+        head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(self.request_id.as_bytes()));
     }
 
     /// Notes what the head says.
@@ -218,7 +223,7 @@ impl<C: Counters + 'static> Account<C> {
         if aborted {
             self.entry.flags = self.entry.flags.with(Flags::ABORTED);
         }
-        let took_ns = gateway.mono_ns().saturating_sub(self.started_ns);
+        let took_ns = gateway.mono_ns().saturating_sub(self.opened.mono_ns);
         self.entry.latency_us = micros(took_ns);
         self.entry.code = self.code.number();
         gateway.meters.answered(self.code, self.entry.service != 0, took_ns);

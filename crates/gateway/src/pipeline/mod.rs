@@ -12,7 +12,7 @@ pub(crate) mod recognition;
 use std::rc::Rc;
 
 use tollgate_core::{code::Code, counters::Counters, id::DecisionId, time::Now};
-use tollgate_wire::text;
+use tollgate_wire::text::DecisionText;
 
 use crate::{
     caller::Caller,
@@ -137,5 +137,6 @@ fn unrecorded(id: DecisionId) -> Answer {
 
 /// Puts the id of its decision on an answer.
 pub(crate) fn set_request_id(answer: &mut Answer, id: DecisionId) {
-    answer.head.set_text(names::X_REQUEST_ID.clone(), |out| text::push_decision_id(out, id));
+    let text = DecisionText::of(id);
+    answer.head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(text.as_bytes()));
 }

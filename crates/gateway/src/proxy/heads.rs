@@ -7,7 +7,10 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 use tollgate_core::counters::Counters;
-use tollgate_wire::{headers::IDENTITY_PREFIX, text::push_id};
+use tollgate_wire::{
+    headers::IDENTITY_PREFIX,
+    text::{DecisionText, push_id},
+};
 
 use super::Passage;
 use crate::{
@@ -27,7 +30,7 @@ pub(super) fn write_request<C: Counters + 'static>(
     head: &mut RequestHead,
     peer: Peer,
     passage: &Passage,
-    request_id: &[u8],
+    request_id: DecisionText,
 ) {
     head.strip_prefix(IDENTITY_PREFIX);
     head.strip_prefix(names::FORWARDED_PREFIX);
@@ -35,7 +38,7 @@ pub(super) fn write_request<C: Counters + 'static>(
     head.strip(names::X_REAL_IP.clone());
     strip_credentials(head, &passage.caller);
     change(head, &passage.service);
-    head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(request_id));
+    head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(request_id.as_bytes()));
     write_forwarded(head, peer, passage.sender);
     write_identity(gateway, head, passage);
     if let Some(token) = assertion(gateway, passage) {

@@ -72,7 +72,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         facts: Facts<'_>,
     ) -> Result<Decided, Denial> {
         let gateway = &self.gateway;
-        let now = gateway.now();
+        let now = account.opened();
         gateway.check_fresh(now)?;
         let known = gateway.recognise(presented, facts.address, now).await?;
         let tables = gateway.tables();

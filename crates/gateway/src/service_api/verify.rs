@@ -5,11 +5,11 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tollgate_core::{
-    code::Code, counters::Counters, facts::Facts, id::DecisionId, path::normalise, service::Service,
-    tables::ServiceToken,
+    code::Code, counters::Counters, facts::Facts, path::normalise, service::Service, tables::ServiceToken,
 };
 use tollgate_wire::{
     codes::entry,
+    text::DecisionText,
     verify::{
         BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX,
         answer::{Allowed, Refused},
@@ -27,7 +27,6 @@ use crate::{
         tables::LaneTables,
     },
     names,
-    pipeline::set_request_id,
     request::credential::{Place, Presented},
 };
 
@@ -42,7 +41,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let mut out = Vec::with_capacity(ANSWER_BYTES);
         let id = self.answer(&request, &token, &mut out).await;
         let mut answer = json(out);
-        set_request_id(&mut answer, id);
+        answer.head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(id.as_bytes()));
         Ok(answer)
     }
 
@@ -75,16 +74,17 @@ impl<C: Counters + 'static> ServiceApi<C> {
         request: &VerifyRequest<'_>,
         token: &ServiceToken,
         out: &mut Vec<u8>,
-    ) -> DecisionId {
+    ) -> DecisionText {
         let ticket = match self.gateway.ticket() {
             Ok(ticket) => ticket,
             Err(id) => {
+                let id = DecisionText::of(id);
                 overloaded(id).write(out);
                 return id;
             }
         };
         let mut account = self.open(ticket, token);
-        let id = account.id();
+        let id = account.request_id();
         let start = out.len();
         match self.decide(&mut account, request, token).await {
             Ok(decided) if decided.decision.is_allowed() => self.write_allowed(&decided, id, out),
@@ -188,7 +188,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         }
     }
 
-    fn write_allowed(&self, decided: &Decided, id: DecisionId, out: &mut Vec<u8>) {
+    fn write_allowed(&self, decided: &Decided, id: DecisionText, out: &mut Vec<u8>) {
         let record = decided.record();
         let (tenant, project) = decided.owner();
         let consumers = self.gateway.shared.snapshot.consumers.pin();
@@ -212,7 +212,7 @@ fn text<'t>(field: &'t Option<Text<'_>>) -> Option<&'t str> {
     field.as_ref().map(Text::as_str)
 }
 
-fn overloaded(id: DecisionId) -> Refused<'static> {
+fn overloaded(id: DecisionText) -> Refused<'static> {
     Refused { id, code: Code::Overloaded, detail: "", key: None, retry_after_ns: None }
 }
 

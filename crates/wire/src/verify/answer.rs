@@ -4,7 +4,7 @@ use tollgate_core::{
     admit::Decision,
     code::Code,
     counters::{Measure, Rule, Standing},
-    id::{DecisionId, KeyId},
+    id::KeyId,
     keyring::KeyRecord,
     policy::Policy,
     tables::Consumer,
@@ -13,14 +13,14 @@ use tollgate_core::{
 use crate::{
     codes::{Entry, Retry, entry},
     rate::standings,
-    text::{push_decision_id, push_id, push_json_string, push_number, push_rfc3339},
+    text::{DecisionText, push_id, push_json_string, push_number, push_rfc3339},
 };
 
 /// `{"valid":true,…}`
 #[derive(Clone, Copy)]
 pub struct Allowed<'a> {
     /// The decision's id.
-    pub id: DecisionId,
+    pub id: DecisionText,
     /// The key.
     pub record: &'a KeyRecord,
     /// The name of its tenant.
@@ -39,7 +39,7 @@ pub struct Allowed<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Refused<'a> {
     /// The decision's id.
-    pub id: DecisionId,
+    pub id: DecisionText,
     /// Why.
     pub code: Code,
     /// Why, in words; the catalogue's remedy when empty.
@@ -56,7 +56,7 @@ impl Allowed<'_> {
     /// never. `scopes` is `["*"]` when the policy restricts none.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"valid\":true,\"code\":\"valid\",\"decision_id\":\"");
-        push_decision_id(out, self.id);
+        out.extend_from_slice(self.id.as_bytes());
         out.extend_from_slice(b"\",\"key_id\":\"");
         push_id(out, "key", self.record.id.0);
         out.extend_from_slice(b"\",\"tenant\":");
@@ -102,7 +102,7 @@ impl Refused<'_> {
         out.extend_from_slice(b"\",\"detail\":");
         push_json_string(out, if self.detail.is_empty() { entry.remedy } else { self.detail });
         out.extend_from_slice(b",\"decision_id\":\"");
-        push_decision_id(out, self.id);
+        out.extend_from_slice(self.id.as_bytes());
         out.push(b'"');
         if let Some(key) = self.key {
             out.extend_from_slice(b",\"key_id\":\"");

@@ -2,13 +2,13 @@
 
 use proptest::prelude::{any, proptest};
 use tollgate_core::id::{DecisionId, KeyId};
-use tollgate_wire::text::{decision_id, push_id, push_number, rfc3339};
+use tollgate_wire::text::{DecisionText, push_id, push_number, rfc3339};
 
 proptest! {
     #[test]
     fn a_decision_id_is_written_as_core_writes_it(boot in any::<u64>(), lane in any::<u16>(), number in any::<u64>()) {
         let id = DecisionId { boot, lane, number };
-        assert_eq!(std::str::from_utf8(&decision_id(id)).unwrap(), id.to_string());
+        assert_eq!(std::str::from_utf8(DecisionText::of(id).as_bytes()).unwrap(), id.to_string());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use proptest::prelude::{prop, prop_assert, proptest};
 use serde_json::{Value, json};
 use tollgate_core::{code::Code, id::KeyId};
+use tollgate_wire::text::DecisionText;
 use tollgate_wire::verify::{
     answer::{Allowed, Refused},
     read,
@@ -126,7 +127,7 @@ fn a_batch_has_at_most_a_thousand_requests() {
 fn an_allowed_answer_says_who_it_is_and_what_remains() {
     let (record, policy, consumer, decision) = (record(), policy(), consumer(), allowed());
     let answer = Allowed {
-        id: ID,
+        id: DecisionText::of(ID),
         record: &record,
         tenant: "acme",
         project: "maps",
@@ -146,7 +147,7 @@ fn an_answer_about_a_key_without_policy_consumer_or_end_is_whole() {
     decision.charged.clear();
     decision.standings.clear();
     let answer = Allowed {
-        id: ID,
+        id: DecisionText::of(ID),
         record: &record,
         tenant: "acme",
         project: "maps",
@@ -168,7 +169,7 @@ fn the_end_of_a_rotated_secret_is_its_expiry() {
     let (mut record, decision) = (record(), allowed());
     record.secret_until_us = record.expires_us - 3_600_000_000;
     let answer = Allowed {
-        id: ID,
+        id: DecisionText::of(ID),
         record: &record,
         tenant: "acme",
         project: "maps",
@@ -186,7 +187,7 @@ fn the_end_of_a_rotated_secret_is_its_expiry() {
 fn a_refusal_says_why_and_when_to_come_back() {
     let refused = |code, detail, key, retry_after_ns| {
         let mut out = Vec::new();
-        Refused { id: ID, code, detail, key, retry_after_ns }.write(&mut out);
+        Refused { id: DecisionText::of(ID), code, detail, key, retry_after_ns }.write(&mut out);
         pretty(&out)
     };
     let all = [
