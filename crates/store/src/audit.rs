@@ -9,8 +9,8 @@ use tollgate_core::id::{
 use crate::{
     chain::{self, Link},
     error::StoreError,
-    keys::{PAGE_ROWS_MAX, Page, PageRequest},
     open::Store,
+    page::{PAGE_ROWS_MAX, Page, PageRequest},
     sql::{Columns as _, Row, all, built, only, sql},
 };
 

@@ -34,6 +34,7 @@
 
 mod audit;
 mod chain;
+mod conditions;
 mod dialect;
 mod error;
 mod feed;
@@ -43,9 +44,9 @@ mod keys;
 mod migrate;
 mod named;
 mod open;
+mod page;
 mod people;
 mod random;
-mod read;
 mod requests;
 mod resources;
 mod sql;
@@ -64,7 +65,7 @@ pub use import::{
 pub use init::{Initialised, NewInstallation};
 pub use keys::{
     BulkEdit, BulkStep, CreatedKey, KEYS_AT_ONCE_MAX, KeyDetail, KeyEdit, KeyFilter, KeySecret, KeyView,
-    NewKey, PAGE_ROWS_MAX, Page, PageRequest, Rotation,
+    NewKey, Rotation,
 };
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
@@ -73,12 +74,16 @@ pub use people::{
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,
     SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
-pub use read::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
-pub use resources::{ApplyMode, Op, Plan, PlannedChange, ResourceAt};
+pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
+pub use resources::{
+    ApplyMode, Op, Plan, PlannedChange, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope,
+};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use usage::{
     DecisionFilter, DecisionRow, Intake, LastUses, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter,
     UsageReport, UsageRow, UsageSums, With,
 };
+/// What [`Store::ship`] takes, for whoever has no journal to read it from.
+pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use write::Committed;

@@ -11,13 +11,12 @@ use tollgate_core::{
 };
 
 use crate::{
+    conditions::Conditions,
     error::{Entity, StoreError},
-    keys::{PAGE_ROWS_MAX, Page, PageRequest},
     named::Named,
     open::Store,
-    random,
-    read::Conditions,
-    resources,
+    page::{PAGE_ROWS_MAX, Page, PageRequest},
+    random, resources,
     sql::{Columns as _, Row, all, built, one, run, sql},
     write::{Change, Committed},
 };

@@ -7,7 +7,7 @@ use serde_json::json;
 use tollgate_core::{authz::Permit, id::TenantId, keyring::KeyState};
 
 use super::{
-    BulkEdit, BulkStep, KeyFilter, PageRequest,
+    BulkEdit, BulkStep, KeyFilter,
     edit::update_words,
     list::page_of,
     row::{KeyRow, update_key},
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::StoreError,
     open::Store,
+    page::PageRequest,
     resources::{from_json, metadata_problem, to_json},
     write::{Change, Committed, Write},
 };

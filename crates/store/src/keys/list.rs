@@ -7,14 +7,15 @@ use tollgate_core::{
 };
 
 use super::{
-    KeyFilter, KeyView, NarrowingText, PAGE_ROWS_MAX, Page, PageRequest,
+    KeyFilter, KeyView, NarrowingText,
     row::{environment, small, state},
 };
 use crate::{
+    conditions::{Conditions, contains},
     error::{Entity, StoreError},
     named::Named,
     open::Store,
-    read::{Conditions, contains},
+    page::{PAGE_ROWS_MAX, Page, PageRequest},
     resources::{find_project, from_json, to_json},
     sql::{Columns as _, Row, all, built, one, only},
 };

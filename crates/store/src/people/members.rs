@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     error::{Entity, StoreError},
-    keys::{PAGE_ROWS_MAX, Page, PageRequest},
     open::Store,
+    page::{PAGE_ROWS_MAX, Page, PageRequest},
     sql::{Columns as _, Row, all, built, one, run, sql},
     write::{Committed, Write},
 };

@@ -3,11 +3,11 @@
 use tollgate_core::id::{JobId, TenantId};
 
 use crate::{
+    conditions::Conditions,
     error::{Entity, StoreError},
-    keys::{PAGE_ROWS_MAX, Page, PageRequest},
     open::Store,
+    page::{PAGE_ROWS_MAX, Page, PageRequest},
     random,
-    read::Conditions,
     sql::{Columns as _, Row, all, built, one, run, sql},
 };
 

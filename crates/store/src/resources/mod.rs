@@ -8,7 +8,9 @@ mod export;
 mod find;
 mod one;
 mod prune;
+mod read;
 mod rows;
+mod view;
 
 use crate::error::Entity;
 
@@ -17,6 +19,7 @@ pub(crate) use find::find;
 pub use one::ResourceAt;
 pub(crate) use one::same_version;
 pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
+pub use view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
 
 /// How a file is applied.
 #[derive(Clone, Copy, Debug, Default)]

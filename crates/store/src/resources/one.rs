@@ -14,13 +14,13 @@ use super::{
     apply::{compare, record, write_rows},
     diff::{Diff, Edit},
     prune::delete,
-    rows::{ProjectRow, SpecRow, specs},
+    read::load,
+    rows::{ProjectRow, SpecRow, specs, to_json},
+    view::{ResourceId, ResourceSpec, ResourceView},
 };
 use crate::{
     error::{Entity, StoreError},
     open::Store,
-    read::{ResourceId, ResourceSpec, ResourceView, load_resource},
-    resources::to_json,
     sql::{Columns as _, built, only, sql},
     write::{Committed, Write},
 };
@@ -79,7 +79,7 @@ impl Store {
     ) -> Result<Committed<ResourceView>, StoreError> {
         let kind = at.id.kind();
         let mut write = self.write(permit, now_us).await?;
-        let present = load_resource(write.conn(), at.tenant, at.id).await?;
+        let present = load(write.conn(), at.tenant, at.id).await?;
         same_version(kind, present.version, at.version)?;
         let (tenant, project) = full_names(write.conn(), &present).await?;
         let errors = what_moved(&present, &new, (&tenant, &project));
@@ -109,7 +109,7 @@ impl Store {
         now_us: i64,
     ) -> Result<Committed<()>, StoreError> {
         let mut write = self.write(permit, now_us).await?;
-        let present = load_resource(write.conn(), at.tenant, at.id).await?;
+        let present = load(write.conn(), at.tenant, at.id).await?;
         same_version(at.id.kind(), present.version, at.version)?;
         let nothing = tollgate_core::resource::Resources::default();
         let mut diff = compare(write.conn(), permit, &nothing, false).await?;
@@ -133,7 +133,7 @@ async fn perform(
 ) -> Result<Committed<ResourceView>, StoreError> {
     record(&mut write, edit)?;
     write_rows(write.conn(), std::slice::from_ref(edit)).await?;
-    let value = load_resource(write.conn(), at.tenant, at.id).await?;
+    let value = load(write.conn(), at.tenant, at.id).await?;
     Ok(Committed { value, seq: write.commit().await? })
 }
 

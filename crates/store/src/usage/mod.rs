@@ -5,6 +5,7 @@ mod asks;
 mod block;
 mod decisions;
 mod intake;
+mod marks;
 mod merge;
 mod names;
 mod quotas;

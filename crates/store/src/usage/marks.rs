@@ -2,7 +2,7 @@
 
 use tollgate_journal::Flags;
 
-use crate::usage::DecisionRow;
+use super::DecisionRow;
 
 /// The marks of a record, with their words.
 const MARKS: [(Flags, &str); 5] = [

@@ -1,4 +1,5 @@
-//! Resources of a tenant: one by its id, many by page, and ids by the names that people write.
+//! Resources of a tenant: one by its id, many by page, and ids by the names that people write. What
+//! belongs to another tenant is as absent as what never was.
 
 use sqlx::AnyConnection;
 use tollgate_core::{
@@ -6,13 +7,16 @@ use tollgate_core::{
     resource::{ProjectSpec, Resources},
 };
 
-use super::{Conditions, ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope, contains};
+use super::{
+    rows::{from_json, to_json},
+    view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope},
+};
 use crate::{
+    conditions::{Conditions, contains},
     error::{Entity, StoreError},
-    keys::{PAGE_ROWS_MAX, Page, PageRequest},
     named::Named,
     open::Store,
-    resources::from_json,
+    page::{PAGE_ROWS_MAX, Page, PageRequest},
     sql::{Columns as _, Row, all, built, one, sql},
 };
 
@@ -224,7 +228,7 @@ fn conditions(filter: &ResourceFilter) -> Result<Conditions, StoreError> {
     if let Some(external) = filter.external_id.as_ref().filter(|_| filter.kind == Entity::Consumer) {
         // Rows are written by serde_json, so that a field has one spelling; a quote inside of a value is
         // escaped and begins no field.
-        let field = format!("\"external_id\":{}", crate::resources::to_json(external)?);
+        let field = format!("\"external_id\":{}", to_json(external)?);
         wheres.text(r"x.spec LIKE ? ESCAPE '\'", contains(&field));
     }
     Ok(wheres)

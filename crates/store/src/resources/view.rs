@@ -1,9 +1,4 @@
-//! Reading for one tenant: lists by page and single rows, where what belongs to another tenant is
-//! as absent as what never was. The console and the admin API read through here and nowhere else.
-
-mod conditions;
-mod decisions;
-mod resources;
+//! Resources as they are shown and asked for: which, what they say, and who may see them.
 
 use serde::Serialize;
 use tollgate_core::{
@@ -13,9 +8,6 @@ use tollgate_core::{
 };
 
 use crate::{error::Entity, named::Named};
-
-pub(crate) use conditions::{Conditions, contains};
-pub(crate) use resources::load as load_resource;
 
 /// Which resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
