@@ -99,6 +99,15 @@ impl Engine {
         matches!(self, Self::Postgres)
     }
 
+    /// Gives back the memory of pages that nothing has changed. Shipping writes megabytes that nobody
+    /// reads soon, and SQLite would keep as many of them as its cache may hold.
+    pub(crate) const fn shrink_cache(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => Some("PRAGMA shrink_memory"),
+            Self::Postgres => None,
+        }
+    }
+
     /// Takes the lock that lets one process migrate at a time; SQLite's write lock is one already.
     pub(crate) const fn lock_migrations(self) -> Option<&'static str> {
         match self {

@@ -48,6 +48,7 @@ impl QuotaSink for Nobody {
     fn merge(&self, _totals: &[QuotaTotal]) {}
 }
 
+#[derive(Clone, Copy)]
 struct Plan {
     records: u64,
     per_second: u64,
@@ -60,7 +61,6 @@ async fn main() {
     let mut number = |default: u64| words.next().map_or(default, |word| word.parse().unwrap());
     let plan = Plan { records: number(2_000_000), per_second: number(33_000), keys: number(20_000) };
     let temporary = tempfile::tempdir().unwrap();
-    parts(&plan).await;
     let folder = words.next().map_or_else(|| temporary.path().to_owned(), Into::into);
     let url = format!("sqlite://{}/tollgate.db", folder.display());
     let store = Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap());
@@ -111,16 +111,17 @@ async fn main() {
     println!("{:24} {:8.3} µs a record", "all but appending", total * 1e6 / records as f64);
     println!("{:24} {:8.3} µs a record", "(appending)", cost.as_secs_f64() * 1e6 / records as f64);
     questions(&store, records).await;
+    by_part(&plan).await;
 }
 
 /// What the parts cost by themselves, for ten seconds of records.
-async fn parts(plan: &Plan) {
+async fn by_part(plan: &Plan) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/tollgate.db", folder.path().display());
     let store = Store::open(&url, OpenOptions::default()).await.unwrap();
     let (journal, _) = Journal::open(folder.path().join("journal"), 1, JournalOptions::default()).unwrap();
     let writer = journal.writer(0).unwrap();
-    let ten = Plan { records: plan.per_second * 10, per_second: 1_000_000_000, keys: plan.keys };
+    let ten = Plan { records: (plan.per_second * 10).min(500_000), per_second: 1_000_000_000, keys: plan.keys };
     append(&writer, &RealClock(Instant::now()), &ten);
     for round in 0..2 {
         let mut reader = Reader::open(journal.dir()).unwrap();

@@ -261,13 +261,15 @@ impl Shipper {
         Ok(true)
     }
 
-    /// Whether shipping would make room that the journal needs soon.
+    /// Whether writing would make room that the journal needs soon.
     fn is_journal_short_of_room(&self, intake: &Intake) -> bool {
-        // So many fill a segment, about; fewer would not give one back.
+        // What a record takes there, about, and how many fill a segment: fewer give none back.
+        const RECORD_BYTES: u64 = 300;
         const SEGMENT_RECORDS: u64 = 50_000;
-        let health = self.journal.health();
+        let (health, records) = (self.journal.health(), intake.records());
         health.state != State::Running
-            || (intake.records() >= SEGMENT_RECORDS && health.bytes > health.bytes_max / 4 * 3)
+            || records * RECORD_BYTES >= health.bytes_max / 8
+            || (records >= SEGMENT_RECORDS && health.bytes >= health.bytes_max / 4 * 3)
     }
 
     fn release(&self, intake: &Intake) -> Result<(), Failure> {

@@ -84,6 +84,9 @@ impl Store {
     /// When the database cannot be written. The outcome is unknown then: begin a new intake.
     pub async fn take_over(&self, intake: &mut Intake, with: With) -> Result<Taken, StoreError> {
         let mut tx = self.begin_write().await?;
+        if let Some(shrink) = self.engine().shrink_cache() {
+            sqlx::raw_sql(shrink).execute(&mut *tx).await?;
+        }
         for lane in in_order(&mut intake.lanes) {
             if lane.has_more() && lock(&mut tx, lane.boot, lane.lane).await? != lane.stands {
                 tx.rollback().await?;
