@@ -20,4 +20,5 @@ mod refusals;
 mod resources;
 mod secrets;
 mod serving;
+mod signing_in;
 mod world;
