@@ -8,8 +8,10 @@ use axum::{
 use serde::Serialize;
 use tollgate_store::AnswerKept;
 
-use super::repetition::REPLAYED;
 use crate::problem::Refused;
+
+/// Marks an answer that was given before.
+pub(crate) const REPLAYED: &str = "idempotent-replayed";
 
 /// The answer of a call that went well.
 pub(crate) struct Answer {

@@ -6,9 +6,8 @@ use serde_json::{Map, Value, json};
 use tollgate_core::authz::{Right, Role};
 
 use super::{
-    BASE,
+    BASE, answer,
     endpoint::{Endpoint, Gives, Kind, Method, Param, Precondition},
-    repetition,
     table::ENDPOINTS,
 };
 
@@ -217,7 +216,7 @@ fn headers(endpoint: &Endpoint, status: u16) -> Option<Value> {
         headers.insert("Location".to_owned(), text("Where it is."));
     }
     if endpoint.method == Method::Post {
-        headers.insert(repetition::REPLAYED.to_owned(), text("`true` when the answer was given before."));
+        headers.insert(answer::REPLAYED.to_owned(), text("`true` when the answer was given before."));
     }
     (!headers.is_empty()).then_some(Value::Object(headers))
 }

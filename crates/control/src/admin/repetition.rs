@@ -21,8 +21,6 @@ use crate::problem::Refused;
 const HEADER: &str = "idempotency-key";
 /// Bytes of a key.
 const KEY_BYTES_MAX: usize = 255;
-/// Marks an answer that was given before.
-pub(crate) const REPLAYED: &str = "idempotent-replayed";
 
 /// Does a call at most once, where it asks for that.
 pub(crate) async fn once(endpoint: &Endpoint, call: Call, uri: &Uri) -> Result<Answer, Refused> {

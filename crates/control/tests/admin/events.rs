@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tollgate_core::{code::Code, id::DecisionId};
-use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
+use tollgate_store::{Batch, Entry, Flags, StoredRecord};
 
 use super::world::{NOW, Person, SECOND, World};
 

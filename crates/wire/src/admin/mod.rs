@@ -6,6 +6,7 @@
 //! [`CreatedKey`] and [`CreatedServiceToken`], which are answered once and stored nowhere.
 
 mod audit;
+mod described;
 mod events;
 mod jobs;
 mod keys;

@@ -75,7 +75,7 @@ pub struct Service {
     /// Its project.
     pub project: Named,
     /// What it says, as in an `apply` file.
-    #[schema(value_type = crate::admin::schemas::ServiceSpecSchema)]
+    #[schema(value_type = crate::admin::described::ServiceSpecSchema)]
     pub spec: ServiceSpec,
 }
 
@@ -91,7 +91,7 @@ pub struct Policy {
     /// Its project.
     pub project: Named,
     /// What it says, as in an `apply` file.
-    #[schema(value_type = crate::admin::schemas::PolicySpecSchema)]
+    #[schema(value_type = crate::admin::described::PolicySpecSchema)]
     pub spec: PolicySpec,
 }
 
@@ -107,7 +107,7 @@ pub struct Consumer {
     /// Its project.
     pub project: Named,
     /// What it says, as in an `apply` file.
-    #[schema(value_type = crate::admin::schemas::ConsumerSpecSchema)]
+    #[schema(value_type = crate::admin::described::ConsumerSpecSchema)]
     pub spec: ConsumerSpec,
 }
 

@@ -2,46 +2,16 @@
 //! resources say is described in `resources.json`, for the types of `core` know nothing of HTTP, and
 //! a test holds both to the same fields.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, schema::Schema},
+    openapi::{RefOr, schema::Schema},
 };
 
 /// The schemas of what resources say.
 const RESOURCES: &str = include_str!("resources.json");
-
-macro_rules! described {
-    ($($(#[$doc:meta])* $marker:ident = $name:literal;)+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        pub(crate) struct $marker;
-
-        impl PartialSchema for $marker {
-            fn schema() -> RefOr<Schema> {
-                // Only its name is used; what it says stands in the file.
-                RefOr::T(Schema::Object(ObjectBuilder::new().build()))
-            }
-        }
-
-        impl ToSchema for $marker {
-            fn name() -> Cow<'static, str> {
-                Cow::Borrowed($name)
-            }
-        }
-    )+};
-}
-
-described! {
-    /// Stands for a service's specification where a schema refers to it.
-    ServiceSpecSchema = "ServiceSpec";
-    /// Stands for a policy's specification.
-    PolicySpecSchema = "PolicySpec";
-    /// Stands for a consumer's specification.
-    ConsumerSpecSchema = "ConsumerSpec";
-}
 
 macro_rules! collect {
     ($($kind:ty),+ $(,)?) => {{
