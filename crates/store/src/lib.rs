@@ -69,21 +69,22 @@ pub use keys::{
 };
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
+pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
 pub use people::{
     Account, CONSUMERS_MAX, ExternalAccount, ExternalPerson, InvitationView, MemberRef, MemberView,
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,
     SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
-pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
 pub use resources::{
-    ApplyMode, Op, Plan, PlannedChange, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope,
+    ApplyMode, Op, Plan, PlannedChange, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView,
+    Scope,
 };
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
+/// What [`Store::ship`] takes, for whoever has no journal to read it from.
+pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
     DecisionFilter, DecisionRow, Intake, LastUses, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter,
     UsageReport, UsageRow, UsageSums, With,
 };
-/// What [`Store::ship`] takes, for whoever has no journal to read it from.
-pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use write::Committed;
