@@ -99,7 +99,8 @@ mod tests {
         let now = 1_767_225_600_000_000;
         let step = now / 30_000_000;
         let code = code_of(&secret, step);
-        let spaced = format!("{} {}", &code[..3], &code[3..]);
+        let (first, second) = code.split_at(3);
+        let spaced = format!("{first} {second}");
         assert_eq!(matching_step(&secret, &spaced, 0, now), Some(step));
         assert_eq!(matching_step(&secret, &code, step, now), None, "used up");
         assert_eq!(matching_step(&secret, &code, 0, now + 30_000_000), Some(step), "a slow clock");

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -124,6 +123,7 @@ async fn directory() -> Directory {
     certificate(dir, "other-");
     fs::write(dir.join("slapd.conf"), CONFIGURATION.replace("DIR", &dir.display().to_string())).unwrap();
     fs::write(dir.join("people.ldif"), PEOPLE).unwrap();
+    // Of the Debian package slapd.
     let seeded = Command::new("/usr/sbin/slapadd")
         .arg("-f")
         .arg(dir.join("slapd.conf"))
@@ -131,7 +131,7 @@ async fn directory() -> Directory {
         .arg(dir.join("people.ldif"))
         .stderr(Stdio::null())
         .status()
-        .expect("slapadd; install the packages slapd and ldap-utils");
+        .unwrap();
     assert!(seeded.success());
     let (plain, tls) = (free_port(), free_port());
     let process = Command::new("/usr/sbin/slapd")
@@ -142,13 +142,16 @@ async fn directory() -> Directory {
         .spawn()
         .unwrap();
     let directory = Directory { process, folder, plain, tls };
+    let mut listens = false;
     for _ in 0..500 {
-        if tokio::net::TcpStream::connect(("127.0.0.1", plain)).await.is_ok() {
-            return directory;
+        listens = tokio::net::TcpStream::connect(("127.0.0.1", plain)).await.is_ok();
+        if listens {
+            break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("slapd does not listen");
+    assert!(listens, "slapd does not listen");
+    directory
 }
 
 fn options(directory: &Directory) -> LdapOptions {
@@ -227,7 +230,7 @@ async fn people_of_the_directory_sign_in_and_nobody_else() {
 #[tokio::test]
 async fn tls_to_the_directory_is_verified_and_never_given_up() {
     let directory = directory().await;
-    let ca = |name: &str| Some(PathBuf::from(directory.folder.path().join(name)));
+    let ca = |name: &str| Some(directory.folder.path().join(name));
     let tls = format!("ldaps://127.0.0.1:{}", directory.tls);
     let with_tls = LdapOptions { url: tls.clone(), ca_file: ca("cert.pem"), ..options(&directory) };
     assert_eq!(sign_in(&world_of(with_tls).await, "alice", "alicepw").await.status, 200, "LDAPS");

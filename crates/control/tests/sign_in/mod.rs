@@ -67,6 +67,7 @@ async fn what_is_wrong_is_not_said() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test measures with the ordinary clock")]
 async fn unknown_accounts_take_as_long_as_known_ones() {
     let world = world().await;
     let mut fastest = [std::time::Duration::MAX; 2];

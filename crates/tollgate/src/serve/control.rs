@@ -1,10 +1,11 @@
 //! The control listener of a node.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tollgate_store::Store;
+use tollgate_core::time::Clock as _;
+use tollgate_store::{SessionLimits, Store};
 
 use super::{health::NodeHealth, listeners};
 use crate::{cli::Role, clock::SystemClock, config::Config, failure::Failure};
@@ -14,13 +15,18 @@ pub(super) struct ControlServer {
     pub(super) address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
+    tidying: JoinHandle<()>,
 }
+
+/// How often sessions and links that have ended are deleted.
+const TIDY: Duration = Duration::from_secs(600);
 
 impl ControlServer {
     /// Ends it once what is under way is answered.
     pub(super) async fn end(self) -> Result<(), Failure> {
         // Its task may have ended already.
         let _stopped = self.stop.send(());
+        self.tidying.abort();
         self.task.await.map_err(Failure::failed)??;
         Ok(())
     }
@@ -57,7 +63,23 @@ pub(super) async fn start_control(
     let task = tokio::spawn(tollgate_control::serve(listener, control, async {
         let _sent = stopped.await;
     }));
-    Ok(Some(ControlServer { address, stop, task }))
+    let tidying = tokio::spawn(tidy(store.clone(), clock.clone(), limits(config)));
+    Ok(Some(ControlServer { address, stop, task, tidying }))
+}
+
+/// Deletes sessions and links that have ended, now and then.
+async fn tidy(store: Arc<Store>, clock: Arc<SystemClock>, limits: SessionLimits) {
+    loop {
+        if let Err(error) = store.forget_ended(limits, clock.now().wall_us).await {
+            tracing::warn!(%error, "sessions that have ended could not be deleted; they are tried again");
+        }
+        tokio::time::sleep(TIDY).await;
+    }
+}
+
+fn limits(config: &Config) -> SessionLimits {
+    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    SessionLimits { idle_us: micros(config.people.session_idle), life_us: micros(config.people.session_life) }
 }
 
 /// How people sign in.
