@@ -9,9 +9,12 @@
 //! the admin API. A whole key is in one answer: that of the form that made it, which is never cached.
 
 mod assets;
+mod chart;
 mod consumer;
 mod consumer_form;
 mod consumers;
+mod event;
+mod events;
 mod form;
 mod key;
 mod key_acts;
@@ -19,11 +22,14 @@ mod keys;
 mod look;
 mod new_key;
 mod once;
+mod overview;
 mod pieces;
 mod policy_words;
+mod range;
 mod shell;
 mod sign_in;
 mod trouble;
+mod usage;
 mod visit;
 mod words;
 
@@ -39,11 +45,14 @@ pub(crate) use trouble::nothing;
 /// The routes of all pages.
 pub(crate) fn router() -> Router<App> {
     Router::new()
-        .route("/", get(|| async { axum::response::Redirect::to("/keys") }))
+        .route("/", get(overview::show))
         .route(assets::ROUTE, get(assets::serve))
         .route("/look", post(look::change))
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
+        .route("/events", get(events::show))
+        .route("/events/{id}", get(event::show))
+        .route("/usage", get(usage::show))
         .merge(holders())
         .layer(middleware::from_fn(trouble::frame))
 }

@@ -1,0 +1,134 @@
+//! The overview: what happened lately, what was refused, who asked most, and how the parts are.
+
+use askama::Template;
+use axum::response::Response;
+use tollgate_core::{authz::Action, keyring::KeyState};
+use tollgate_store::{KeyFilter, KeyView, UsageBy, UsageRow, UsageSums};
+
+use super::{
+    chart::{Chart, Whose},
+    pieces::{Html, Outcome, bar},
+    range::{Choice, Range},
+    shell::Shell,
+    trouble::{Trouble, html},
+    visit::Visit,
+    words::{self, DAY_US},
+};
+use crate::health::Report;
+
+/// Rows of a list of the most.
+const TOP: usize = 5;
+/// Refused codes that are listed.
+const CODES: usize = 8;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Page {
+    shell: Shell,
+    chart: Chart,
+    ranges: Vec<Choice>,
+    range: Range,
+    per_second: String,
+    mean: String,
+    upstream: String,
+    codes: Vec<CodeBar>,
+    keys: Vec<TopKey>,
+    consumers: Vec<UsageRow>,
+    services: Vec<UsageRow>,
+    report: Report,
+    broken: usize,
+    expiring: u64,
+    is_new: bool,
+}
+
+struct CodeBar {
+    code: tollgate_core::code::Code,
+    count: u64,
+    bar: Html,
+}
+
+struct TopKey {
+    key: KeyView,
+    sums: UsageSums,
+}
+
+pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
+    let permit = visit.permit(Action::ReadUsage)?;
+    let range = Range::of(&visit.query, "6h", visit.now_us);
+    let limited = permit.consumers().map(<[_]>::to_vec);
+    // Whoever is mapped to no consumer has a page, and nothing on it.
+    let whose = Whose::all(&visit, &permit);
+    let own = whose.clone().unwrap_or_default();
+    let keys = KeyFilter { tenant: Some(visit.tenant()), consumers: limited, ..KeyFilter::default() };
+    let chart = match &whose {
+        Some(whose) => Chart::read(&visit, whose, &range, false).await?,
+        None => Chart::none(&range),
+    };
+    let (codes, top, consumers, services, total) = match &whose {
+        Some(_) => {
+            let filter = own.usage(&visit, &range);
+            let codes = visit.store().usage(&[UsageBy::Code], &filter).await?;
+            (
+                code_bars(&codes.rows),
+                visit.store().usage(&[UsageBy::Key], &filter).await?.rows,
+                most(visit.store().usage(&[UsageBy::Consumer], &filter).await?.rows),
+                most(visit.store().usage(&[UsageBy::Service], &filter).await?.rows),
+                codes.total,
+            )
+        }
+        None => (Vec::new(), Vec::new(), Vec::new(), Vec::new(), UsageSums::default()),
+    };
+    let mut named = Vec::new();
+    for row in most(top) {
+        let Some(id) = row.key else { continue };
+        if let Ok(found) = visit.store().key_of(visit.tenant(), id).await {
+            named.push(TopKey { key: found.key, sums: row.sums });
+        }
+    }
+    let expiring = KeyFilter {
+        state: Some(KeyState::Active),
+        expires_before_us: Some(visit.now_us.saturating_add(7 * DAY_US)),
+        ..keys.clone()
+    };
+    let report = visit.app.control().health.report();
+    let mean = |sum: u64| words::length(sum.checked_div(total.requests).unwrap_or(0));
+    html(&Page {
+        per_second: words::per_second(chart.requests, range.length_us()),
+        mean: mean(total.latency_us),
+        upstream: mean(total.upstream_us),
+        expiring: visit.store().count_keys_of(&expiring).await?,
+        is_new: chart.requests == 0 && visit.store().count_keys_of(&keys).await? == 0,
+        broken: report.parts.iter().filter(|part| !part.ok).count(),
+        ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
+        codes,
+        keys: named,
+        consumers,
+        services,
+        report,
+        chart,
+        range,
+        shell: visit.shell("Overview"),
+    })
+}
+
+fn code_bars(rows: &[UsageRow]) -> Vec<CodeBar> {
+    let mut refused: Vec<_> = rows
+        .iter()
+        .filter_map(|row| Some((row.code?, row.sums.requests)))
+        .filter(|(code, _)| Outcome::of(*code) != Outcome::Allowed)
+        .collect();
+    refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let whole = refused.first().map_or(0, |(_, count)| *count);
+    refused
+        .into_iter()
+        .take(CODES)
+        .map(|(code, count)| CodeBar { code, count, bar: bar(count, whole, Outcome::of(code).class()) })
+        .collect()
+}
+
+fn most(mut rows: Vec<UsageRow>) -> Vec<UsageRow> {
+    rows.retain(|row| row.key.is_some() || row.consumer.is_some() || row.service.is_some());
+    rows.sort_by_key(|row| std::cmp::Reverse(row.sums.requests));
+    rows.truncate(TOP);
+    rows
+}
