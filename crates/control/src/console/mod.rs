@@ -9,6 +9,7 @@
 //! the admin API. A whole key is in one answer: that of the form that made it, which is never cached.
 
 mod assets;
+mod audit;
 mod chart;
 mod consumer;
 mod consumer_form;
@@ -20,14 +21,19 @@ mod key;
 mod key_acts;
 mod keys;
 mod look;
+mod members;
 mod new_key;
 mod once;
 mod overview;
 mod pieces;
 mod policy_words;
 mod range;
+mod search;
+mod services;
+mod settings;
 mod shell;
 mod sign_in;
+mod tokens;
 mod trouble;
 mod usage;
 mod visit;
@@ -50,10 +56,14 @@ pub(crate) fn router() -> Router<App> {
         .route("/look", post(look::change))
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
+        .route("/search", get(search::page).post(search::find))
         .route("/events", get(events::show))
         .route("/events/{id}", get(event::show))
         .route("/usage", get(usage::show))
+        .route("/services", get(services::list))
+        .route("/services/{id}", get(services::show))
         .merge(holders())
+        .merge(administration())
         .layer(middleware::from_fn(trouble::frame))
 }
 
@@ -74,4 +84,19 @@ fn holders() -> Router<App> {
         .route("/keys/{id}/disable", get(key_acts::ask_disable).post(key_acts::disable))
         .route("/keys/{id}/enable", post(key_acts::enable))
         .route("/keys/{id}/revoke", get(key_acts::ask_revoke).post(key_acts::revoke))
+}
+
+/// Audit, members, tokens, the own account.
+fn administration() -> Router<App> {
+    Router::new()
+        .route("/audit", get(audit::show))
+        .route("/settings", get(settings::show))
+        .route("/settings/members", get(members::list))
+        .route("/settings/members/{id}", post(members::change))
+        .route("/settings/tokens", get(tokens::list).post(tokens::create))
+        .route("/settings/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/account", get(settings::account))
+        .route("/account/password", post(settings::password))
+        .route("/account/tenant", post(settings::tenant))
+        .route("/account/sessions/{id}/end", post(settings::end))
 }

@@ -217,8 +217,8 @@ impl Shell {
     }
 
     /// How something is, in a word.
-    pub(crate) fn well(&self, ok: &bool, word: impl AsRef<str>) -> Html {
-        let (class, word) = (if *ok { "allowed" } else { "upstream" }, escaped(word.as_ref()));
+    pub(crate) fn well(&self, ok: impl Lent<bool>, word: impl AsRef<str>) -> Html {
+        let (class, word) = (if ok.value() { "allowed" } else { "upstream" }, escaped(word.as_ref()));
         Safe(format!("<span class=\"st {class}\">{}{word}</span>", picture(class)))
     }
 }

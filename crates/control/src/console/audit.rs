@@ -1,0 +1,104 @@
+//! The audit: who changed what, with what was before and after, and whether the chain holds.
+
+use askama::Template;
+use axum::response::Response;
+use tollgate_core::authz::Action;
+use tollgate_store::{AuditFilter, AuditRow, PageRequest};
+
+use super::{
+    shell::Shell,
+    trouble::{Trouble, html, sentence},
+    visit::Visit,
+    words,
+};
+use crate::problem::Refused;
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct Page {
+    shell: Shell,
+    rows: Vec<Row>,
+    older: Option<String>,
+    subject: String,
+    problem: Option<String>,
+    verdict: Option<Verdict>,
+    verify: String,
+    one: bool,
+    may_export: bool,
+}
+
+struct Row {
+    row: AuditRow,
+    before: String,
+    after: String,
+}
+
+struct Verdict {
+    holds: bool,
+    words: String,
+}
+
+pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
+    visit.permit(Action::ReadAudit)?;
+    let subject = visit.query.owned("subject");
+    let mut page = visit.rows();
+    let one: Option<u64> = visit.query.text("seq").and_then(|text| text.parse().ok());
+    if let Some(seq) = one {
+        // The list is read from above the change downwards.
+        page = PageRequest { limit: 1, cursor: Some(seq.saturating_add(1).to_string()) };
+    }
+    let filter =
+        AuditFilter { tenant: Some(visit.tenant()), subject: subject.clone(), ..AuditFilter::default() };
+    let (rows, next, problem) = match visit.store().audit_list(&filter, &page).await {
+        Ok(page) => (page.items, page.next, None),
+        Err(error) => match Refused::from(error) {
+            refused @ Refused::Invalid(_) => (Vec::new(), None, Some(sentence(&refused.detail()))),
+            refused => return Err(refused.into()),
+        },
+    };
+    let rows = rows.into_iter().filter(|row| one.is_none_or(|seq| row.seq == seq)).map(|row| Row {
+        before: pretty(row.before.as_deref()),
+        after: pretty(row.after.as_deref()),
+        row,
+    });
+    html(&Page {
+        rows: rows.collect(),
+        older: visit.older(next.as_deref()).filter(|_| one.is_none()),
+        verdict: if visit.query.text("verify").is_some() { Some(verdict(&visit).await?) } else { None },
+        verify: visit.link(&[("verify", Some("now"))]),
+        subject: subject.unwrap_or_default(),
+        problem,
+        one: one.is_some(),
+        may_export: visit.may(Action::ExportAudit),
+        shell: visit.shell("Audit"),
+    })
+}
+
+/// Recomputes the chain, one person at a time: it reads the whole audit.
+async fn verdict(visit: &Visit) -> Result<Verdict, Trouble> {
+    static PLACE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
+    let _place = PLACE
+        .try_acquire()
+        .map_err(|_| Refused::Busy("the audit is being verified already; wait for that to end".to_owned()))?;
+    Ok(match visit.store().audit_verify().await? {
+        Ok(verified) => Verdict {
+            holds: true,
+            words: format!(
+                "The chain holds: {} changes, none altered, none missing, up to change {}",
+                words::grouped(verified.rows),
+                words::grouped(verified.head)
+            ),
+        },
+        Err(broken) => Verdict {
+            holds: false,
+            words: format!("The chain is broken at change {}: {}", words::grouped(broken.seq), broken.what),
+        },
+    })
+}
+
+/// What was recorded, one field a line.
+fn pretty(text: Option<&str>) -> String {
+    let Some(text) = text else { return String::new() };
+    let value: Result<serde_json::Value, _> = serde_json::from_str(text);
+    value.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| text.to_owned())
+}

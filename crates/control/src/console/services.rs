@@ -1,0 +1,137 @@
+//! Services: which requests they take, where these go, and how that went lately.
+
+use askama::Template;
+use axum::{extract::Path, response::Response};
+use tollgate_core::{
+    authz::Action,
+    code::Code,
+    id::{ProjectId, ServiceId},
+    resource::ServiceSpec,
+};
+use tollgate_store::{
+    Entity, Named, ResourceFilter, ResourceId, ResourceSpec, ResourceView, UsageBy, UsageFilter,
+};
+
+use super::{
+    chart::{Chart, Whose},
+    keys::projects,
+    range::{Choice, Range},
+    shell::Shell,
+    trouble::{Trouble, html},
+    visit::Visit,
+    words,
+};
+
+/// How far back the word about an upstream looks, microseconds.
+const LATELY_US: i64 = 600_000_000;
+
+#[derive(Template)]
+#[template(path = "services.html")]
+struct List {
+    shell: Shell,
+    rows: Vec<Row>,
+    older: Option<String>,
+    projects: Vec<String>,
+    project: String,
+}
+
+struct Row {
+    id: ResourceId,
+    project: String,
+    spec: ServiceSpec,
+    upstream: Upstream,
+}
+
+/// How a service's upstreams answered lately, as far as requests told.
+pub(crate) struct Upstream {
+    pub(crate) ok: bool,
+    pub(crate) words: String,
+    pub(crate) requests: u64,
+}
+
+#[derive(Template)]
+#[template(path = "service.html")]
+struct Page {
+    shell: Shell,
+    id: ServiceId,
+    project: Named<ProjectId>,
+    spec: ServiceSpec,
+    upstream: Upstream,
+    chart: Option<Chart>,
+    ranges: Vec<Choice>,
+    range: Range,
+    toml: String,
+    is_whole: bool,
+}
+
+pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
+    let mut filter = ResourceFilter::all(visit.scope(Action::ReadServices)?, Entity::Service);
+    if let Some(project) = visit.query.text("project") {
+        filter.project = Some(visit.store().project_of(visit.tenant(), project).await?.id);
+    }
+    let page = visit.store().list_resources(&filter, &visit.rows()).await?;
+    let mut rows = Vec::with_capacity(page.items.len());
+    for item in page.items {
+        let ResourceView { id, project, spec: ResourceSpec::Service(spec), .. } = item else { continue };
+        let ResourceId::Service(service) = id else { continue };
+        let upstream = lately(&visit, service).await?;
+        rows.push(Row { id, project: project.name, spec: *spec, upstream });
+    }
+    html(&List {
+        rows,
+        older: visit.older(page.next.as_deref()),
+        projects: projects(&visit).await?,
+        project: visit.query.owned("project").unwrap_or_default(),
+        shell: visit.shell("Services"),
+    })
+}
+
+/// What the last minutes' requests say about the upstreams of a service.
+async fn lately(visit: &Visit, id: ServiceId) -> Result<Upstream, Trouble> {
+    let filter = UsageFilter {
+        tenant: Some(visit.tenant()),
+        service: Some(id),
+        from_us: Some(visit.now_us.saturating_sub(LATELY_US)),
+        ..UsageFilter::default()
+    };
+    let report = visit.store().usage(&[UsageBy::Code], &filter).await?;
+    let count = |wanted: &[Code]| -> u64 {
+        let own = report.rows.iter().filter(|row| row.code.is_some_and(|code| wanted.contains(&code)));
+        own.map(|row| row.sums.requests).sum()
+    };
+    let failed = count(&[Code::UpstreamUnreachable, Code::UpstreamTimeout]);
+    let passed = count(&[Code::Valid]);
+    let words = match (failed, passed) {
+        (0, 0) => "no request in 10 minutes".to_owned(),
+        (0, _) => "answers".to_owned(),
+        (failed, passed) => format!("{} not answered", words::percent(failed, failed + passed)),
+    };
+    Ok(Upstream { ok: failed == 0, words, requests: report.total.requests })
+}
+
+pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let id: ServiceId = id.parse().map_err(|_| Trouble::absent("service"))?;
+    let found = visit.store().resource(&visit.scope(Action::ReadServices)?, ResourceId::Service(id)).await?;
+    let ResourceSpec::Service(spec) = found.spec else { return Err(Trouble::absent("service")) };
+    let range = Range::of(&visit.query, "6h", visit.now_us);
+    let is_whole = visit.may_all(Action::ReadUsage);
+    let chart = match Whose::all(&visit, &visit.permit(Action::ReadUsage)?) {
+        Some(whose) => {
+            let whose = Whose { service: Some(id), ..whose };
+            Some(Chart::read(&visit, &whose, &range, false).await?)
+        }
+        None => None,
+    };
+    html(&Page {
+        upstream: lately(&visit, id).await?,
+        toml: toml::to_string(&*spec).unwrap_or_default(),
+        ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
+        shell: visit.shell(format!("{}, service", spec.name)),
+        project: found.project,
+        spec: *spec,
+        chart,
+        range,
+        id,
+        is_whole,
+    })
+}
