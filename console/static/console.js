@@ -73,6 +73,7 @@
     all("dialog[data-onload]").forEach(dialog => { dialog.removeAttribute("open"); dialog.showModal(); });
     all("template[data-toast]").forEach(told => say(told.dataset.toast));
     drawAll();
+    all("figure[data-chart]").forEach(figure => watch.observe(figure));
   };
 
   // ---- charts ----
@@ -81,6 +82,16 @@
   const stacked = (columns, from) => {
     const sums = columns[0].map(() => 0);
     return columns.slice(from).map(column => column.map((value, index) => value === null ? null : (sums[index] += value)));
+  };
+  // The least of 1, 2, 4 or 8 tens that all values fit under: it divides by four.
+  const nice = most => {
+    const ten = 10 ** Math.floor(Math.log10(Math.max(most, 0.01)));
+    return [1, 2, 4, 8, 10].map(step => step * ten).find(top => top >= most);
+  };
+  const moment = (seconds, span) => {
+    const at = new Date(seconds * 1000);
+    return span > 172800 ? at.toLocaleDateString("en-GB", { day: "numeric", month: "short" })
+      : at.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
   };
   const draw = figure => {
     const data = JSON.parse(figure.dataset.points || "null");
@@ -97,10 +108,10 @@
     const options = {
       width: plot.clientWidth, height: Number(figure.dataset.height || 200), legend: { show: false },
       padding: [8, 8, 0, 0], cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
-      scales: { x: { time: true }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
+      scales: { x: { time: true }, y: { range: (_, __, most) => [0, nice(most)] } },
       axes: [
-        { stroke: colour("--ink-3"), grid: { show: false }, ticks: { show: false }, font: "11px system-ui", size: 22 },
-        { stroke: colour("--ink-3"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, splits: (self, axis, least, most) => [0, 1, 2, 3, 4].map(step => most * step / 4), values: (self, marks) => marks.map(mark => mark >= 10 || mark === 0 ? Math.round(mark).toLocaleString("en-GB") : mark.toFixed(1)) },
+        { stroke: colour("--ink-3"), grid: { show: false }, ticks: { show: false }, font: "11px system-ui", size: 22, space: 64, values: (self, marks) => marks.map(mark => moment(mark, self.scales.x.max - self.scales.x.min)) },
+        { stroke: colour("--ink-3"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, splits: (self, axis, least, most) => [0, 1, 2, 3, 4].map(step => most * step / 4), values: (self, marks) => marks.map(mark => mark.toLocaleString("en-GB", { maximumSignificantDigits: 3 })) },
       ],
       series: [{}, ...series.map(own => ({
         label: own.name, width: own.name === "Allowed" ? 1.5 : 0, points: { show: false }, paths: data.bars ? bars : undefined,
@@ -125,7 +136,12 @@
     draw(button.closest("figure"));
   });
   let resizing;
-  addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(drawAll, 150); });
+  const widths = new Map();
+  const watch = new ResizeObserver(entries => {
+    const changed = entries.filter(entry => widths.get(entry.target) !== entry.contentRect.width);
+    changed.forEach(entry => widths.set(entry.target, entry.contentRect.width));
+    if (changed.length) { clearTimeout(resizing); resizing = setTimeout(drawAll, 100); }
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 
   // ---- keyboard ----

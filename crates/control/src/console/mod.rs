@@ -26,6 +26,9 @@ mod new_key;
 mod once;
 mod overview;
 mod pieces;
+mod policies;
+mod policy;
+mod policy_draft;
 mod policy_words;
 mod range;
 mod search;
@@ -34,6 +37,7 @@ mod settings;
 mod shell;
 mod sign_in;
 mod tokens;
+mod trial;
 mod trouble;
 mod usage;
 mod visit;
@@ -60,6 +64,10 @@ pub(crate) fn router() -> Router<App> {
         .route("/events", get(events::show))
         .route("/events/{id}", get(event::show))
         .route("/usage", get(usage::show))
+        .route("/policies", get(policies::show).post(policy::create))
+        .route("/policies/new", get(policy::blank))
+        .route("/policies/{id}", get(policy::show).post(policy::save))
+        .route("/policies/{id}/delete", post(policy::delete))
         .route("/services", get(services::list))
         .route("/services/{id}", get(services::show))
         .merge(holders())

@@ -1,0 +1,134 @@
+//! The draft of a policy: form and TOML are two views of it, and either is read back into it.
+
+use tollgate_core::{policy::FieldError, resource::PolicySpec};
+
+use super::form::Fields;
+
+/// A draft in both views.
+pub(crate) struct Draft {
+    /// The TOML as it was typed, or as the form became.
+    pub(crate) toml: String,
+    /// What the TOML says, where it can be read.
+    pub(crate) spec: Option<PolicySpec>,
+    /// Why it cannot be read.
+    pub(crate) problem: Option<String>,
+}
+
+/// A list of the form: its name in the policy, its label, what is typed into it.
+pub(crate) struct List {
+    pub(crate) name: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) hint: &'static str,
+    pub(crate) text: String,
+}
+
+impl Draft {
+    /// What is saved.
+    pub(crate) fn of(spec: &PolicySpec) -> Self {
+        Self { toml: toml::to_string(spec).unwrap_or_default(), spec: Some(spec.clone()), problem: None }
+    }
+
+    /// What a page sent back: the TOML, or the form over it when that was asked for.
+    pub(crate) fn read(fields: &Fields) -> Self {
+        let draft = Self::parse(fields.exact("toml").to_owned());
+        match (fields.text("act"), draft.spec) {
+            (Some("form"), Some(spec)) => Self::of(&over(spec, fields)),
+            (_, spec) => Self { spec, ..Self { toml: draft.toml, problem: draft.problem, spec: None } },
+        }
+    }
+
+    fn parse(toml: String) -> Self {
+        match toml::from_str::<PolicySpec>(&toml) {
+            Ok(spec) => Self { toml, spec: Some(spec), problem: None },
+            Err(error) => {
+                let at = error.span().map_or(0, |span| span.start);
+                let line = 1 + toml.bytes().take(at).filter(|byte| *byte == b'\n').count();
+                let problem = Some(format!("line {line}: {}", error.message()));
+                Self { toml, spec: None, problem }
+            }
+        }
+    }
+
+    /// What it says, or why it says nothing.
+    pub(crate) fn spec(&self) -> Result<PolicySpec, Vec<FieldError>> {
+        let problem = || self.problem.clone().unwrap_or_default();
+        self.spec.clone().ok_or_else(|| vec![FieldError::new("toml", problem())])
+    }
+
+    /// The lists of the form.
+    pub(crate) fn lists(&self) -> Vec<List> {
+        let Some(spec) = &self.spec else { return Vec::new() };
+        let text = |list: &Option<Vec<String>>| list.as_deref().unwrap_or_default().join("\n");
+        vec![
+            list(
+                "services",
+                "Services",
+                "* for all of this project, empty for none",
+                spec.services.join("\n"),
+            ),
+            list("scopes", "Scopes", "read, write, delete, admin, or any other word", text(&spec.scopes)),
+            list("endpoints", "Endpoints", "GET /tiles/**", text(&spec.endpoints)),
+            list("allow_ips", "Only from addresses", "10.0.0.0/8", text(&spec.allow_ips)),
+            list(
+                "allow_referers",
+                "Only with Referer",
+                "https://*.example.com/*",
+                text(&spec.allow_referers),
+            ),
+            list("allow_origins", "Only with Origin", "https://app.example.com", text(&spec.allow_origins)),
+            list("allow_user_agents", "Only with User-Agent", "MyApp/*", text(&spec.allow_user_agents)),
+        ]
+    }
+
+    /// What the form shows for requests at once.
+    pub(crate) fn at_once(&self) -> String {
+        let most = self.spec.as_ref().and_then(|spec| spec.max_concurrency);
+        most.map(|most| most.to_string()).unwrap_or_default()
+    }
+}
+
+const fn list(name: &'static str, label: &'static str, hint: &'static str, text: String) -> List {
+    List { name, label, hint, text }
+}
+
+/// The policy with what the form says of it. An empty field restricts nothing; a list that is to let
+/// nobody through is written in the TOML.
+fn over(spec: PolicySpec, fields: &Fields) -> PolicySpec {
+    let list = |name: &str| Some(fields.lines(name)).filter(|list| !list.is_empty());
+    PolicySpec {
+        services: fields.lines("services"),
+        scopes: list("scopes"),
+        endpoints: list("endpoints"),
+        allow_ips: list("allow_ips"),
+        allow_referers: list("allow_referers"),
+        allow_origins: list("allow_origins"),
+        allow_user_agents: list("allow_user_agents"),
+        max_concurrency: fields.text("max_concurrency").and_then(|text| text.parse().ok()),
+        ..spec
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Draft;
+    use crate::console::form::Fields;
+
+    #[test]
+    fn the_form_changes_what_it_shows_and_keeps_the_rest() {
+        let toml = "project = \"maps\"\nname = \"p\"\nservices = []\nallow_apps = []\n";
+        let body = format!("act=form&services=tiles%0ageocode&toml={}", super::super::form::encoded(toml));
+        let draft = Draft::read(&Fields::read(body.as_bytes()));
+        let spec = draft.spec().unwrap();
+        assert_eq!(spec.services, ["tiles", "geocode"]);
+        assert_eq!((spec.scopes, spec.allow_apps), (None, Some(Vec::new())));
+        assert!(draft.toml.contains("geocode"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_its_line_and_is_kept() {
+        let draft = Draft::read(&Fields::read(b"toml=project+%3D+%22m%22%0aname+%3D+3"));
+        let errors = draft.spec().unwrap_err();
+        assert!(errors[0].problem.starts_with("line 2:"), "{errors:?}");
+        assert!(draft.toml.ends_with("name = 3"));
+    }
+}
