@@ -29,7 +29,6 @@ const DAYS: i64 = 30;
 struct Page {
     shell: Shell,
     id: ConsumerId,
-    version: u64,
     project: Named<ProjectId>,
     spec: ConsumerSpec,
     keys: Vec<KeyView>,
@@ -60,7 +59,7 @@ pub(super) async fn seen(visit: &Visit, scope: &Scope, text: &str) -> Result<See
 }
 
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
-    let Seen { id, version, project, spec } = seen(&visit, &visit.scope(Action::ReadConsumers)?, &id).await?;
+    let Seen { id, project, spec, .. } = seen(&visit, &visit.scope(Action::ReadConsumers)?, &id).await?;
     let store = visit.store();
     let filter =
         KeyFilter { tenant: Some(visit.tenant()), consumer: Some(id.to_string()), ..KeyFilter::default() };
@@ -85,7 +84,6 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         may_change: visit.may_all(Action::ChangeResources),
         shell: visit.shell(format!("{}, consumer", spec.name)),
         id,
-        version,
         project,
         spec,
     })

@@ -50,17 +50,6 @@ impl Fields {
         self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
     }
 
-    /// Whether a name was sent at all, as a ticked box is.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(own, _)| own == name)
-    }
-
-    /// All values of a name that are not empty.
-    pub(crate) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
-        let own = self.0.iter().filter(move |(own, _)| own == name);
-        own.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
-    }
-
     /// The values of a list, one a line or between commas.
     pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         let words = self.exact(name).split(['\n', ',']).map(str::trim);
@@ -115,9 +104,9 @@ mod tests {
     #[test]
     fn pairs_are_read_as_browsers_write_them() {
         let fields = Fields::read(b"a=1&b=x+y%26z&a=2&c=&d&e=%ff");
-        assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(fields.text("a"), Some("1"));
         assert_eq!(fields.text("b"), Some("x y&z"));
-        assert_eq!((fields.text("c"), fields.has("c"), fields.has("d")), (None, true, true));
+        assert_eq!((fields.text("c"), fields.text("d")), (None, None));
         assert_eq!(fields.text("e"), Some("\u{fffd}"));
         assert_eq!(Fields::read(b"l=a%0d%0ab%2C+c").lines("l"), ["a", "b", "c"]);
     }

@@ -70,7 +70,6 @@ pub(super) struct Secret {
 pub(super) struct Traffic {
     pub(super) last_used_us: Option<i64>,
     pub(super) addresses: usize,
-    pub(super) calls: u64,
     pub(super) per_second: String,
 }
 
@@ -161,12 +160,11 @@ pub(super) async fn traffic(
 ) -> Result<Traffic, Trouble> {
     let day = visit.now_us.saturating_sub(DAY_US);
     let today = recent.iter().filter(|row| row.at_us >= day);
-    let addresses: BTreeSet<IpAddr> = today.clone().map(|row| row.address).collect();
+    let addresses: BTreeSet<IpAddr> = today.map(|row| row.address).collect();
     let rate = usage_of(visit, key, RATE_US).await?;
     Ok(Traffic {
         last_used_us: key.last_used_us,
         addresses: addresses.len(),
-        calls: today.count() as u64,
         per_second: words::per_second(rate.requests, RATE_US),
     })
 }

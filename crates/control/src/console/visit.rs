@@ -152,7 +152,6 @@ impl FromRequest<App> for Posted {
 pub(crate) struct Anybody {
     pub(crate) look: Look,
     pub(crate) host: String,
-    pub(crate) user_agent: String,
     pub(crate) query: Fields,
     /// Whether the browser came over TLS, as far as can be told.
     pub(crate) is_secure: bool,
@@ -166,7 +165,6 @@ impl FromRequestParts<App> for Anybody {
         Ok(Self {
             look: Look::of(&parts.headers),
             host: host(&parts.headers, &parts.uri),
-            user_agent: words(&parts.headers, header::USER_AGENT),
             query: Fields::read(parts.uri.query().unwrap_or_default().as_bytes()),
             is_secure: public.is_some_and(|url| url.starts_with("https://")),
         })

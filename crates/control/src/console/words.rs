@@ -21,17 +21,12 @@ pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
     }
     text
-}
-
-/// `1 key`, `12 keys`.
-pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
 }
 
 /// The share of a whole: two decimals near the ends, else one. `–` of nothing.
@@ -54,7 +49,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
 pub(crate) fn per_second(number: u64, span_us: i64) -> String {
     let rate = number as f64 * 1e6 / span_us.max(1) as f64;
     match rate {
-        rate if rate == 0.0 => "0".to_owned(),
+        _ if number == 0 => "0".to_owned(),
         rate if rate < 0.01 => "< 0.01".to_owned(),
         rate if rate < 1.0 => format!("{rate:.2}"),
         rate if rate < 10.0 => format!("{rate:.1}"),
