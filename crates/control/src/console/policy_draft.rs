@@ -28,12 +28,25 @@ impl Draft {
         Self { toml: toml::to_string(spec).unwrap_or_default(), spec: Some(spec.clone()), problem: None }
     }
 
-    /// What a page sent back: the TOML, or the form over it when that was asked for.
+    /// What a page sent back. Whichever view was changed counts; a button that names a view makes
+    /// that one count. Both changed without one is for the person to settle: nothing is lost in silence.
     pub(crate) fn read(fields: &Fields) -> Self {
-        let draft = Self::parse(fields.exact("toml").to_owned());
-        match (fields.text("act"), draft.spec) {
+        let text = |name: &str| fields.exact(name).replace("\r\n", "\n");
+        let (toml, was) = (text("toml"), Self::parse(text("was")));
+        let is_toml_changed = toml != was.toml;
+        let draft = Self::parse(toml);
+        let formed = was.spec.as_ref().map(|spec| over(spec.clone(), fields));
+        let is_form_changed = formed != was.spec;
+        match (fields.text("act"), draft.spec.clone()) {
             (Some("form"), Some(spec)) => Self::of(&over(spec, fields)),
-            (_, spec) => Self { spec, ..Self { toml: draft.toml, problem: draft.problem, spec: None } },
+            (Some("toml"), _) | (_, None) => draft,
+            (_, Some(_)) if !is_form_changed => draft,
+            (_, Some(spec)) if !is_toml_changed => Self::of(&over(spec, fields)),
+            (_, Some(_)) => Self {
+                problem: Some("form and TOML were both changed; put one into the other first".to_owned()),
+                spec: None,
+                toml: draft.toml,
+            },
         }
     }
 
@@ -91,18 +104,23 @@ const fn list(name: &'static str, label: &'static str, hint: &'static str, text:
     List { name, label, hint, text }
 }
 
-/// The policy with what the form says of it. An empty field restricts nothing; a list that is to let
-/// nobody through is written in the TOML.
+/// The policy with what the form says of it. An empty field restricts nothing, unless the list let
+/// nobody through before.
 fn over(spec: PolicySpec, fields: &Fields) -> PolicySpec {
-    let list = |name: &str| Some(fields.lines(name)).filter(|list| !list.is_empty());
+    let list = |name: &str, present: &Option<Vec<String>>| {
+        let lines = fields.lines(name);
+        // An empty field shows a list that lets nobody through too: it never becomes no restriction.
+        let lets_nobody = present.as_ref().is_some_and(Vec::is_empty);
+        (!lines.is_empty() || lets_nobody).then_some(lines)
+    };
     PolicySpec {
         services: fields.lines("services"),
-        scopes: list("scopes"),
-        endpoints: list("endpoints"),
-        allow_ips: list("allow_ips"),
-        allow_referers: list("allow_referers"),
-        allow_origins: list("allow_origins"),
-        allow_user_agents: list("allow_user_agents"),
+        scopes: list("scopes", &spec.scopes),
+        endpoints: list("endpoints", &spec.endpoints),
+        allow_ips: list("allow_ips", &spec.allow_ips),
+        allow_referers: list("allow_referers", &spec.allow_referers),
+        allow_origins: list("allow_origins", &spec.allow_origins),
+        allow_user_agents: list("allow_user_agents", &spec.allow_user_agents),
         max_concurrency: fields.text("max_concurrency").and_then(|text| text.parse().ok()),
         ..spec
     }
@@ -122,6 +140,28 @@ mod tests {
         assert_eq!(spec.services, ["tiles", "geocode"]);
         assert_eq!((spec.scopes, spec.allow_apps), (None, Some(Vec::new())));
         assert!(draft.toml.contains("geocode"));
+    }
+
+    #[test]
+    fn a_list_that_lets_nobody_through_never_becomes_no_restriction() {
+        let toml = "project = \"m\"\nname = \"p\"\nservices = []\nallow_ips = []\n";
+        for act in ["form", "save"] {
+            let text = super::super::form::encoded(toml);
+            let draft =
+                Draft::read(&Fields::read(format!("act={act}&services=a&toml={text}&was={text}").as_bytes()));
+            let spec = draft.spec().unwrap();
+            assert_eq!((spec.services, spec.allow_ips), (vec!["a".to_owned()], Some(Vec::new())), "{act}");
+        }
+    }
+
+    #[test]
+    fn changes_on_both_sides_are_not_lost_in_silence() {
+        let was = super::super::form::encoded("project = \"m\"\nname = \"p\"\nservices = []\n");
+        let now = super::super::form::encoded("project = \"m\"\nname = \"p\"\nservices = [\"b\"]\n");
+        let read = |body: String| Draft::read(&Fields::read(body.as_bytes())).spec();
+        assert!(read(format!("act=save&services=a&toml={now}&was={was}")).is_err());
+        assert_eq!(read(format!("act=save&toml={now}&was={was}")).unwrap().services, ["b"]);
+        assert_eq!(read(format!("act=save&services=a&toml={was}&was={was}")).unwrap().services, ["a"]);
     }
 
     #[test]
