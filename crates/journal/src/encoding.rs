@@ -4,8 +4,9 @@
 //! segments stay readable. A change of the layout takes a new [`VERSION`]. What a frame is and how
 //! it is checked is the business of `frame`.
 
+use crate::charge::{CHARGE_BYTES, Charge};
 use crate::record::{
-    CHARGES_MAX, Charge, DETAIL_BYTES_MAX, Entry, Flags, LentCharges, LentRecord, PATH_BYTES_MAX, Record,
+    CHARGES_MAX, DETAIL_BYTES_MAX, Entry, Flags, LentCharges, LentRecord, PATH_BYTES_MAX, Record,
     StoredRecord, USER_AGENT_BYTES_MAX,
 };
 
@@ -13,8 +14,6 @@ use crate::record::{
 const VERSION: u8 = 1;
 /// Version, counts of the tail, decision and entry, rounded up to 8.
 const FIXED_BYTES: usize = 136;
-/// One charge.
-pub(crate) const CHARGE_BYTES: usize = 40;
 /// The largest record.
 pub(crate) const RECORD_BYTES_MAX: usize =
     FIXED_BYTES + CHARGES_MAX * CHARGE_BYTES + PATH_BYTES_MAX + DETAIL_BYTES_MAX + USER_AGENT_BYTES_MAX;
@@ -61,12 +60,7 @@ pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> O
     put.entry(&record.entry);
     for charge in charges {
         let (chunk, after) = rest.split_first_chunk_mut::<CHARGE_BYTES>()?;
-        let mut put = Put { bytes: chunk, at: 0 };
-        put.bytes(charge.rule.to_le_bytes());
-        put.bytes(charge.subject.to_le_bytes());
-        put.bytes(charge.period_start_us.to_le_bytes());
-        put.bytes(charge.period_end_us.to_le_bytes());
-        put.bytes(charge.amount.to_le_bytes());
+        *chunk = charge.to_bytes();
         rest = after;
     }
     for text in [tail.path, tail.detail, tail.user_agent] {
@@ -86,7 +80,7 @@ pub(crate) fn decode(position: u64, bytes: &[u8]) -> Option<StoredRecord> {
         position,
         decision: u64::from_le_bytes(take.bytes()),
         entry: take.entry(),
-        charges: layout.parts.charges.iter().map(charge).collect(),
+        charges: layout.parts.charges.iter().map(Charge::of_bytes).collect(),
         path: layout.path.to_owned(),
         detail: layout.detail.to_owned(),
         user_agent: layout.user_agent.to_owned(),
@@ -108,19 +102,6 @@ pub(crate) fn lend(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
         detail: parts.detail,
         user_agent: parts.user_agent,
     })
-}
-
-/// Reads one charge.
-#[inline]
-pub(crate) fn charge(bytes: &[u8; CHARGE_BYTES]) -> Charge {
-    let mut take = Take { bytes, at: 0 };
-    Charge {
-        rule: u64::from_le_bytes(take.bytes()),
-        subject: u64::from_le_bytes(take.bytes()),
-        period_start_us: i64::from_le_bytes(take.bytes()),
-        period_end_us: i64::from_le_bytes(take.bytes()),
-        amount: u64::from_le_bytes(take.bytes()),
-    }
 }
 
 /// Whether [`decode`] would succeed, without allocating.

@@ -30,6 +30,7 @@
 //! The folder must outlive the process and belong to it alone; only this crate writes in it.
 
 mod catalog;
+mod charge;
 mod disk;
 mod encoding;
 mod error;
@@ -53,14 +54,15 @@ mod tend;
 mod watermarks;
 mod writer;
 
+pub use charge::Charge;
 pub use error::{AppendError, JournalError, ReserveError};
 pub use journal::{Health, Journal, State};
 pub use name::{BOOT_MAX, SegmentName};
 pub use options::Options;
 pub use reader::{Batch, Extent, Mark, Reader};
 pub use record::{
-    CHARGES_MAX, Charge, Charges, DETAIL_BYTES_MAX, Entry, Flags, LentRecord, PATH_BYTES_MAX, Record,
-    StoredRecord, TooManyCharges, USER_AGENT_BYTES_MAX,
+    CHARGES_MAX, Charges, DETAIL_BYTES_MAX, Entry, Flags, LentRecord, PATH_BYTES_MAX, Record, StoredRecord,
+    TooManyCharges, USER_AGENT_BYTES_MAX,
 };
 pub use recovery::{End, Recovered, Recovery, recover};
 pub use writer::{Ticket, Writer};

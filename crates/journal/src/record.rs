@@ -7,7 +7,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::encoding::{self, CHARGE_BYTES};
+use crate::charge::{CHARGE_BYTES, Charge};
 
 /// The most charges of one record.
 pub const CHARGES_MAX: usize = 16;
@@ -91,21 +91,6 @@ pub struct Entry {
     pub checks_configured: u32,
     /// The client's address; IPv4 is mapped into IPv6 (RFC 4291 §2.5.5.2).
     pub address: [u8; 16],
-}
-
-/// An amount that the request took from a quota, so that shipping makes the durable count exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Charge {
-    /// The quota's rule.
-    pub rule: u64,
-    /// Whose count: key, consumer, project or address.
-    pub subject: u64,
-    /// The start of the period that was charged, microseconds since 1970 UTC.
-    pub period_start_us: i64,
-    /// Its end.
-    pub period_end_us: i64,
-    /// How much.
-    pub amount: u64,
 }
 
 /// More charges than a record can hold.
@@ -221,7 +206,7 @@ impl<'a> LentRecord<'a> {
             LentCharges::Encoded(encoded) => (encoded, &[]),
             LentCharges::Plain(plain) => (&[], plain),
         };
-        encoded.iter().map(encoding::charge).chain(plain.iter().copied())
+        encoded.iter().map(Charge::of_bytes).chain(plain.iter().copied())
     }
 }
 

@@ -183,10 +183,12 @@ pub(crate) async fn a_permit_for_another_tenant_is_refused(world: World) {
     let foreign = TenantId(42);
     let actor = Actor::member(UserId(1), foreign, Role::Owner);
     let permit = authorise(&actor, Action::ChangeResources, Some(foreign)).unwrap();
-    let mut changed = furniture();
-    changed.policies[0].models = Some(vec![]);
-    let refused = world.store.apply(&permit, &changed, ApplyMode::default(), NOW).await.unwrap_err();
-    assert!(matches!(refused, StoreError::NotCovered { .. }), "{refused}");
+    // Another tenant's project looks absent, and its services cannot be taken over.
+    let policy = resources(json!({"policy": [{"project": "acme/maps", "name": "standard", "services": []}]}));
+    let refused = world.store.apply(&permit, &policy, ApplyMode::default(), NOW).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
+    let refused = world.store.apply(&permit, &furniture(), ApplyMode::default(), NOW).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Invalid { .. }), "{refused:?}");
     let new_tenant = resources(json!({"tenant": [{"name": "mine"}]}));
     let refused = world.store.apply(&permit, &new_tenant, ApplyMode::default(), NOW).await.unwrap_err();
     assert!(matches!(refused, StoreError::NotCovered { .. }), "{refused}");

@@ -121,7 +121,8 @@ async fn by_part(plan: &Plan) {
     let store = Store::open(&url, OpenOptions::default()).await.unwrap();
     let (journal, _) = Journal::open(folder.path().join("journal"), 1, JournalOptions::default()).unwrap();
     let writer = journal.writer(0).unwrap();
-    let ten = Plan { records: (plan.per_second * 10).min(500_000), per_second: 1_000_000_000, keys: plan.keys };
+    let ten =
+        Plan { records: (plan.per_second * 10).min(500_000), per_second: 1_000_000_000, keys: plan.keys };
     append(&writer, &RealClock(Instant::now()), &ten);
     for round in 0..2 {
         let mut reader = Reader::open(journal.dir()).unwrap();

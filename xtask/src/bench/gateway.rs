@@ -1,7 +1,7 @@
 //! The proxy with a key check, against what people use today.
 
-use super::contestants::tollgate::Tollgate;
 use super::contestants::haproxy::Job;
+use super::contestants::tollgate::Tollgate;
 use super::contestants::{envoy, haproxy, nginx, nginx_auth, upstream};
 use super::load::{self, Requests};
 use super::places::Folder;

@@ -1,87 +1,14 @@
-//! People who prove who they are elsewhere: an OpenID provider, Firebase, a directory (LDAP). Several
-//! may be configured at once, beside local accounts.
+//! People whom a provider has proved: their account, membership and role, and the paths of all that.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `roles` | from groups to a role |
-//! | `fetch` | small, bounded HTTP requests to providers |
-//! | `jwt`, `jwks` | strict ID tokens; the keys they are signed with |
-//! | `oidc` | code flow with PKCE, and ID tokens as bearer |
-//! | `firebase` | Firebase ID tokens |
-//! | `ldap` | search, then bind |
 //! | `settle` | account, membership and role of who was proven |
-//! | `routes` | the paths of all that |
+//! | `routes` | sign-in with a provider, as browsers go through it |
 //!
 //! Who somebody is is the provider and its subject, never an e-mail address.
 
-mod fetch;
-mod firebase;
-mod jwks;
-mod jwt;
-mod ldap;
-mod oidc;
-mod roles;
 mod routes;
 mod settle;
 
-pub use firebase::FirebaseOptions;
-pub use ldap::LdapOptions;
-pub use oidc::OidcOptions;
-pub use roles::RoleMap;
 pub(crate) use routes::router;
-
-use std::sync::Arc;
-
-use firebase::Firebase;
-use oidc::Oidc;
 pub(crate) use settle::{bearer, is_id_token};
-use tollgate_core::authz::Role;
-
-/// The configured providers; each may be missing.
-#[derive(Clone, Debug, Default)]
-pub struct ProviderOptions {
-    /// An OpenID provider.
-    pub oidc: Option<OidcOptions>,
-    /// A Firebase project.
-    pub firebase: Option<FirebaseOptions>,
-    /// A directory.
-    pub ldap: Option<LdapOptions>,
-}
-
-/// The providers at work.
-#[derive(Debug)]
-pub(crate) struct Providers {
-    pub(crate) oidc: Option<Arc<Oidc>>,
-    pub(crate) firebase: Option<Arc<Firebase>>,
-    pub(crate) ldap: Option<LdapOptions>,
-    /// Sign-ins in the directory at once; more are turned away.
-    pub(crate) ldap_places: tokio::sync::Semaphore,
-}
-
-/// Sign-ins in the directory at once.
-const LDAP_MAX: usize = 8;
-
-impl Providers {
-    pub(crate) fn new(options: &ProviderOptions) -> Self {
-        Self {
-            oidc: options.oidc.clone().map(|options| Arc::new(Oidc::new(options))),
-            firebase: options.firebase.clone().map(|options| Arc::new(Firebase::new(options))),
-            ldap: options.ldap.clone(),
-            ldap_places: tokio::sync::Semaphore::new(LDAP_MAX),
-        }
-    }
-}
-
-/// Somebody whom a provider proved.
-#[derive(Clone, Debug)]
-pub(crate) struct Proven {
-    pub(crate) provider: String,
-    pub(crate) subject: String,
-    pub(crate) email: String,
-    pub(crate) name: String,
-    /// The tenant's name that the provider decides about; the only one when not said.
-    pub(crate) tenant: Option<String>,
-    pub(crate) role: Option<Role>,
-    /// When they proved it, wall microseconds.
-    pub(crate) signed_in_us: i64,
-}

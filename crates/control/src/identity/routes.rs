@@ -17,9 +17,13 @@ use axum::{
 use serde::Deserialize;
 use tollgate_core::secret::Secret;
 
-use super::{ldap::NotProven, oidc::Return, oidc::Trip, settle};
+use super::settle;
 use crate::{
     problem::Refused,
+    providers::{
+        ldap::{self, NotProven},
+        oidc::{Return, Trip},
+    },
     session::{SessionToken, session_cookie},
     sign_in::{Body, Caller, begun},
     state::{App, random},
@@ -103,7 +107,7 @@ async fn directory(
     let place = app.providers().ldap_places.try_acquire();
     let _place = place
         .map_err(|_| Refused::Busy("many people sign in right now; try again in a moment".to_owned()))?;
-    let proven = super::ldap::prove(options, (&body.login, &body.password), app.now_us()).await;
+    let proven = ldap::prove(options, (&body.login, &body.password), app.now_us()).await;
     let proven = proven.map_err(|why| match why {
         NotProven::Wrong(why) => {
             tracing::warn!(why, address = %caller.address, "sign-in in the directory failed");

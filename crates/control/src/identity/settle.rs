@@ -8,7 +8,7 @@ use tollgate_core::{
 };
 use tollgate_store::{ExternalAccount, ExternalPerson, Named};
 
-use super::Proven;
+use crate::providers::Proven;
 use crate::{
     problem::Refused,
     session::{SessionToken, SignedIn},

@@ -4,10 +4,6 @@
 mod cookie;
 mod token;
 
-use axum::{
-    extract::FromRequestParts,
-    http::{header, request::Parts},
-};
 use tollgate_core::{
     authz::{Action, Actor, Permit, authorise},
     id::{SessionId, TenantId, UserId},
@@ -18,7 +14,6 @@ pub(crate) use cookie::{clear_cookie, session_cookie, session_token};
 pub(crate) use token::{SessionToken, csrf_token, is_csrf_token};
 
 use crate::{
-    identity::{bearer as bearer_of, is_id_token},
     problem::Refused,
     state::{App, micros},
 };
@@ -77,20 +72,6 @@ impl SignedIn {
         Ok(authorise(&Actor::Person(self.user), action, None)?)
     }
 
-    /// Looks who is signed in with a request; `None` when it says nothing about it.
-    pub(crate) async fn find(parts: &Parts, app: &App) -> Result<Option<Self>, Refused> {
-        if let Some(bearer) = parts.headers.get(header::AUTHORIZATION) {
-            // Whoever sends one means it: a cookie beside it does not count.
-            let text = bearer.to_str().ok().and_then(|text| text.split_once(' '));
-            let text =
-                text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, text)| text.trim());
-            let text = text.filter(|text| is_id_token(text)).ok_or(Refused::SignInMissing)?;
-            return bearer_of(app, text).await.map(Some);
-        }
-        let Some(token) = session_token(&parts.headers) else { return Ok(None) };
-        Self::of_token(app, &token).await.map(Some)
-    }
-
     /// Looks whose session a token is.
     pub(crate) async fn of_token(app: &App, token: &SessionToken) -> Result<Self, Refused> {
         let now_us = app.now_us();
@@ -122,13 +103,5 @@ impl SignedIn {
             }),
             is_fresh: session.signed_in_us >= fresh_since_us,
         }
-    }
-}
-
-impl FromRequestParts<App> for SignedIn {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
-        Self::find(parts, app).await?.ok_or(Refused::SignInMissing)
     }
 }

@@ -9,10 +9,10 @@ use tollgate_store::{InvitationView, NewInvitation, NewReset, Newcomer};
 
 use super::{
     caller::Caller,
-    courier::Mail,
     local::{self, person},
 };
 use crate::{
+    mail::Mail,
     problem::Refused,
     session::{SessionToken, SignedIn},
     state::{App, random},

@@ -10,9 +10,11 @@ use tollgate_store::{SessionLimits, Store};
 use crate::{
     follow::Follow,
     health::Health,
-    identity::{ProviderOptions, Providers},
+    mail::Courier,
+    password::Passwords,
     problem::Refused,
-    sign_in::{Courier, Passwords, Throttle},
+    providers::{ProviderOptions, Providers},
+    throttle::Throttle,
 };
 
 /// What the listener shows, and what it works on.

@@ -37,7 +37,8 @@ pub(in crate::bench) fn start(
     let config = folder.write(&format!("haproxy-{job:?}.cfg"), &text)?;
     let mut command = Command::new(find("haproxy").ok_or("haproxy is not installed")?);
     command.arg("-db").arg("-f").arg(config);
-    let mut server = Server::start(CONTESTANT_CPU, &command, &folder.path().join(format!("haproxy-{job:?}.log")))?;
+    let mut server =
+        Server::start(CONTESTANT_CPU, &command, &folder.path().join(format!("haproxy-{job:?}.log")))?;
     server.wait_until_ready(address, "/")?;
     Ok((server, address))
 }

@@ -25,20 +25,20 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends requests.
 #[derive(Debug, Default)]
-pub(super) struct Fetcher {
+pub(crate) struct Fetcher {
     tls: tokio::sync::OnceCell<Arc<ClientConfig>>,
 }
 
 impl Fetcher {
     /// What an address answers as JSON; why not, for the log.
-    pub(super) async fn json<T: DeserializeOwned>(&self, url: &str) -> Result<T, String> {
+    pub(crate) async fn json<T: DeserializeOwned>(&self, url: &str) -> Result<T, String> {
         let request = Request::builder().method(Method::GET).uri(url).body(Full::default());
         let bytes = self.send(request.map_err(|error| format!("{url}: {error}"))?).await?;
         serde_json::from_slice(&bytes).map_err(|error| format!("{url}: {error}"))
     }
 
     /// Sends a request; the body of a 200.
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Bytes, String> {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Bytes, String> {
         let url = request.uri().clone();
         let outcome = tokio::time::timeout(TIMEOUT, self.exchange(request)).await;
         outcome
@@ -81,7 +81,7 @@ impl Fetcher {
 }
 
 /// Whether an address is of https; in the clear only this machine is spoken to.
-pub(super) fn check_url(url: &Uri) -> Result<bool, String> {
+pub(crate) fn check_url(url: &Uri) -> Result<bool, String> {
     match (url.scheme_str(), url.host()) {
         (Some("https"), Some(_)) => Ok(true),
         (Some("http"), Some(host)) => {

@@ -17,7 +17,7 @@ const KEYS_MAX: usize = 64;
 
 /// The keys of a provider.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     kept: Mutex<Kept>,
 }
 
@@ -36,7 +36,7 @@ struct Jwks {
 
 impl Keys {
     /// The claims of a token that one of the keys signed; why there are none, for the log.
-    pub(super) async fn verify(
+    pub(crate) async fn verify(
         &self,
         fetcher: &Fetcher,
         url: &str,

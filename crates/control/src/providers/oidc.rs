@@ -79,18 +79,18 @@ pub(crate) struct Oidc {
 }
 
 impl Trip {
-    pub(super) const fn new(random: Secret<[u8; 32]>) -> Self {
+    pub(crate) const fn new(random: Secret<[u8; 32]>) -> Self {
         Self(random)
     }
 
     /// Reads what the cookie holds.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Some(Self(Secret::new(bytes.try_into().ok()?)))
     }
 
     /// What the cookie holds.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0.expose())
     }
 
@@ -104,12 +104,12 @@ impl Trip {
 }
 
 impl Oidc {
-    pub(super) fn new(options: OidcOptions) -> Self {
+    pub(crate) fn new(options: OidcOptions) -> Self {
         Self { options, fetcher: Fetcher::default(), keys: Keys::default(), metadata: Mutex::new(None) }
     }
 
     /// Where to send the browser.
-    pub(super) async fn begin(&self, trip: &Trip, redirect_uri: &str) -> Result<String, String> {
+    pub(crate) async fn begin(&self, trip: &Trip, redirect_uri: &str) -> Result<String, String> {
         let metadata = self.metadata().await?;
         let mut url = metadata.authorization_endpoint;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(trip.derived("verifier").as_bytes()));
@@ -131,7 +131,7 @@ impl Oidc {
     }
 
     /// Who comes back; why nobody, for the log.
-    pub(super) async fn finish(
+    pub(crate) async fn finish(
         &self,
         (trip, back): (&Trip, &Return),
         redirect_uri: &str,
@@ -157,7 +157,7 @@ impl Oidc {
     }
 
     /// Who a bearer is; why nobody, for the log.
-    pub(super) async fn prove(&self, text: &str, now_us: i64) -> Result<Proven, String> {
+    pub(crate) async fn prove(&self, text: &str, now_us: i64) -> Result<Proven, String> {
         let metadata = self.metadata().await?;
         Ok(self.proven(&self.claims(text, (&metadata, None), now_us).await?))
     }

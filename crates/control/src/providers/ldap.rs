@@ -55,7 +55,7 @@ pub struct LdapOptions {
 
 /// Why nobody was proven.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotProven {
+pub(crate) enum NotProven {
     /// Login or password are wrong.
     Wrong(&'static str),
     /// The directory did not do what it should; for the log.
@@ -69,7 +69,7 @@ impl From<ldap3::LdapError> for NotProven {
 }
 
 /// Proves somebody by login and password.
-pub(super) async fn prove(
+pub(crate) async fn prove(
     options: &LdapOptions,
     (login, password): (&str, &Secret<String>),
     now_us: i64,

@@ -52,13 +52,13 @@ pub(crate) struct Firebase {
 }
 
 impl Firebase {
-    pub(super) fn new(options: FirebaseOptions) -> Self {
+    pub(crate) fn new(options: FirebaseOptions) -> Self {
         let issuer = format!("https://securetoken.google.com/{}", options.project);
         Self { options, issuer, fetcher: Fetcher::default(), keys: Keys::default() }
     }
 
     /// Who a token proves; why nobody, for the log.
-    pub(super) async fn prove(&self, text: &str, now_us: i64) -> Result<Proven, String> {
+    pub(crate) async fn prove(&self, text: &str, now_us: i64) -> Result<Proven, String> {
         let algorithms = &[Algorithm::Rs256];
         let token = Token::parse(text, algorithms)?;
         if token.kid.is_none() {

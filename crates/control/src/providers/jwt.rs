@@ -17,7 +17,7 @@ const SUBJECT_BYTES_MAX: usize = 255;
 
 /// How tokens may be signed: with a public key, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Algorithm {
+pub(crate) enum Algorithm {
     Rs256,
     Es256,
     EdDsa,
@@ -36,8 +36,8 @@ impl Algorithm {
 
 /// A public key as a provider publishes it (RFC 7517).
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Jwk {
-    pub(super) kid: Option<String>,
+pub(crate) struct Jwk {
+    pub(crate) kid: Option<String>,
     kty: String,
     #[serde(rename = "use")]
     purpose: Option<String>,
@@ -50,18 +50,18 @@ pub(super) struct Jwk {
 }
 
 /// What a token must say.
-pub(super) struct Expected<'a> {
-    pub(super) issuer: &'a str,
-    pub(super) audience: &'a str,
+pub(crate) struct Expected<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) audience: &'a str,
     /// The nonce of the sign-in that asked for it; `None` for bearers.
-    pub(super) nonce: Option<&'a str>,
-    pub(super) now_us: i64,
+    pub(crate) nonce: Option<&'a str>,
+    pub(crate) now_us: i64,
 }
 
 /// A token taken apart, its signature not yet looked at.
-pub(super) struct Token<'t> {
+pub(crate) struct Token<'t> {
     algorithm: Algorithm,
-    pub(super) kid: Option<String>,
+    pub(crate) kid: Option<String>,
     signed: &'t [u8],
     signature: Vec<u8>,
     claims: Vec<u8>,
@@ -69,21 +69,21 @@ pub(super) struct Token<'t> {
 
 /// The claims of a token that holds.
 #[derive(Clone, Debug)]
-pub(super) struct Claims {
-    pub(super) subject: String,
+pub(crate) struct Claims {
+    pub(crate) subject: String,
     /// When the person proved who they are; when the token was made where it is not said.
-    pub(super) auth_time_s: i64,
-    pub(super) all: Value,
+    pub(crate) auth_time_s: i64,
+    pub(crate) all: Value,
 }
 
 impl Claims {
     /// A claim that is a text.
-    pub(super) fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.all.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// A claim that is a list of texts, or one text.
-    pub(super) fn texts(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
         match self.all.get(name) {
             Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
             Some(Value::String(text)) => vec![text],
@@ -103,7 +103,7 @@ struct Header {
 
 impl<'t> Token<'t> {
     /// Takes a token apart; why it is none, for the log.
-    pub(super) fn parse(text: &'t str, algorithms: &[Algorithm]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &'t str, algorithms: &[Algorithm]) -> Result<Self, &'static str> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err("it is too long");
         }
@@ -132,7 +132,7 @@ impl<'t> Token<'t> {
     }
 
     /// Its claims, when the key signed it and it says what is expected.
-    pub(super) fn verify(&self, key: &Jwk, expected: &Expected<'_>) -> Result<Claims, &'static str> {
+    pub(crate) fn verify(&self, key: &Jwk, expected: &Expected<'_>) -> Result<Claims, &'static str> {
         if !self.is_signed_by(key) {
             return Err("its signature does not fit");
         }
