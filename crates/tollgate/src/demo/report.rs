@@ -27,10 +27,19 @@ struct Running<'a> {
     gateway: String,
     service_api: String,
     control: String,
+    /// Who can sign in to the console; absent when an earlier demo made them, for it showed the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<Owner<'a>>,
     data_dir: String,
     keys: Keys<'a>,
     service_token: &'a str,
     requests: &'a [Outcome],
+}
+
+#[derive(Serialize)]
+struct Owner<'a> {
+    email: &'a str,
+    password: &'a str,
 }
 
 #[derive(Serialize)]
@@ -53,6 +62,10 @@ pub(super) fn running(
             gateway: format!("http://{}", place.gateway),
             service_api: format!("http://{}", place.service_api),
             control: format!("http://{}", place.control),
+            owner: furnished
+                .owner
+                .as_ref()
+                .map(|(email, password)| Owner { email, password: password.expose() }),
             data_dir: place.data_dir.display().to_string(),
             keys: Keys {
                 reader: furnished.reader.key.expose(),
@@ -79,7 +92,7 @@ fn addresses(place: &Place, furnished: &Furnished) -> String {
     let fields = print::fields(&[
         ("gateway", format!("http://{}", place.gateway)),
         ("service API", format!("http://{}", place.service_api)),
-        ("control", format!("http://{}/readyz and /metrics", place.control)),
+        ("console", format!("http://{}", place.control)),
         ("upstream", format!("http://{} (a sample, in this process)", place.upstream)),
         ("data", place.data_dir.display().to_string()),
         (
