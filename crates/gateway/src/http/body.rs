@@ -105,6 +105,8 @@ impl RequestBody {
         match &self.source {
             Source::Empty => Some(0),
             Source::Bytes(bytes) => Some(bytes.len() as u64),
+            // The connection's next body is another request's.
+            Source::Client(client) if client.facts.ended.get() => Some(0),
             Source::Client(client) => client.source.len(),
             Source::Failed(_) => None,
         }

@@ -41,8 +41,6 @@ pub(super) struct Prepared {
     pub(super) is_bodyless: bool,
     /// To `HEAD`, the length that the body would have had.
     pub(super) length_told: Option<u64>,
-    /// The request's body was not read to its end.
-    pub(super) is_unread: bool,
     /// HTTP/1 only: the connection ends with this answer.
     pub(super) close: bool,
     /// The connection changes to this protocol once the head is out.
@@ -74,20 +72,12 @@ pub(super) fn prepare(answer: Answer, terms: Terms) -> Result<Prepared, Cut> {
     let length_told = if terms.is_head && !has_no_content { length_told(&head, &body) } else { None };
     let body = if is_bodyless { AnswerBody::Empty } else { body };
     let body = OutBody::new(body, finish, terms)?;
-    Ok(Prepared { head, body, is_bodyless, length_told, is_unread, close, switch: None })
+    Ok(Prepared { head, body, is_bodyless, length_told, close, switch: None })
 }
 
 impl Prepared {
     fn bodyless(head: AnswerHead, body: OutBody) -> Self {
-        Self {
-            head,
-            body,
-            is_bodyless: true,
-            length_told: None,
-            is_unread: false,
-            close: false,
-            switch: None,
-        }
+        Self { head, body, is_bodyless: true, length_told: None, close: false, switch: None }
     }
 
     /// As the HTTP/2 codec takes it.

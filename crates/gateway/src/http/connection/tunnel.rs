@@ -51,6 +51,7 @@ impl TunnelJob {
             });
             let down = pin!(async {
                 client_write.write_all(&ahead).await?;
+                client_write.flush().await?;
                 moved.bytes_out.set(ahead.len() as u64);
                 moved.copy(&mut upstream_read, &mut client_write, &moved.bytes_out).await
             });

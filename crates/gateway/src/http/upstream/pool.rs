@@ -144,6 +144,9 @@ impl Pool {
     /// Keeps a connection whose last exchange is over.
     pub(super) fn give_back(&self, connection: Box<h1::Connection>) {
         let mut idle = self.idle.borrow_mut();
+        if self.bounds.idle_max == 0 {
+            return;
+        }
         if idle.len() >= self.bounds.idle_max {
             idle.remove(0);
         }

@@ -39,6 +39,7 @@ pub(super) async fn send(io: &Io, prepared: Prepared, how: How) -> Result<Sent, 
         (None, None) => Framing::Chunked,
     };
     let closes = close || framing == Framing::UntilClose;
+    io.begin_answer();
     io.write(|out| {
         out.reserve(OUTPUT_BYTES_USUAL);
         let version: &[u8] = if how.is_http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " };

@@ -207,6 +207,10 @@ impl Io {
 
     /// Adds a piece of a body, framed as a chunk if wished. There must be room ([`Io::has_room`]).
     pub(super) fn write_piece(&self, data: Bytes, is_chunk: bool) {
+        if data.is_empty() {
+            // An empty chunk would end the body.
+            return;
+        }
         let inner = &mut *self.inner.borrow_mut();
         if is_chunk {
             push_hex(&mut inner.output, data.len());
@@ -226,6 +230,11 @@ impl Io {
     pub(super) fn has_room(&self) -> bool {
         let inner = self.inner.borrow();
         inner.large.is_empty() && inner.behind.is_empty() && inner.output.len() < GATHER_BYTES
+    }
+
+    /// The answer begins: an interim answer would come too late.
+    pub(super) fn begin_answer(&self) {
+        self.inner.borrow_mut().owes_continue = false;
     }
 
     /// Writes all that was added.

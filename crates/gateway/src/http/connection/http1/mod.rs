@@ -15,7 +15,7 @@ use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::http::answer::Answer;
-use crate::http::body::{BodyFacts, RequestBody};
+use crate::http::body::RequestBody;
 use crate::http::exchange::{Exchange, Handler, Peer, Upgrade};
 use crate::http::guard::Malformed;
 use crate::http::guard::head::{Accepted, Framing};
@@ -65,20 +65,18 @@ pub(super) async fn serve<H: Handler>(
     let Some((stream, unused)) = io.take_stream() else { return };
     drop(io);
     match after {
-        After::Next | After::Cut => {}
+        After::Next => {}
+        After::Cut => abort(&stream),
         After::Tunnel(job) => Box::pin(job.run(Ahead::new(stream, unused, lane), lane)).await,
-        After::Close => Box::pin(close(stream, lane)).await,
-        After::Linger => Box::pin(linger(stream, lane)).await,
+        After::Close => Box::pin(linger(stream, lane)).await,
     }
 }
 
 /// What becomes of the connection.
 enum After {
     Next,
-    /// All is said and heard.
+    /// All is said; the client may still be sending.
     Close,
-    /// The client may still be sending.
-    Linger,
     /// The answer was broken off.
     Cut,
     Tunnel(TunnelJob),
@@ -121,7 +119,7 @@ async fn next(io: &Io, silence: &Deadline, heads: u32) -> Next {
 async fn refuse<H: Handler>(io: &Rc<Io>, peer: Peer, why: Malformed, handler: &Rc<H>) -> After {
     let terms = Terms { close: true, ..Terms::default() };
     match send(io, handler.refused(peer, why, None), terms, How::default()).await {
-        Ok(_) => After::Linger,
+        Ok(_) => After::Close,
         Err(_) => After::Cut,
     }
 }
@@ -183,20 +181,12 @@ async fn handle<H: Handler>(io: &Rc<Io>, exchange: Exchange, handler: &Rc<H>) ->
 }
 
 async fn send(io: &Rc<Io>, answer: Answer, terms: Terms, how: How) -> Result<After, Cut> {
-    let request_body = terms.request_body.clone();
     let prepared = prepare(answer, terms)?;
-    let is_unread = prepared.is_unread;
-    let closes = answer::send(io, prepared, how).await?;
-    Ok(match closes {
+    Ok(match answer::send(io, prepared, how).await? {
         answer::Sent::Tunnel(job) => After::Tunnel(job),
-        answer::Sent::Close if is_unread || is_waiting(request_body.as_deref()) => After::Linger,
         answer::Sent::Close => After::Close,
         answer::Sent::Keep => After::Next,
     })
-}
-
-fn is_waiting(body: Option<&BodyFacts>) -> bool {
-    body.is_some_and(|facts| !facts.ended.get())
 }
 
 /// Whether the client wants to keep the connection (RFC 9112 §9.3).
@@ -229,11 +219,17 @@ fn upgrade(head: &RequestHead, framing: Framing) -> Option<Upgrade> {
     (is_one && protocol != "h2c" && is_named).then_some(Upgrade { protocol })
 }
 
-async fn close(mut stream: Stream, lane: &Rc<LaneState>) {
-    let _ = within(&lane.ticks, LINGER_TIME, stream.shutdown()).await;
+/// Ends a connection with a reset: its end must not be taken for the end of the answer.
+fn abort(stream: &Stream) {
+    let tcp = match stream {
+        Stream::Plain(tcp) => tcp,
+        Stream::Tls(tls) => tls.get_ref().0,
+    };
+    // Where it cannot be set the client is already gone.
+    let _ = tcp.set_zero_linger();
 }
 
-/// Ends a connection with bytes of the client left unread: the operating system would answer them with a
+/// Ends a connection. Bytes of the client may be left unread: the operating system would answer them with a
 /// reset, which may overtake our last answer; so a bounded amount is read and thrown away after our FIN.
 async fn linger(mut stream: Stream, lane: &Rc<LaneState>) {
     let linger = async {

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 
 use crate::http::stream::Stream;
 use crate::http::upstream::Tunnel;
@@ -45,10 +46,14 @@ impl Connection {
             Stream::Plain(tcp) => {
                 matches!(tcp.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
             }
-            // Session tickets may have come; they are read here and are no data.
-            Stream::Tls(tls) => Pin::new(tls.as_mut())
-                .poll_read(&mut Context::from_waker(Waker::noop()), &mut ReadBuf::new(&mut byte))
-                .is_pending(),
+            // Session tickets may have come; they are read here and are no data. A task that has used up its
+            // turn would be told to wait without a look at the socket: that proves nothing.
+            Stream::Tls(tls) => {
+                has_budget_remaining()
+                    && Pin::new(tls.as_mut())
+                        .poll_read(&mut Context::from_waker(Waker::noop()), &mut ReadBuf::new(&mut byte))
+                        .is_pending()
+            }
         }
     }
 

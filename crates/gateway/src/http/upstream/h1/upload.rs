@@ -106,6 +106,7 @@ impl Upload {
 
     /// The upstream takes no more; it may still answer.
     pub(super) fn give_up(&mut self) {
+        self.starved = false;
         self.state = State::GivenUp;
     }
 
@@ -136,7 +137,9 @@ impl Upload {
 
     /// Takes what there is of the body, as long as it is little.
     fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
-        while self.state == State::Body && self.piece.is_empty() && self.out.len() < COPIED_BYTES_MAX {
+        // What stands behind a large piece goes out before anything else is added.
+        let is_clear = |upload: &Self| upload.piece.is_empty() && upload.tail.is_empty();
+        while self.state == State::Body && is_clear(self) && self.out.len() < COPIED_BYTES_MAX {
             let polled = self.body.poll_frame(cx);
             self.starved = polled.is_pending();
             let Poll::Ready(frame) = polled else { break };
@@ -249,6 +252,44 @@ mod tests {
                 let plain = sent(&body, Framing::Length(len as u64), most).unwrap();
                 assert!(plain == [b"head ", &*body].concat(), "{len} {most}");
             }
+        }
+    }
+
+    /// What goes out of a chunked body that comes in `pieces`, when the connection takes first `cut` bytes
+    /// and then all.
+    fn sent_in_pieces(pieces: &[&[u8]], cut: usize) -> Vec<u8> {
+        let mut upload = Upload::new(Vec::new(), RequestBody::empty(), Framing::Chunked);
+        let mut there = Vec::new();
+        let mut pieces = pieces.iter();
+        let mut most = cut;
+        loop {
+            while upload.state == State::Body && upload.piece.is_empty() && upload.tail.is_empty() {
+                match pieces.next() {
+                    Some(piece) => upload.frame(Bytes::copy_from_slice(piece)).unwrap(),
+                    None => upload.end().unwrap(),
+                }
+            }
+            let whole = upload.parts().concat();
+            if whole.is_empty() {
+                return there;
+            }
+            let some = whole.len().min(most);
+            most = usize::MAX;
+            there.extend_from_slice(&whole[..some]);
+            upload.advance(some);
+        }
+    }
+
+    #[test]
+    fn large_pieces_keep_their_ends_wherever_the_socket_stops() {
+        let (large, small) = (vec![b'l'; COPIED_BYTES_MAX + 1], b"small".as_slice());
+        let head = format!("{:x}\r\n", large.len());
+        let framed = [head.as_bytes(), &large, b"\r\n"].concat();
+        let whole = [&framed[..], &framed, b"5\r\nsmall\r\n", &framed, b"0\r\n\r\n"].concat();
+        let ends = framed.len() - 4..framed.len() + 3;
+        for cut in [1, 5].into_iter().chain(ends) {
+            let sent = sent_in_pieces(&[&large, &large, small, &large], cut);
+            assert!(sent == whole, "cut at {cut}");
         }
     }
 
