@@ -1,6 +1,7 @@
 //! Which service takes a request: host exact before wildcard before none, then the longest path
 //! prefix, then the method. Two services that could tie are refused when they are written.
 
+use std::cmp::Ordering;
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use crate::{id::ServiceId, resource::MatchSpec, service::Service, service_spec::prefix_of};
@@ -110,6 +111,66 @@ pub fn could_tie(a: &MatchSpec, b: &MatchSpec) -> bool {
         _ => false,
     };
     host(a) == host(b) && prefix_of(a) == prefix_of(b) && overlap
+}
+
+/// Whether a service would take requests away from another one that is not its owner's: its host is as
+/// close as the other's or closer, and what it matches overlaps.
+#[must_use]
+pub fn takes_from(own: &MatchSpec, other: &MatchSpec) -> bool {
+    let methods_overlap = match (&own.methods, &other.methods) {
+        (Some(own), Some(other)) => own.iter().any(|method| other.contains(method)),
+        _ => true,
+    };
+    let (own_host, other_host) = (Host::of(own), Host::of(other));
+    if !methods_overlap || !own_host.overlaps(&other_host) {
+        return false;
+    }
+    let (own_prefix, other_prefix) = (prefix_of(own), prefix_of(other));
+    match own_host.closeness().cmp(&other_host.closeness()) {
+        Ordering::Greater => under(own_prefix, other_prefix) || under(other_prefix, own_prefix),
+        Ordering::Equal => under(own_prefix, other_prefix),
+        Ordering::Less => false,
+    }
+}
+
+/// The host of a match, in lower case.
+enum Host {
+    Any,
+    /// What it ends with, the dot included.
+    Wildcard(String),
+    Exact(String),
+}
+
+impl Host {
+    fn of(spec: &MatchSpec) -> Self {
+        match spec.host.as_deref().map(str::to_ascii_lowercase) {
+            None => Self::Any,
+            Some(host) => match host.strip_prefix('*') {
+                Some(suffix) => Self::Wildcard(suffix.to_owned()),
+                None => Self::Exact(host),
+            },
+        }
+    }
+
+    /// A longer wildcard is asked before a shorter one.
+    fn closeness(&self) -> (u8, usize) {
+        match self {
+            Self::Any => (0, 0),
+            Self::Wildcard(suffix) => (1, suffix.len()),
+            Self::Exact(_) => (2, 0),
+        }
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::Exact(a), Self::Exact(b)) => a == b,
+            (Self::Wildcard(a), Self::Wildcard(b)) => a.ends_with(b) || b.ends_with(a),
+            (Self::Exact(name), Self::Wildcard(suffix)) | (Self::Wildcard(suffix), Self::Exact(name)) => {
+                name.len() > suffix.len() && name.ends_with(suffix)
+            }
+        }
+    }
 }
 
 /// All pairs of services that could tie, for the error message of `apply`.

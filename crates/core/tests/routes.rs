@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tollgate_core::{
     id::ServiceId,
     resource::MatchSpec,
-    route::{Router, could_tie, ties},
+    route::{Router, could_tie, takes_from, ties},
     service::Service,
     service_spec::{Scheme, Upstream, check_service},
 };
@@ -122,6 +122,15 @@ proptest! {
         prop_assert_eq!(could_tie(&b, &a), ties_somewhere);
         let found = ties(&[(ServiceId(1), &a), (ServiceId(2), &b)]);
         prop_assert_eq!(!found.is_empty(), ties_somewhere);
+    }
+
+    #[test]
+    fn who_would_take_requests_of_another_is_found(own in any_match(), other in any_match()) {
+        let takes_some = requests().any(|(host, path, method)| {
+            let ranks = (rank(&own, host, path, method), rank(&other, host, path, method));
+            matches!(ranks, (Some(own), Some(other)) if own <= other)
+        });
+        prop_assert!(!takes_some || takes_from(&own, &other), "{:?} takes from {:?}", own, other);
     }
 }
 

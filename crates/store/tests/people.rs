@@ -76,6 +76,7 @@ impl Place {
             account: user,
             tenant: self.tenant,
             method: "password".into(),
+            signed_in_us: NOW,
             address: Ipv4Addr::LOCALHOST.into(),
             user_agent: "test".into(),
         };

@@ -44,10 +44,23 @@ pub(crate) fn router() -> Router<App> {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
-async fn begin(State(app): State<App>, headers: HeaderMap) -> Result<Response, Refused> {
+/// How a sign-in begins.
+#[derive(Deserialize)]
+struct Wish {
+    /// Proves anew who it is: `/sign-in/oidc?fresh=1`, for what needs a fresh sign-in.
+    fresh: Option<String>,
+}
+
+async fn begin(
+    State(app): State<App>,
+    Query(wish): Query<Wish>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
     let oidc = app.providers().oidc.as_ref().ok_or_else(Refused::not_found)?;
     let trip = Trip::new(random()?);
-    let url = oidc.begin(&trip, &redirect_uri(&app, &headers)?).await.map_err(unreachable)?;
+    let options = app.options();
+    let age = if wish.fresh.is_some() { options.fresh } else { options.session_life };
+    let url = oidc.begin(&trip, &redirect_uri(&app, &headers)?, age).await.map_err(unreachable)?;
     let cookie = format!("{TRIP}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600", trip.text());
     let values = (HeaderValue::try_from(url), HeaderValue::try_from(cookie));
     let (Ok(url), Ok(cookie)) = values else {
@@ -141,7 +154,9 @@ async fn token(
         return Err(Refused::SignInNotFresh);
     }
     let tenant = who.tenant.id.to_string();
-    let session = crate::sign_in::start(&app, &caller, (who.user, Some(&tenant)), &who.method).await?;
+    let session =
+        crate::sign_in::start(&app, &caller, (who.user, Some(&tenant)), (&who.method, who.signed_in_us))
+            .await?;
     begun(&app, &session).await
 }
 

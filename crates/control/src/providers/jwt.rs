@@ -71,7 +71,7 @@ pub(crate) struct Token<'t> {
 #[derive(Clone, Debug)]
 pub(crate) struct Claims {
     pub(crate) subject: String,
-    /// When the person proved who they are; when the token was made where it is not said.
+    /// When the person proved who they are; 0 where it is not said.
     pub(crate) auth_time_s: i64,
     pub(crate) all: Value,
 }
@@ -205,7 +205,8 @@ fn check(claims: &[u8], expected: &Expected<'_>) -> Result<Claims, &'static str>
         return Err("it has expired");
     }
     let latest = now_s.saturating_add(SKEW_S);
-    let auth_time = own.auth_time.unwrap_or(own.iat);
+    // A token says when it was made, which is no proof of a sign-in: it may come from a refresh.
+    let auth_time = own.auth_time.unwrap_or(0);
     if own.iat > latest || auth_time > latest || own.nbf.is_some_and(|from| from > latest) {
         return Err("it is from the future");
     }

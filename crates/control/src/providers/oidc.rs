@@ -3,7 +3,7 @@
 //! What belongs to one sign-in — state, nonce, verifier — follows from 32 random bytes in a cookie of
 //! its own, so that nothing is kept here for who never comes back.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use axum::http::{Method, Request, header};
 use base64::{
@@ -108,13 +108,20 @@ impl Oidc {
         Self { options, fetcher: Fetcher::default(), keys: Keys::default(), metadata: Mutex::new(None) }
     }
 
-    /// Where to send the browser.
-    pub(crate) async fn begin(&self, trip: &Trip, redirect_uri: &str) -> Result<String, String> {
+    /// Where to send the browser. A sign-in at the provider that is older than `age` is asked for anew, and
+    /// the provider must say how old it is (OpenID Connect Core §3.1.2.1).
+    pub(crate) async fn begin(
+        &self,
+        trip: &Trip,
+        redirect_uri: &str,
+        age: Duration,
+    ) -> Result<String, String> {
         let metadata = self.metadata().await?;
         let mut url = metadata.authorization_endpoint;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(trip.derived("verifier").as_bytes()));
         let scope = format!("openid {}", self.options.scopes);
         let (state, nonce) = (trip.derived("state"), trip.derived("nonce"));
+        let max_age = age.as_secs().to_string();
         let parameters = [
             ("response_type", "code"),
             ("client_id", &self.options.client_id),
@@ -124,6 +131,7 @@ impl Oidc {
             ("nonce", &nonce),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
+            ("max_age", &max_age),
         ];
         url.push(if url.contains('?') { '&' } else { '?' });
         url.push_str(&form(&parameters));

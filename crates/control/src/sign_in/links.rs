@@ -108,7 +108,7 @@ pub(crate) async fn accept(
     let joined = app.store().accept_invitation(&permit, (token.digest(), &newcomer), app.now_us()).await?;
     joined.ok_or(Refused::LinkUnusable)?;
     let tenant = invitation.tenant.id.to_string();
-    local::start(app, caller, (newcomer.id, Some(&tenant)), "password").await
+    local::start(app, caller, (newcomer.id, Some(&tenant)), ("password", app.now_us())).await
 }
 
 /// Takes an invitation as the person who is signed in, and acts in its tenant from now on.

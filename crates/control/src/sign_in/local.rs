@@ -46,7 +46,7 @@ pub(crate) async fn sign_in(app: &App, caller: &Caller, attempt: Attempt) -> Res
         }
     })?;
     app.throttle().give_back(&attempt.email, caller.address);
-    start(app, caller, (account.id, attempt.tenant.as_deref()), method).await
+    start(app, caller, (account.id, attempt.tenant.as_deref()), (method, app.now_us())).await
 }
 
 /// Begins a session of somebody who proved who they are.
@@ -54,7 +54,7 @@ pub(crate) async fn start(
     app: &App,
     caller: &Caller,
     (account, tenant): (UserId, Option<&str>),
-    method: &str,
+    (method, signed_in_us): (&str, i64),
 ) -> Result<SessionToken, Refused> {
     let memberships = app.store().memberships(account).await?;
     let token = SessionToken::new(random()?);
@@ -63,6 +63,7 @@ pub(crate) async fn start(
         account,
         tenant: chosen(&memberships, tenant)?,
         method: method.to_owned(),
+        signed_in_us,
         address: caller.address,
         user_agent: caller.user_agent.clone(),
     };

@@ -174,6 +174,7 @@ impl World {
             account: user,
             tenant,
             method: "password".into(),
+            signed_in_us: self.clock.now().wall_us,
             address: [127, 0, 0, 1].into(),
             user_agent: "test".into(),
         };

@@ -34,7 +34,7 @@ async fn place() -> (World, Provider) {
 fn good(provider: &Provider) -> Value {
     json!({
         "iss": provider.issuer, "aud": "console", "sub": "alice", "email": "alice@example.test",
-        "iat": NOW_S, "exp": NOW_S + 600, "groups": ["ops", "others"],
+        "iat": NOW_S, "exp": NOW_S + 600, "auth_time": NOW_S - 60, "groups": ["ops", "others"],
     })
 }
 
@@ -197,6 +197,10 @@ async fn an_old_sign_in_elsewhere_does_what_needs_no_fresh_one() {
     let old = provider.token(with(&good(&provider), json!({ "auth_time": NOW_S - 3600 })));
     assert_eq!(bearer(&world, &old).await.body["fresh"], false);
     let answer = world.browser().post("session/token", json!({ "id_token": old })).await;
+    assert_eq!(answer.code(), "sign_in_not_fresh");
+    // When a token was made proves nothing: it may come from a refresh.
+    let silent = provider.token(with(&good(&provider), json!({ "auth_time": null })));
+    let answer = world.browser().post("session/token", json!({ "id_token": silent })).await;
     assert_eq!(answer.code(), "sign_in_not_fresh");
 }
 

@@ -133,7 +133,7 @@ async fn create(
         import: None,
     };
     // Whoever only tends keys gives a consumer no right that it does not have.
-    let is_held = permit.action() == Action::TendKeys && is_held(write.conn(), consumer, policy).await?;
+    let is_held = permit.action() == Action::TendKeys && is_held(write.conn(), &row, now_us).await?;
     insert_keys(write.conn(), std::slice::from_ref(&row)).await?;
     let digest = Digest::of(key.expose().as_bytes());
     insert_secrets(write.conn(), &[SecretRow { digest, key: row.id, generation: 0, scheme: 0 }]).await?;
@@ -147,15 +147,22 @@ async fn create(
     Ok(CreatedKey { id: row.id, key, face, generation: 0, previous_until_us: None })
 }
 
-/// Whether the consumer has a key with this policy that is not revoked.
-async fn is_held(
-    conn: &mut AnyConnection,
-    consumer: ConsumerId,
-    policy: Option<PolicyId>,
-) -> Result<bool, StoreError> {
-    let Some(policy) = policy else { return Ok(false) };
-    let find = sql("SELECT id FROM keys WHERE consumer = $1 AND policy = $2 AND state <> 3 LIMIT 1");
-    Ok(one(find.bind(consumer.to_sql()).bind(policy.to_sql()), conn).await?.is_some())
+/// Whether the consumer has a key that may at least what this one would (I21): of the same policy and
+/// environment, active, as long, and bound no closer. A key that an administrator switched off, let expire
+/// or bound gives nothing.
+async fn is_held(conn: &mut AnyConnection, new: &KeyRow, now_us: i64) -> Result<bool, StoreError> {
+    let Some(policy) = new.policy else { return Ok(false) };
+    let find = sql("SELECT id FROM keys WHERE consumer = $1 AND policy = $2 AND environment = $3 \
+                    AND state = $4 AND expires_us > $5 AND expires_us >= $6 \
+                    AND (narrowing IS NULL OR narrowing = $7) LIMIT 1")
+    .bind(new.consumer.to_sql())
+    .bind(policy.to_sql())
+    .bind(new.environment as i64)
+    .bind(KeyState::Active as i64)
+    .bind(now_us)
+    .bind(new.expires_us)
+    .bind(new.narrowing.clone().unwrap_or_default());
+    Ok(one(find, conn).await?.is_some())
 }
 
 fn problems(new: &NewKey, now_us: i64) -> Vec<FieldError> {

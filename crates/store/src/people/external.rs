@@ -12,7 +12,7 @@ use tollgate_core::{
 use super::{
     account::{NewAccount, NewMember, insert_account, insert_member, role},
     change::{UserChange, user_change},
-    members::{keep_an_owner, load},
+    members::{forget_invitations_by, keep_an_owner, load, set_consumers},
     sessions::{end_sessions_of, own},
 };
 use crate::{
@@ -196,9 +196,11 @@ async fn follow(write: &mut Write<'_>, account: UserId, person: &ExternalPerson)
         }
         None => {
             run(member("DELETE FROM members WHERE account = $1 AND tenant = $2"), write.conn()).await?;
+            set_consumers(write.conn(), (account, person.tenant), &[]).await?;
             "member.remove"
         }
     };
+    forget_invitations_by(write.conn(), account, person.tenant).await?;
     let ended = end_sessions_of(write.conn(), account, (Some(person.tenant), None)).await?;
     let before = json!({ "role": old.role.name() });
     let after = json!({

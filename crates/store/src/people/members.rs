@@ -174,6 +174,7 @@ impl Store {
         keep_an_owner(write.conn(), &old, member.tenant, Role::Auditor).await?;
         let ended = end_sessions_of(write.conn(), member.account, (Some(member.tenant), None)).await?;
         set_consumers(write.conn(), (member.account, member.tenant), &[]).await?;
+        forget_invitations_by(write.conn(), member.account, member.tenant).await?;
         let delete = sql("DELETE FROM members WHERE account = $1 AND tenant = $2");
         run(delete.bind(member.account.to_sql()).bind(member.tenant.to_sql()), write.conn()).await?;
         write.record(user_change(UserChange {
@@ -188,6 +189,16 @@ impl Store {
         let seq = write.commit().await?;
         Ok(Committed { value: (), seq })
     }
+}
+
+/// Takes back what somebody has invited to: who loses a role must not come back by an open invitation.
+pub(crate) async fn forget_invitations_by(
+    conn: &mut AnyConnection,
+    account: UserId,
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    let delete = sql("DELETE FROM links WHERE kind = 0 AND tenant = $1 AND created_by = $2");
+    run(delete.bind(tenant.to_sql()).bind(account.to_string()), conn).await.map(|_| ())
 }
 
 /// What is needed where a role becomes another one.
@@ -225,6 +236,7 @@ async fn set_role(
     let update = update.bind(role.name()).bind(old.account.to_sql()).bind(tenant.to_sql());
     run(update, write.conn()).await?;
     let version = next_version(write, old, tenant).await?;
+    forget_invitations_by(write.conn(), old.account, tenant).await?;
     // Privileges changed: what was signed in before is signed in no more.
     let ended = end_sessions_of(write.conn(), old.account, (Some(tenant), None)).await?;
     write.record(user_change(UserChange {

@@ -47,6 +47,8 @@ pub struct NewSession {
     pub tenant: TenantId,
     /// How the person proved who they are: `password`, `password+totp`, `oidc:google`.
     pub method: String,
+    /// When they did, wall microseconds; 0 where that is not known.
+    pub signed_in_us: i64,
     /// From where.
     pub address: IpAddr,
     /// With what, as the browser calls itself.
@@ -335,7 +337,7 @@ pub(crate) async fn insert_session(
     let address = new.address.to_string();
     let user_agent: String = new.user_agent.chars().take(USER_AGENT_CHARS_MAX).collect();
     let insert = "INSERT INTO sessions (id, digest, account, tenant, method, created_us, signed_in_us, used_us, \
-                  ends_us, address, user_agent) VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7, $8, $9)";
+                  ends_us, address, user_agent) VALUES ($1, $2, $3, $4, $5, $6, $7, $6, $8, $9, $10)";
     let insert = sql(insert)
         .bind(id.to_sql())
         .bind(new.digest.0.to_vec())
@@ -343,6 +345,7 @@ pub(crate) async fn insert_session(
         .bind(new.tenant.to_sql())
         .bind(new.method.clone())
         .bind(now_us)
+        .bind(new.signed_in_us.min(now_us))
         .bind(now_us.saturating_add(limits.life_us))
         .bind(address.clone())
         .bind(user_agent.clone());

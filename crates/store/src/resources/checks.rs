@@ -7,7 +7,7 @@ use tollgate_core::{
     id::{PolicyId, ServiceId},
     policy::{FieldError, Policy, PolicyRow},
     resource::{MatchSpec, ServiceSpec},
-    route::could_tie,
+    route::{could_tie, takes_from},
     service::{Service, ServiceRow},
 };
 
@@ -51,10 +51,15 @@ impl Diff<'_> {
     }
 
     fn tie(&self, first: &SpecRow<ServiceSpec>, second: &SpecRow<ServiceSpec>) -> Option<FieldError> {
-        if !could_tie(&first.spec.matches, &second.spec.matches) {
+        let is_own = |row: &SpecRow<ServiceSpec>| self.state.project_by_id(row.project).is_some();
+        let (one, two) = (&first.spec.matches, &second.spec.matches);
+        // Of another tenant's requests none may be taken, not even by a better match.
+        let clashes = could_tie(one, two)
+            || (is_own(first) && !is_own(second) && takes_from(one, two))
+            || (is_own(second) && !is_own(first) && takes_from(two, one));
+        if !clashes {
             return None;
         }
-        let is_own = |row: &SpecRow<ServiceSpec>| self.state.project_by_id(row.project).is_some();
         let place = |row: &SpecRow<ServiceSpec>| self.places.get(&(Entity::Service, row.id)).copied();
         // The later one of the file is blamed, and never one that belongs to somebody else.
         let (blamed, other) = match (place(first), place(second)) {
