@@ -3,10 +3,13 @@
 
 use serde::Serialize;
 
-use crate::admit::{
-    Case, Check, Decision, ORDER,
-    checks::{Outcome, ask},
-    words::limit_words,
+use crate::{
+    admit::{
+        Case, Check, Decision, ORDER,
+        checks::{Outcome, ask},
+        words::limit_words,
+    },
+    code::Code,
 };
 
 /// What a step of the trace came to.
@@ -57,30 +60,36 @@ pub fn trace(case: Case<'_>, decision: &Decision) -> Vec<Step> {
     steps
 }
 
-/// The trace that a stored decision left behind: the bits say which checks were asked and passed.
+/// The trace that a stored decision left behind: the bits say which checks were asked and passed. A refusal
+/// by none of them (by the head, the credential, the upstream) is a step `request` of its own: before the
+/// checks where none was asked, else behind them.
 #[must_use]
-pub fn trace_of_record(configured: u32, passed: u32, failed_detail: Option<&str>) -> Vec<Step> {
+pub fn trace_of_record(code: Code, (configured, passed): (u32, u32), detail: &str) -> Vec<Step> {
+    let failed = |check| Step { check, outcome: StepOutcome::Failed, detail: detail.to_owned() };
     let mut decided = false;
-    ORDER
-        .into_iter()
-        .chain([Check::Limits])
-        .map(|check| {
-            let bit = 1u32 << check as u8;
-            let outcome = match (decided, configured & bit != 0, passed & bit != 0) {
-                (true, _, _) => StepOutcome::NotReached,
-                (false, false, _) => StepOutcome::Open,
-                (false, true, true) => StepOutcome::Passed,
-                (false, true, false) => StepOutcome::Failed,
-            };
-            decided |= outcome == StepOutcome::Failed;
-            let detail = if outcome == StepOutcome::Failed {
-                failed_detail.unwrap_or("").to_owned()
-            } else {
-                String::new()
-            };
-            Step { check: check.name(), outcome, detail }
-        })
-        .collect()
+    let mut steps: Vec<Step> = Vec::with_capacity(ORDER.len() + 2);
+    if code != Code::Valid && configured == 0 {
+        decided = true;
+        steps.push(failed("request"));
+    }
+    for check in ORDER.into_iter().chain([Check::Limits]) {
+        let bit = 1u32 << check as u8;
+        let outcome = match (decided, configured & bit != 0, passed & bit != 0) {
+            (true, _, _) => StepOutcome::NotReached,
+            (false, false, _) => StepOutcome::Open,
+            (false, true, true) => StepOutcome::Passed,
+            (false, true, false) => StepOutcome::Failed,
+        };
+        decided |= outcome == StepOutcome::Failed;
+        steps.push(match outcome {
+            StepOutcome::Failed => failed(check.name()),
+            outcome => Step { check: check.name(), outcome, detail: String::new() },
+        });
+    }
+    if code != Code::Valid && !decided {
+        steps.push(failed("request"));
+    }
+    steps
 }
 
 fn limits_step(case: Case<'_>, decision: &Decision, decided: bool) -> Step {

@@ -406,6 +406,18 @@ pub enum Unit {
     Units,
 }
 
+impl Unit {
+    /// What several of them are called.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::Units => "units",
+        }
+    }
+}
+
 /// Whose requests are counted together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -419,6 +431,19 @@ pub enum Per {
     Project,
     /// Each address's (IPv6: each /64's).
     Ip,
+}
+
+impl Per {
+    /// What each of them is.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Consumer => "consumer",
+            Self::Project => "project",
+            Self::Ip => "address",
+        }
+    }
 }
 
 /// Where a limit is counted.

@@ -2,6 +2,7 @@
 
 use tollgate_core::{
     admit::{Case, admit},
+    code::Code,
     explain::{Step, StepOutcome, trace, trace_of_record},
     facts::Facts,
     keyring::KeyRecord,
@@ -43,7 +44,11 @@ fn a_trace_names_every_check_up_to_the_one_that_decides() {
         let case = Case { facts, record: &key, policy: Some(&own), now: NOW };
         let decision = admit(case, &counters);
         let steps = trace(case, &decision);
-        let stored = trace_of_record(decision.configured.0, decision.passed.0, decision.detail.as_deref());
+        let stored = trace_of_record(
+            decision.code,
+            (decision.configured.0, decision.passed.0),
+            decision.detail.as_deref().unwrap_or(""),
+        );
         let outcomes =
             |steps: &[Step]| steps.iter().map(|step| (step.check, step.outcome)).collect::<Vec<_>>();
         assert_eq!(outcomes(&steps), outcomes(&stored), "{name}");
@@ -53,4 +58,17 @@ fn a_trace_names_every_check_up_to_the_one_that_decides() {
         texts.push(format!("{name}\n{}", shown(&steps)));
     }
     insta::assert_snapshot!(texts.join("\n\n"));
+}
+
+#[test]
+fn what_no_check_refused_is_a_step_of_its_own() {
+    let before = trace_of_record(Code::KeyUnknown, (0, 0), "no such key");
+    assert_eq!((before[0].check, before[0].outcome), ("request", StepOutcome::Failed));
+    assert_eq!(before[0].detail, "no such key");
+    assert!(before[1..].iter().all(|step| step.outcome == StepOutcome::NotReached));
+    let behind = trace_of_record(Code::UpstreamTimeout, (1, 1), "too slow");
+    let last = behind.last().unwrap();
+    assert_eq!((last.check, last.outcome), ("request", StepOutcome::Failed));
+    assert_eq!(behind[0].outcome, StepOutcome::Passed);
+    assert!(trace_of_record(Code::Valid, (1, 1), "").iter().all(|step| step.check != "request"));
 }

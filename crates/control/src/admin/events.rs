@@ -2,7 +2,7 @@
 
 use tollgate_core::{
     code::Code,
-    explain::{Step, StepOutcome, trace_of_record},
+    explain::{StepOutcome, trace_of_record},
     id::{ConsumerId, DecisionId, KeyId, PolicyId, ServiceId},
 };
 use tollgate_store::{DecisionFilter, DecisionRow};
@@ -146,15 +146,7 @@ fn method_name(number: u8) -> &'static str {
 
 /// The checks as the record left them.
 fn trace(row: &DecisionRow) -> Vec<wire::TraceStep> {
-    let detail = Some(row.detail.as_str()).filter(|text| !text.is_empty());
-    let mut steps = trace_of_record(row.checks_configured, row.checks_passed, detail);
-    let by_a_check = steps.iter().any(|step| step.outcome == StepOutcome::Failed);
-    if row.code != Code::Valid && !by_a_check {
-        // Refused before or after the checks of the key: by its head, its credential, its upstream.
-        let failed = Step { check: "request", outcome: StepOutcome::Failed, detail: row.detail.clone() };
-        let at = if row.checks_configured == 0 { 0 } else { steps.len() };
-        steps.insert(at, failed);
-    }
+    let steps = trace_of_record(row.code, (row.checks_configured, row.checks_passed), &row.detail);
     let word = |outcome| match outcome {
         StepOutcome::Passed => "passed",
         StepOutcome::Failed => "failed",

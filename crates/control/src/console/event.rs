@@ -50,7 +50,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         }
         None => None,
     };
-    let steps = steps(&row);
+    let steps = trace_of_record(row.code, (row.checks_configured, row.checks_passed), &row.detail);
     html(&Page {
         passed: steps.iter().filter(|step| step.outcome == StepOutcome::Passed).count(),
         remedy: if row.code == Code::Valid { "" } else { tollgate_wire::codes::entry(row.code).remedy },
@@ -60,21 +60,6 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         policy,
         steps,
     })
-}
-
-/// The checks as the record left them.
-fn steps(row: &DecisionRow) -> Vec<Step> {
-    let detail = Some(row.detail.as_str()).filter(|text| !text.is_empty());
-    let mut steps = trace_of_record(row.checks_configured, row.checks_passed, detail);
-    let by_a_check = steps.iter().any(|step| step.outcome == StepOutcome::Failed);
-    if row.code != Code::Valid && !by_a_check {
-        // Refused before or after the checks of the key: by its head, its credential, its upstream.
-        let failed = Step { check: "request", outcome: StepOutcome::Failed, detail: row.detail.clone() };
-        let at = if row.checks_configured == 0 { 0 } else { steps.len() };
-        steps.insert(at, failed);
-        steps.iter_mut().skip(at + 1).for_each(|step| step.outcome = StepOutcome::NotReached);
-    }
-    steps
 }
 
 impl Shell {

@@ -1,6 +1,6 @@
 //! A policy and what a key narrows, in words: one line for each thing it lets be done.
 
-use tollgate_core::resource::{LimitSpec, Per, PolicySpec, QuotaSpec, Unit};
+use tollgate_core::resource::{LimitSpec, PolicySpec, QuotaSpec};
 use tollgate_store::KeyView;
 
 use super::words;
@@ -68,9 +68,9 @@ pub(crate) fn of_limit(limit: &LimitSpec) -> String {
         "{}: {} {} in {}{burst}, for each {}",
         limit.name,
         words::grouped(limit.amount),
-        unit(limit.unit),
+        limit.unit.plural(),
         limit.window,
-        whose(limit.per)
+        limit.per.noun()
     )
 }
 
@@ -80,27 +80,10 @@ pub(crate) fn of_quota(quota: &QuotaSpec) -> String {
         "{}: {} {} a {}, for each {}",
         quota.name,
         words::grouped(quota.amount),
-        unit(quota.unit),
+        quota.unit.plural(),
         quota.period,
-        whose(quota.per)
+        quota.per.noun()
     )
-}
-
-const fn unit(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Requests => "requests",
-        Unit::Tokens => "tokens",
-        Unit::Units => "units",
-    }
-}
-
-const fn whose(per: Per) -> &'static str {
-    match per {
-        Per::Key => "key",
-        Per::Consumer => "consumer",
-        Per::Project => "project",
-        Per::Ip => "address",
-    }
 }
 
 fn listed(items: &[String]) -> String {

@@ -3,7 +3,6 @@
 use crate::{
     counters::{Measure, Rule},
     policy::Policy,
-    resource::{Per, Unit},
 };
 
 /// Characters of a client's text that are repeated in a message.
@@ -42,7 +41,7 @@ pub(crate) fn limit_detail(rule: &Rule, policy: &Policy) -> String {
         Measure::Concurrency => format!(
             "{} requests of this {} are in flight already, the most that policy {} allows",
             rule.amount,
-            whose(rule.per),
+            rule.per.noun(),
             policy.name
         ),
         Measure::Rate { .. } => limit_words(rule, policy),
@@ -53,7 +52,7 @@ pub(crate) fn limit_detail(rule: &Rule, policy: &Policy) -> String {
 /// What a rule allows.
 pub(crate) fn limit_words(rule: &Rule, policy: &Policy) -> String {
     let Rule { name, amount, .. } = rule;
-    let (unit, whose) = (unit(rule.unit), whose(rule.per));
+    let (unit, whose) = (rule.unit.plural(), rule.per.noun());
     match &rule.measure {
         Measure::Concurrency => {
             format!("policy {} allows {amount} requests of one {whose} in flight", policy.name)
@@ -66,22 +65,5 @@ pub(crate) fn limit_words(rule: &Rule, policy: &Policy) -> String {
             policy.name,
             period.unit()
         ),
-    }
-}
-
-const fn unit(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Requests => "requests",
-        Unit::Tokens => "tokens",
-        Unit::Units => "units",
-    }
-}
-
-const fn whose(per: Per) -> &'static str {
-    match per {
-        Per::Key => "key",
-        Per::Consumer => "consumer",
-        Per::Project => "project",
-        Per::Ip => "address",
     }
 }

@@ -59,18 +59,7 @@ async fn recorded_decision(context: &Context, id: &str) -> Result<(), Failure> {
     };
     let allowed = row.code == tollgate_core::code::Code::Valid;
     let (code, detail) = (row.code.name(), row.detail.clone());
-    let mut steps = trace_of_record(
-        row.checks_configured,
-        row.checks_passed,
-        Some(detail.as_str()).filter(|text| !text.is_empty()),
-    );
-    let decided_by_a_check = steps.iter().any(|step| step.outcome == StepOutcome::Failed);
-    if !allowed && !decided_by_a_check {
-        // Refused before or after the checks of the key: by its head, its credential, its upstream.
-        let failed = Step { check: "request", outcome: StepOutcome::Failed, detail: detail.clone() };
-        let at = if row.checks_configured == 0 { 0 } else { steps.len() };
-        steps.insert(at, failed);
-    }
+    let steps = trace_of_record(row.code, (row.checks_configured, row.checks_passed), &detail);
     let shown = Explanation {
         allowed,
         code,
