@@ -20,6 +20,7 @@ mod contract;
 mod deny;
 mod fuzz;
 mod needs;
+mod prices;
 mod tidy;
 mod workspace;
 
@@ -47,6 +48,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Tollgate beside nginx, HAProxy and Envoy on this machine: CPU a request, latency, memory, ratios.
     Bench(bench::Options),
+    /// The table of prices that Tollgate ships with, out of the list inside the `litellm` package.
+    Prices(prices::Options),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Deny => deny::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Prices(options) => prices::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,12 +20,14 @@
 //! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
 //! | [`resource`], [`name`], [`service_spec`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
+//! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets as written and compiled |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod authz;
+pub mod budget;
 pub mod code;
 pub mod counters;
 pub mod explain;
@@ -34,6 +36,7 @@ pub mod id;
 pub mod key;
 pub mod keyring;
 pub mod limits;
+pub mod money;
 pub mod name;
 pub mod path;
 pub mod pattern;

@@ -7,6 +7,8 @@ mod admission;
 #[cfg(test)]
 mod authz;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod checks;
 #[cfg(test)]
 mod codes;
@@ -22,6 +24,8 @@ mod keyring;
 mod keys;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod money;
 #[cfg(test)]
 mod paths;
 #[cfg(test)]

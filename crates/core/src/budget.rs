@@ -1,0 +1,307 @@
+//! Budgets: as people write them (CONTRACT §6, `[[budget]]`), compiled, and the arithmetic around
+//! them: which period a call belongs to, which thresholds a payment crosses, what a refill adds, how
+//! much a node may lease.
+//!
+//! The balances themselves live in the ledger of the store; here is only what is decided of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::KeyId,
+    money::amount::{Amount, Currency},
+    period::{Period, PeriodUnit, Window},
+    policy::FieldError,
+};
+
+/// Thresholds that one budget may have.
+pub const THRESHOLDS_MAX: usize = 8;
+/// Thresholds of a budget that names none, in percent.
+pub const THRESHOLDS: [u8; 3] = [50, 80, 100];
+
+/// `[[budget]]`: an amount that may be spent, for ever or in each period.
+///
+/// It is held by a key, a consumer, a project or a tenant: by the narrowest that is named. A budget
+/// has no name; holder, currency and period tell one from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetSpec {
+    /// The tenant; alone: everything in it spends from this budget together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The project, `name` or `tenant/name`; alone: everything in it spends together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The consumer of the project: all its keys spend together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// The id of a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
+    /// What it is of: `USD` and the like, or `credits`.
+    pub currency: Currency,
+    /// How much, as a decimal in quotes; credits are whole.
+    pub amount: String,
+    /// For how long the amount is.
+    pub period: BudgetPeriod,
+    /// Whose midnight a period begins at: an IANA zone, `UTC` when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// What is added again and again to a budget with `period = "once"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refill: Option<RefillSpec>,
+    /// Percent of the amount at which an event tells so; 50, 80 and 100 when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Vec<u8>>,
+    /// What happens at its end.
+    #[serde(default)]
+    pub mode: BudgetMode,
+}
+
+/// For how long an amount is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BudgetPeriod {
+    /// For ever.
+    Once,
+    /// For each full hour.
+    Hour,
+    /// For each day.
+    Day,
+    /// For each week, from Monday.
+    Week,
+    /// For each month.
+    Month,
+}
+
+impl BudgetPeriod {
+    /// The calendar's unit; `None` for ever.
+    #[must_use]
+    pub const fn unit(self) -> Option<PeriodUnit> {
+        match self {
+            Self::Once => None,
+            Self::Hour => Some(PeriodUnit::Hour),
+            Self::Day => Some(PeriodUnit::Day),
+            Self::Week => Some(PeriodUnit::Week),
+            Self::Month => Some(PeriodUnit::Month),
+        }
+    }
+}
+
+/// What is added again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefillSpec {
+    /// How much each time.
+    pub amount: String,
+    /// At the beginning of which period.
+    pub every: PeriodUnit,
+    /// What is left never grows over this; the budget's amount when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<String>,
+}
+
+/// What happens at the end of a budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BudgetMode {
+    /// What does not fit is denied with `budget_exhausted`, and what has no price with `unpriceable`.
+    #[default]
+    Hard,
+    /// Everything is counted, nothing denied.
+    Observe,
+}
+
+/// Who holds a budget, by the names that were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HolderSpec<'s> {
+    /// A whole tenant.
+    Tenant(&'s str),
+    /// A whole project.
+    Project(&'s str),
+    /// A consumer of a project.
+    Consumer {
+        /// The project.
+        project: &'s str,
+        /// The consumer's name.
+        consumer: &'s str,
+    },
+    /// A key.
+    Key(KeyId),
+}
+
+impl BudgetSpec {
+    /// Who holds it: the narrowest that is named.
+    ///
+    /// # Errors
+    /// When nobody is named, a consumer without its project, or both a consumer and a key.
+    pub fn holder(&self) -> Result<HolderSpec<'_>, FieldError> {
+        match (self.key, &self.consumer, &self.project, &self.tenant) {
+            (Some(_), Some(_), _, _) => Err(FieldError::new(
+                "consumer",
+                "a key and a consumer cannot hold one budget together; name one of them",
+            )),
+            (Some(key), None, _, _) => Ok(HolderSpec::Key(key)),
+            (None, Some(consumer), Some(project), _) => Ok(HolderSpec::Consumer { project, consumer }),
+            (None, Some(_), None, _) => {
+                Err(FieldError::new("project", "a consumer is named but not its project; add `project`"))
+            }
+            (None, None, Some(project), _) => Ok(HolderSpec::Project(project)),
+            (None, None, None, Some(tenant)) => Ok(HolderSpec::Tenant(tenant)),
+            (None, None, None, None) => Err(FieldError::new(
+                "project",
+                "nobody holds this budget; name `tenant`, `project`, `consumer` with its project, or `key`",
+            )),
+        }
+    }
+}
+
+/// A budget ready to be asked.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// What it is of.
+    pub currency: Currency,
+    /// How much, for ever or in each period.
+    pub amount: Amount,
+    /// The period; `None` for ever.
+    pub period: Option<Period>,
+    /// What is added again and again.
+    pub refill: Option<Refill>,
+    /// Percent at which an event tells so, rising.
+    pub thresholds: Box<[u8]>,
+    /// What happens at its end.
+    pub mode: BudgetMode,
+}
+
+/// What is added again and again.
+#[derive(Clone, Debug)]
+pub struct Refill {
+    /// How much each time.
+    pub amount: Amount,
+    /// At the beginning of which period.
+    pub every: Period,
+    /// What is left never grows over this.
+    pub up_to: Amount,
+}
+
+impl Budget {
+    /// Compiles what was written.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its field and remedy.
+    pub fn compile(spec: &BudgetSpec) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        errors.extend(spec.holder().err());
+        let amount = amount("amount", &spec.amount, spec.currency, &mut errors);
+        let zone = spec.time_zone.as_deref().unwrap_or("UTC");
+        let mut period_of = |unit| {
+            Period::new(unit, zone).map_err(|error| errors.push(FieldError::new("time_zone", error))).ok()
+        };
+        let period = spec.period.unit().and_then(&mut period_of);
+        let every = spec.refill.as_ref().and_then(|refill| period_of(refill.every));
+        let refill = spec.refill.as_ref().zip(every).and_then(|(refill, every)| {
+            let up_to = refill.up_to.as_ref().unwrap_or(&spec.amount);
+            Some(Refill {
+                amount: self::amount("refill.amount", &refill.amount, spec.currency, &mut errors)?,
+                up_to: self::amount("refill.up_to", up_to, spec.currency, &mut errors)?,
+                every,
+            })
+        });
+        if spec.refill.is_some() && spec.period != BudgetPeriod::Once {
+            errors.push(FieldError::new(
+                "refill",
+                "a budget with a period begins anew by itself; use `period = \"once\"` to refill it",
+            ));
+        }
+        let thresholds = spec.thresholds.as_deref().unwrap_or(&THRESHOLDS);
+        check_thresholds(thresholds, &mut errors);
+        match amount {
+            Some(amount) if errors.is_empty() => Ok(Self {
+                currency: spec.currency,
+                amount,
+                period,
+                refill,
+                thresholds: thresholds.into(),
+                mode: spec.mode,
+            }),
+            _ => Err(errors),
+        }
+    }
+
+    /// The period that a call admitted at this moment is charged to. For ever is one period of all
+    /// time.
+    #[must_use]
+    pub fn window(&self, wall_us: i64) -> Window {
+        const ALWAYS: Window = Window { start_us: 0, end_us: i64::MAX };
+        self.period.as_ref().map_or(ALWAYS, |period| period.window_at(wall_us))
+    }
+
+    /// The thresholds that are reached after a payment and were not before it, for the events that
+    /// tell so. A budget of nothing has none.
+    pub fn crossed(&self, spent_before: Amount, spent_after: Amount) -> impl Iterator<Item = u8> {
+        let whole = i128::from(self.amount.atoms());
+        let reached = move |spent: Amount, percent: u8| {
+            whole > 0 && i128::from(spent.atoms()) * 100 >= whole * i128::from(percent)
+        };
+        let crossed =
+            move |percent: &&u8| reached(spent_after, **percent) && !reached(spent_before, **percent);
+        self.thresholds.iter().filter(crossed).copied()
+    }
+}
+
+impl Refill {
+    /// What one refill adds when so much is left.
+    #[must_use]
+    pub fn adds(&self, left: Amount) -> Amount {
+        let room = self.up_to.checked_sub(left).unwrap_or(Amount::ZERO).max(Amount::ZERO);
+        self.amount.min(room)
+    }
+}
+
+/// How much of a budget a node takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// This much, to be spent without asking again.
+    Chunk(Amount),
+    /// So little is left that each call asks the ledger, so that the last of it can be spent too.
+    EachCall,
+}
+
+/// How much a node may lease when `left` is free and `nodes` are alive: a fourth of its share, between
+/// `least` and `most`. Chunks shrink as the budget does, so that what a crash withholds shrinks too.
+#[must_use]
+pub fn lease(left: Amount, nodes: u32, least: Amount, most: Amount) -> Lease {
+    let share = left.atoms() / 4 / i64::from(nodes.max(1));
+    let chunk = Amount::from_atoms(share).unwrap_or(Amount::ZERO);
+    if chunk < least || chunk <= Amount::ZERO { Lease::EachCall } else { Lease::Chunk(chunk.min(most)) }
+}
+
+/// An amount that is not below zero.
+fn amount(field: &str, text: &str, currency: Currency, errors: &mut Vec<FieldError>) -> Option<Amount> {
+    match Amount::parse(text, currency) {
+        Ok(amount) if amount >= Amount::ZERO => return Some(amount),
+        Ok(_) => errors.push(FieldError::new(field, format!("`{text}` is below zero; a budget is not"))),
+        Err(error) => errors.push(FieldError::new(field, error)),
+    }
+    None
+}
+
+fn check_thresholds(thresholds: &[u8], errors: &mut Vec<FieldError>) {
+    if thresholds.len() > THRESHOLDS_MAX {
+        let count = thresholds.len();
+        errors.push(FieldError::new(
+            "thresholds",
+            format!("{count} of them; at most {THRESHOLDS_MAX} are allowed"),
+        ));
+    }
+    for (index, percent) in thresholds.iter().enumerate() {
+        if !(1..=100).contains(percent) {
+            errors.push(FieldError::new(
+                format!("thresholds[{index}]"),
+                format!("{percent} is outside 1 to 100 percent"),
+            ));
+        }
+    }
+    if !thresholds.is_sorted_by(|one, two| one < two) {
+        errors.push(FieldError::new("thresholds", "write them in rising order, each once"));
+    }
+}

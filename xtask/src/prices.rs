@@ -1,0 +1,195 @@
+//! `cargo xtask prices`: makes the table of prices that Tollgate ships with
+//! (`crates/core/src/money/starting_prices.csv`) out of the price list inside the `litellm` package of PyPI.
+//!
+//! Facts are taken, not the file: the rates and sizes of the models that Tollgate's providers serve through the
+//! endpoints that it knows. Numbers are shifted as decimals and never become floats. Models whose list says that they
+//! are free are left out, for a preview that costs nothing today must not be free in a budget tomorrow.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::value::RawValue;
+
+use crate::command::Outcome;
+use crate::workspace;
+
+const TABLE: &str = "crates/core/src/money/starting_prices.csv";
+
+/// The columns, as `tollgate_core::money::starting` reads them.
+const COLUMNS: &str = "provider,model,input,output,cached_input,cache_write,cache_write_1h,input_audio,\
+    cached_audio,input_image,reasoning,output_audio,output_image,per_search,input_tokens_max,output_tokens_max,\
+    tier_above,tier_input,tier_output,tier_cached_input,tier_cache_write,tier_cache_write_1h";
+
+/// Names of rates in the list, in the order of the columns from `input` to `output_image`.
+const RATES: [&str; 11] = [
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+    "cache_creation_input_token_cost_above_1hr",
+    "input_cost_per_audio_token",
+    "cache_read_input_audio_token_cost",
+    "input_cost_per_image_token",
+    "output_cost_per_reasoning_token",
+    "output_cost_per_audio_token",
+    "output_cost_per_image_token",
+];
+
+/// Options of `cargo xtask prices`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// `model_prices_and_context_window_backup.json` out of the unpacked package (`pip download --no-deps litellm`).
+    list: PathBuf,
+    /// The package's version, for the table's first lines.
+    #[arg(long)]
+    version: String,
+    /// The day it was taken, `YYYY-MM-DD`.
+    #[arg(long)]
+    date: String,
+}
+
+/// One model of the list: its members as they are written.
+type Model = BTreeMap<String, Box<RawValue>>;
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    let list = std::fs::read_to_string(&options.list)?;
+    let models: BTreeMap<String, Model> = serde_json::from_str(&list)?;
+    let mut rows: Vec<String> =
+        models.iter().filter_map(|(name, model)| row(name, model).transpose()).collect::<Outcome<_>>()?;
+    rows.sort();
+    rows.dedup();
+    let mut table = format!(
+        "# Prices of models in US dollars per 1,000,000 tokens; searches in US dollars each.\n\
+         # Taken on {} from the price list inside the package litellm {} of PyPI, which names the providers'\n\
+         # own price pages as its sources. Made by `cargo xtask prices`; do not edit.\n{COLUMNS}\n",
+        options.date, options.version
+    );
+    for row in &rows {
+        writeln!(table, "{row}")?;
+    }
+    std::fs::write(workspace::root().join(TABLE), table)?;
+    println!("{TABLE}: {} prices", rows.len());
+    Ok(())
+}
+
+/// The line of a model; `None` when it is not one that Tollgate serves, or has no price.
+fn row(name: &str, model: &Model) -> Outcome<Option<String>> {
+    let word = |member: &str| model.get(member).map(|raw| raw.get().trim_matches('"')).unwrap_or_default();
+    let (provider, mode) = (word("litellm_provider"), word("mode"));
+    let served = match provider {
+        "openai" => matches!(mode, "chat" | "responses" | "embedding"),
+        "anthropic" => mode == "chat",
+        "gemini" => matches!(mode, "chat" | "embedding" | "image_generation" | "audio_speech"),
+        _ => false,
+    };
+    let name = name.strip_prefix("gemini/").unwrap_or(name);
+    if !served || name.contains('/') || name.contains(',') {
+        return Ok(None);
+    }
+    let rates = RATES.map(|member| per_million(word(member)));
+    let [input, output, ..] = &rates;
+    // An embedding may have no output; what has no input price, or costs nothing at all, has no price.
+    if input.is_empty() || (input == "0" && matches!(output.as_str(), "" | "0")) {
+        return Ok(None);
+    }
+    let mut cells = vec![provider.to_owned(), pattern(name)];
+    cells.extend(rates.into_iter().zip(0..).map(|(rate, column)| match (rate.as_str(), column) {
+        ("", 1) => "0".to_owned(),
+        _ => rate,
+    }));
+    cells.push(search(model)?);
+    cells.push(word("max_input_tokens").to_owned());
+    cells.push(if mode == "embedding" { String::new() } else { word("max_output_tokens").to_owned() });
+    cells.extend(tier(name, model)?);
+    Ok(Some(cells.join(",")))
+}
+
+/// A fine-tuned model has its organisation and id behind its name.
+fn pattern(name: &str) -> String {
+    if name.starts_with("ft:") { format!("{name}:*") } else { name.to_owned() }
+}
+
+/// The dearest search, in units each.
+fn search(model: &Model) -> Outcome<String> {
+    let Some(raw) = model.get("search_context_cost_per_query") else { return Ok(String::new()) };
+    let sizes: BTreeMap<String, Box<RawValue>> = serde_json::from_str(raw.get())?;
+    let mut costs: Vec<String> = sizes.values().map(|cost| shifted(cost.get(), 0)).collect();
+    costs.sort_by(|one, two| number(one).total_cmp(&number(two)));
+    Ok(costs.pop().unwrap_or_default())
+}
+
+/// To compare only; the text is what is written.
+fn number(text: &str) -> f64 {
+    text.parse().unwrap_or(f64::INFINITY)
+}
+
+/// The cells of the tier, of which the list has one a model.
+fn tier(name: &str, model: &Model) -> Outcome<Vec<String>> {
+    const BEFORE: &str = "input_cost_per_token_above_";
+    let aboves: Vec<&str> =
+        model.keys().filter_map(|member| member.strip_prefix(BEFORE)?.strip_suffix("k_tokens")).collect();
+    let above = match aboves[..] {
+        [] => return Ok(vec![String::new(); 6]),
+        [above] => above,
+        _ => return Err(format!("{name} has more than one tier; the table needs columns for it").into()),
+    };
+    let rate = |member: &str| {
+        let raw = model.get(&format!("{member}_above_{above}k_tokens"));
+        raw.map(|raw| per_million(raw.get())).unwrap_or_default()
+    };
+    let mut cells = vec![format!("{above}000"), rate(RATES[0]), rate(RATES[1])];
+    cells.extend([rate(RATES[2]), rate(RATES[3]), rate(RATES[4])]);
+    Ok(cells)
+}
+
+/// A price per token as one per million tokens.
+fn per_million(text: &str) -> String {
+    if matches!(text, "" | "null") { String::new() } else { shifted(text, 6) }
+}
+
+/// A JSON number times ten to the power of `places`, as a plain decimal.
+fn shifted(text: &str, places: i32) -> String {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let point = whole.len() as i32 + exponent + places;
+    let padded = if point <= 0 {
+        format!("{}{digits}", "0".repeat(usize::try_from(1 - point).unwrap_or(0)))
+    } else {
+        let missing = usize::try_from(point).unwrap_or(0).saturating_sub(digits.len());
+        format!("{digits}{}", "0".repeat(missing))
+    };
+    let (whole, fraction) = padded.split_at(usize::try_from(point.max(1)).unwrap_or(1));
+    let whole = match whole.trim_start_matches('0') {
+        "" => "0",
+        whole => whole,
+    };
+    match fraction.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        fraction => format!("{whole}.{fraction}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shifted;
+
+    #[test]
+    fn prices_are_shifted_as_decimals() {
+        for (text, places, wanted) in [
+            ("1.25e-06", 6, "1.25"),
+            ("3e-08", 6, "0.03"),
+            ("2.5E-7", 6, "0.25"),
+            ("0.00001", 6, "10"),
+            ("1.5e-05", 6, "15"),
+            ("0.0", 6, "0"),
+            ("0.035", 0, "0.035"),
+            ("12", 0, "12"),
+        ] {
+            assert_eq!(shifted(text, places), wanted, "{text}");
+        }
+    }
+}
