@@ -1,5 +1,5 @@
 //! Accepting so many connections and no more, none of them for ever: a client that sends nothing, or
-//! a byte now and then, holds its place only for a while.
+//! a byte now and then, or takes its answer in sips, holds its place only for a while.
 
 use std::{
     io,
@@ -22,6 +22,8 @@ use tokio::{
 pub(crate) const CONNECTIONS_MAX: usize = 256;
 /// How long a connection may stay silent.
 const IDLE_MAX: Duration = Duration::from_secs(30);
+/// What a client that fell behind must take of its answer within [`IDLE_MAX`], bytes: a kilobyte a second.
+const SIP_MIN: usize = 32 << 10;
 /// How long a connection may live at all.
 const LIFE_MAX: Duration = Duration::from_secs(600);
 /// The pause after the system refused to accept, for lack of descriptors and the like.
@@ -81,6 +83,8 @@ pub(crate) struct Connection {
     silence: Pin<Box<Sleep>>,
     ends: Instant,
     idle: Duration,
+    /// Bytes that must still be taken before the silence begins anew; 0 for a client that keeps up.
+    owed: usize,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -88,7 +92,22 @@ impl Connection {
     fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>, patience: Patience) -> Self {
         let silence = Box::pin(tokio::time::sleep(patience.idle));
         let ends = silence.deadline() - patience.idle + patience.life;
-        Self { stream, silence, ends, idle: patience.idle, _place: place }
+        Self { stream, silence, ends, idle: patience.idle, owed: 0, _place: place }
+    }
+
+    /// So many bytes of the answer were taken. Of a client that fell behind only mouthfuls count.
+    fn took(&mut self, bytes: usize) {
+        self.owed = self.owed.saturating_sub(bytes);
+        if self.owed == 0 {
+            self.heard();
+        }
+    }
+
+    /// The client does not take more at present.
+    fn fell_behind(&mut self) {
+        if self.owed == 0 {
+            self.owed = SIP_MIN;
+        }
     }
 
     /// Something happened: the silence begins anew, but never past the end of life.
@@ -115,7 +134,10 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
-                self.heard();
+                // What it sends is no excuse for what it does not take.
+                if self.owed == 0 {
+                    self.heard();
+                }
                 Poll::Ready(read)
             }
             Poll::Pending if self.is_over(context) => Poll::Ready(Err(over())),
@@ -132,12 +154,15 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Ready(written) => {
-                self.heard();
+                self.took(written.as_ref().copied().unwrap_or_default());
                 Poll::Ready(written)
             }
             // A client that does not take its answer.
             Poll::Pending if self.is_over(context) => Poll::Ready(Err(over())),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.fell_behind();
+                Poll::Pending
+            }
         }
     }
 
@@ -165,7 +190,9 @@ mod tests {
     async fn start(connections: usize, patience: Patience) -> std::net::SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/", get(|| async { "ok" }));
+        let router = Router::new()
+            .route("/", get(|| async { "ok" }))
+            .route("/long", get(|| async { vec![b'x'; 64 << 20] }));
         tokio::spawn(async move { axum::serve(Bounded::new(listener, connections, patience), router).await });
         address
     }
@@ -190,6 +217,42 @@ mod tests {
         let mut rest = Vec::new();
         let _reset = half.read_to_end(&mut rest).await;
         assert!(!rest.windows(6).any(|part| part == b"200 OK"));
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_long_answer_in_sips_is_cut_off() {
+        let patience = Patience { idle: Duration::from_millis(500), life: Duration::from_secs(600) };
+        let address = start(1, patience).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let sipping = async {
+            let mut sip = [0; 64];
+            while slow.read(&mut sip).await.is_ok_and(|bytes| bytes > 0) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = sipping => {}
+            answer = ask(address) => assert!(answer.ends_with("ok"), "the place came free"),
+            () = tokio::time::sleep(Duration::from_secs(60)) => panic!("it sips on and on"),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_takes_a_long_answer_at_an_honest_pace_gets_it_whole() {
+        let patience = Patience { idle: Duration::from_millis(500), life: Duration::from_secs(600) };
+        let address = start(1, patience).await;
+        let mut steady = TcpStream::connect(address).await.unwrap();
+        steady.write_all(b"GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let (mut part, mut taken) = (vec![0; 1 << 20], 0);
+        loop {
+            match steady.read(&mut part).await.unwrap() {
+                0 => break,
+                bytes => taken += bytes,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(taken > 64 << 20);
     }
 
     #[tokio::test]

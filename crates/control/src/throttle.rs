@@ -1,65 +1,170 @@
-//! How many attempts an account and an address have. Both are counted in tables of a fixed size, so
-//! that nobody fills memory: two names that share a cell share its attempts.
+//! How many attempts there are. What is counted stands in tables of a fixed size, so that nobody fills
+//! memory: two names that share a cell share its attempts.
+//!
+//! | counted | attempts | over it |
+//! | --- | --- | --- |
+//! | an address (an IPv6 network /64) | 60, one more every 6 s | refused |
+//! | an account as seen from a network (/24, /64) | 10, one more every 30 s | refused |
+//! | an account from everywhere | 300, one more every 3 s | slowed, never refused for that alone |
+//! | a person who is signed in, about their own account | 10, one more every 30 s | refused |
+//! | mails to an address that ask for nothing but a link | 10, one more every 5 min | not sent |
+//!
+//! So nobody keeps a person out by guessing at their account from elsewhere, and nobody who is signed in
+//! is kept from what is their own by guesses of others.
 
 use std::{
     hash::{BuildHasher as _, Hash, RandomState},
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
-use tollgate_core::limits::{Gcra, Verdict};
+use tokio::sync::Semaphore;
+use tollgate_core::{
+    id::UserId,
+    limits::{Gcra, Verdict},
+};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::problem::Refused;
 
 /// Cells of each table.
 const CELLS: usize = 1 << 16;
 const SECOND_NS: u64 = 1_000_000_000;
+/// How long an attempt waits at an account that many guess at.
+const SLOWED: Duration = Duration::from_secs(2);
+/// Attempts that wait at once; more are refused.
+const SLOWED_MAX: usize = 32;
+
+/// Where somebody tries to come in. Each is counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Door {
+    /// A local account.
+    Password,
+    /// A directory, by what was typed.
+    Directory,
+    /// An entry that was found in a directory, however it was typed.
+    Entry,
+    /// A link to set a new password.
+    Reset,
+}
 
 /// What is counted of attempts.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    accounts: Table,
     addresses: Table,
+    /// Door, account and network.
+    pairs: Table,
+    /// Door and account.
+    accounts: Table,
+    /// People who are signed in.
+    own: Table,
+    /// Addresses that links are mailed to.
+    mails: Table,
+    slowed: Semaphore,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
+        let rate = |seconds, burst| Table::new(Gcra { interval_ns: seconds * SECOND_NS, burst });
         Self {
-            // Ten wrong passwords at once, then one every half minute: some three thousand a day.
-            accounts: Table::new(Gcra { interval_ns: 30 * SECOND_NS, burst: 10 }),
             // People behind one address share it.
-            addresses: Table::new(Gcra { interval_ns: 6 * SECOND_NS, burst: 60 }),
+            addresses: rate(6, 60),
+            // Ten wrong passwords at once, then one every half minute: some three thousand a day.
+            pairs: rate(30, 10),
+            accounts: rate(3, 300),
+            own: rate(30, 10),
+            mails: rate(300, 10),
+            slowed: Semaphore::new(SLOWED_MAX),
         }
     }
 }
 
 impl Throttle {
-    /// Takes an attempt from an account, named as the caller named it, and from an address. It is
-    /// taken before anything is looked at, so that many attempts at once are counted one by one.
-    pub(crate) fn take(&self, account: &str, address: IpAddr, now_ns: u64) -> Result<(), Refused> {
-        self.addresses.take(&network(address), now_ns)?;
-        self.accounts.take(&account.trim().to_lowercase(), now_ns)
+    /// Takes an attempt of somebody who is not signed in, at an account as it was typed. It is taken
+    /// before anything is looked at, so that many attempts at once are counted one by one; at an account
+    /// that many guess at it takes its time.
+    pub(crate) async fn take(
+        &self,
+        (door, account): (Door, &str),
+        address: IpAddr,
+        now_ns: u64,
+    ) -> Result<(), Refused> {
+        self.take_address(address, now_ns)?;
+        let account = normal(account);
+        self.pairs.take(&(door, &account, network(address)), now_ns)?;
+        if self.accounts.take(&(door, &account), now_ns).is_err() {
+            let place = self.slowed.try_acquire();
+            let _place = place.map_err(|_| Refused::TooManyAttempts { retry_after_s: 5 })?;
+            tokio::time::sleep(SLOWED).await;
+        }
+        Ok(())
     }
 
     /// Takes an attempt from an address alone, for links.
     pub(crate) fn take_address(&self, address: IpAddr, now_ns: u64) -> Result<(), Refused> {
-        self.addresses.take(&network(address), now_ns)
+        self.addresses.take(&network_of(address, 32), now_ns)
+    }
+
+    /// Takes an attempt at an entry that was found, for the same address and account as before; whether
+    /// there was one left.
+    pub(crate) fn take_entry(&self, entry: &impl Hash, address: IpAddr, now_ns: u64) -> bool {
+        self.pairs.take(&(Door::Entry, entry, network(address)), now_ns).is_ok()
+    }
+
+    /// Takes an attempt of somebody who is signed in, about their own account.
+    pub(crate) fn take_own(&self, user: UserId, address: IpAddr, now_ns: u64) -> Result<(), Refused> {
+        self.take_address(address, now_ns)?;
+        self.own.take(&user, now_ns)
+    }
+
+    /// Takes a mail with a link; whether it may be sent, which is told to nobody.
+    pub(crate) fn take_mail(&self, email: &str, address: IpAddr, now_ns: u64) -> Result<bool, Refused> {
+        self.take_address(address, now_ns)?;
+        let email = normal(email);
+        self.pairs.take(&(Door::Reset, &email, network(address)), now_ns)?;
+        Ok(self.mails.take(&email, now_ns).is_ok())
     }
 
     /// Gives the attempt back: it was the person.
-    pub(crate) fn give_back(&self, account: &str, address: IpAddr) {
-        self.addresses.give_back(&network(address));
-        self.accounts.give_back(&account.trim().to_lowercase());
+    pub(crate) fn give_back(&self, (door, account): (Door, &str), address: IpAddr) {
+        let account = normal(account);
+        self.addresses.give_back(&network_of(address, 32));
+        self.pairs.give_back(&(door, &account, network(address)));
+        self.accounts.give_back(&(door, &account));
+    }
+
+    /// Gives the attempt at an entry back.
+    pub(crate) fn give_back_entry(&self, entry: &impl Hash, address: IpAddr) {
+        self.pairs.give_back(&(Door::Entry, entry, network(address)));
+    }
+
+    /// Gives the attempt of somebody who is signed in back.
+    pub(crate) fn give_back_own(&self, user: UserId, address: IpAddr) {
+        self.addresses.give_back(&network_of(address, 32));
+        self.own.give_back(&user);
     }
 }
 
-/// What counts as one address: an IPv4 address, or the network of an IPv6 one.
+/// A name as it is counted: however it is written (NFKC, case, space).
+fn normal(name: &str) -> String {
+    let folded = name.nfkc().collect::<String>().to_lowercase();
+    folded.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The network that an account is tried from: /24, /64.
 fn network(address: IpAddr) -> [u8; 9] {
+    network_of(address, 24)
+}
+
+/// An address without what is behind so many bits of IPv4, or behind 64 of IPv6.
+fn network_of(address: IpAddr, bits: u32) -> [u8; 9] {
     let mut bytes = [0; 9];
     match address.to_canonical() {
         IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
             bytes[0] = 4;
-            bytes[1..5].copy_from_slice(&v4.octets());
+            bytes[1..5].copy_from_slice(&(v4.to_bits() & mask).to_be_bytes());
         }
         IpAddr::V6(v6) => {
             bytes[0] = 6;
@@ -117,38 +222,84 @@ impl Table {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::{SECOND_NS, Throttle};
+    use tokio::time::Instant;
+    use tollgate_core::id::UserId;
 
-    #[test]
-    fn an_account_has_ten_attempts_and_gets_one_back_in_half_a_minute() {
+    use super::{Door, SECOND_NS, SLOWED, Throttle};
+
+    const NOW: u64 = 1000 * SECOND_NS;
+
+    fn from(network: u8, host: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, network, host))
+    }
+
+    #[tokio::test]
+    async fn an_account_has_ten_attempts_from_a_network_and_gets_one_back_in_half_a_minute() {
         let throttle = Throttle::default();
-        let mut now = 1000 * SECOND_NS;
-        let from = |index: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, index));
-        for index in 0..10 {
-            assert_eq!(throttle.take("A@example.com", from(index), now), Ok(()), "from wherever it comes");
+        let take = async |name: &str, address, now| throttle.take((Door::Password, name), address, now).await;
+        let mut now = NOW;
+        for host in 0..10 {
+            assert_eq!(take("A@example.com", from(0, host), now).await, Ok(()), "from the whole network");
         }
-        assert!(throttle.take(" a@example.com", from(11), now).is_err(), "however it is written");
-        assert_eq!(throttle.take("b@example.com", from(11), now), Ok(()));
+        assert!(take(" a@example.com", from(0, 11), now).await.is_err(), "however it is written");
+        assert!(take("\u{ff41}@example.com ", from(0, 11), now).await.is_err(), "full width");
+        assert_eq!(take("b@example.com", from(0, 11), now).await, Ok(()));
+        assert_eq!(take("a@example.com", from(1, 11), now).await, Ok(()), "elsewhere the person comes in");
+        let directory = throttle.take((Door::Directory, "a@example.com"), from(0, 11), now);
+        assert_eq!(directory.await, Ok(()), "another door");
         now += 30 * SECOND_NS;
-        assert_eq!(throttle.take("a@example.com", from(12), now), Ok(()));
-        assert!(throttle.take("a@example.com", from(12), now).is_err());
-        throttle.give_back("a@example.com", from(12));
-        assert_eq!(throttle.take("a@example.com", from(12), now), Ok(()), "the person themselves");
+        assert_eq!(take("a@example.com", from(0, 12), now).await, Ok(()));
+        assert!(take("a@example.com", from(0, 12), now).await.is_err());
+        throttle.give_back((Door::Password, "a@example.com"), from(0, 12));
+        assert_eq!(take("a@example.com", from(0, 12), now).await, Ok(()), "the person themselves");
+    }
+
+    #[tokio::test]
+    async fn guesses_from_everywhere_slow_an_account_and_lock_nobody_out() {
+        let throttle = Throttle::default();
+        for attempt in 0..300_u16 {
+            let address = IpAddr::V4(Ipv4Addr::new(11, (attempt >> 8) as u8, attempt as u8, 1));
+            assert_eq!(throttle.take((Door::Password, "owner"), address, NOW).await, Ok(()));
+        }
+        let start = Instant::now();
+        assert_eq!(throttle.take((Door::Password, "owner"), from(0, 1), NOW).await, Ok(()), "it comes in");
+        assert!(start.elapsed() >= SLOWED, "after a while");
+        assert_eq!(throttle.take_own(UserId(1), from(0, 1), NOW), Ok(()), "who is in is not touched");
+        assert_eq!(throttle.take_mail("owner", from(0, 1), NOW), Ok(true));
     }
 
     #[test]
-    fn an_address_has_its_attempts_over_all_accounts() {
+    fn who_is_signed_in_has_ten_attempts_at_what_is_their_own() {
         let throttle = Throttle::default();
-        let now = 1000 * SECOND_NS;
-        let good = |address: &str, count: u32| {
+        let good = |user| (0..20).filter(|host| throttle.take_own(user, from(*host, 1), NOW).is_ok()).count();
+        assert_eq!((good(UserId(1)), good(UserId(2))), (10, 10));
+        throttle.give_back_own(UserId(1), from(0, 1));
+        assert_eq!(good(UserId(1)), 1);
+    }
+
+    #[test]
+    fn nobody_is_flooded_with_links() {
+        let throttle = Throttle::default();
+        let sent = (0..50).filter(|host| throttle.take_mail("a@b", from(*host, 1), NOW) == Ok(true)).count();
+        assert_eq!(sent, 10, "and each was answered alike");
+    }
+
+    #[tokio::test]
+    async fn an_address_has_its_attempts_over_all_accounts() {
+        let throttle = Throttle::default();
+        let good = async |address: &str, count: u32| {
             let address = address.parse().unwrap();
-            (0..count)
-                .filter(|index| throttle.take(&format!("{address}{index}"), address, now).is_ok())
-                .count()
+            let mut good = 0;
+            for index in 0..count {
+                let name = format!("{address}{index}");
+                good += u32::from(throttle.take((Door::Password, &name), address, NOW).await.is_ok());
+            }
+            good
         };
-        assert_eq!(good("10.0.0.1", 100), 60);
-        assert_eq!(good("2001:db8::1", 100), 60);
-        assert_eq!(good("2001:db8::2", 100), 0, "the same network");
-        assert_eq!(good("2001:db8:0:1::2", 100), 60);
+        assert_eq!(good("10.0.0.1", 100).await, 60);
+        assert_eq!(good("10.0.0.2", 1).await, 1, "another address of the network");
+        assert_eq!(good("2001:db8::1", 100).await, 60);
+        assert_eq!(good("2001:db8::2", 100).await, 0, "the same network");
+        assert_eq!(good("2001:db8:0:1::2", 100).await, 60);
     }
 }

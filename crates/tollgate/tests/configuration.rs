@@ -91,6 +91,23 @@ fn every_setting_has_a_default_that_it_accepts_and_a_doc() {
 }
 
 #[test]
+fn groups_with_commas_are_written_as_a_table() {
+    let file = |roles: &str| {
+        format!(
+            "[ldap]\nurl = \"ldaps://x\"\nbind_dn = \"cn=a\"\nbind_password = \"b\"\nuser_base = \"dc=x\"\n{roles}\n"
+        )
+    };
+    let table = file("[ldap.roles]\n\"cn=admins,ou=groups,dc=x\" = \"admin\"\ndevs = \"developer\"");
+    let words = file("roles = \"cn=admins,ou=groups,dc=x=admin;devs=developer\"");
+    let roles = |text: &str| good(&from_file(text)).people.ldap.roles;
+    assert_eq!(roles(&table), roles(&words));
+    let cut = errors(&from_file(&file("roles = \"cn=admins,ou=groups,dc=x=admin\"")));
+    assert!(cut.contains("ldap.roles"), "{cut}");
+    let wrong = errors(&from_file(&file("[ldap.roles]\nadmins = \"root\"\nops = 7")));
+    assert!(wrong.contains("ldap.roles"), "{wrong}");
+}
+
+#[test]
 fn the_generated_page_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/generated/configuration.md");
     let page = docs::markdown();

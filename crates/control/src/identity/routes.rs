@@ -7,6 +7,8 @@
 //! | `POST /api/admin/v1/session/ldap` | login and password for the directory |
 //! | `POST /api/admin/v1/session/token` | an ID token (OpenID Connect or Firebase) for a session |
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Query, State},
@@ -15,23 +17,29 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
+use tokio::time::Instant;
 use tollgate_core::secret::Secret;
 
 use super::settle;
 use crate::{
     problem::Refused,
     providers::{
+        LdapOptions, Proven,
         ldap::{self, NotProven},
         oidc::{Return, Trip},
     },
     session::{SessionToken, session_cookie},
     sign_in::{Body, Caller, begun},
     state::{App, random},
+    throttle::Door,
 };
 
 /// The cookie of a sign-in under way. Lax, for the provider's answer comes from another site.
 const TRIP: &str = "__Host-tollgate-trip";
 const BODY_BYTES_MAX: usize = 32 << 10;
+/// The least time that a failed sign-in in a directory takes: that of a bind, whether anybody was found or
+/// not.
+const FAILURE_MIN: Duration = Duration::from_millis(250);
 const CALLBACK: &str = "/sign-in/oidc/callback";
 
 /// The routes, with their whole paths.
@@ -116,21 +124,45 @@ async fn directory(
     Body(body): Body<Login>,
 ) -> Result<Response, Refused> {
     let options = app.providers().ldap.as_ref().ok_or_else(Refused::not_found)?;
-    app.throttle().take(&body.login, caller.address, app.mono_ns())?;
-    let place = app.providers().ldap_places.try_acquire();
-    let _place = place
-        .map_err(|_| Refused::Busy("many people sign in right now; try again in a moment".to_owned()))?;
-    let proven = ldap::prove(options, (&body.login, &body.password), app.now_us()).await;
-    let proven = proven.map_err(|why| match why {
-        NotProven::Wrong(why) => {
-            tracing::warn!(why, address = %caller.address, "sign-in in the directory failed");
-            Refused::SignInFailed
+    let door = (Door::Directory, body.login.as_str());
+    app.throttle().take(door, caller.address, app.mono_ns()).await?;
+    let began = Instant::now();
+    match in_directory(&app, options, (&caller, &body)).await {
+        Ok(proven) => {
+            app.throttle().give_back(door, caller.address);
+            let session = settle::sign_in(&app, &caller, proven).await?;
+            begun(&app, &session).await
         }
-        NotProven::Failed(why) => unreachable(why),
-    })?;
-    app.throttle().give_back(&body.login, caller.address);
-    let session = settle::sign_in(&app, &caller, proven).await?;
-    begun(&app, &session).await
+        Err(NotProven::Wrong(why)) => {
+            tracing::warn!(why, address = %caller.address, "sign-in in the directory failed");
+            tokio::time::sleep_until(began + FAILURE_MIN).await;
+            Err(Refused::SignInFailed)
+        }
+        Err(NotProven::Failed(why)) => Err(unreachable(why)),
+        Err(NotProven::Busy) => {
+            Err(Refused::Busy("many people sign in right now; try again in a moment".to_owned()))
+        }
+    }
+}
+
+/// Finds somebody and lets them prove themselves. Attempts count by the entry that is found, however it
+/// was typed; when there are none left, it looks like a wrong password, so that nobody learns which
+/// spellings are one person.
+async fn in_directory(
+    app: &App,
+    options: &LdapOptions,
+    (caller, body): (&Caller, &Login),
+) -> Result<Proven, NotProven> {
+    let _place = app.providers().ldap_places.try_acquire().map_err(|_| NotProven::Busy)?;
+    let typed = (body.login.as_str(), &body.password);
+    let found = ldap::find(options, typed).await?;
+    let entry = found.entry.clone();
+    if !app.throttle().take_entry(&entry, caller.address, app.mono_ns()) {
+        return Err(NotProven::Wrong("too many attempts at one entry"));
+    }
+    let proven = ldap::prove(options, found, typed, app.now_us()).await?;
+    app.throttle().give_back_entry(&entry, caller.address);
+    Ok(proven)
 }
 
 #[derive(Deserialize)]

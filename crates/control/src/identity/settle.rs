@@ -84,9 +84,12 @@ async fn settle(app: &App, proven: &Proven) -> Result<(UserId, TenantId, Role), 
         name: proven.name.clone(),
         tenant,
         role: proven.role,
+        issued_us: proven.issued_us,
     };
     let known = app.store().external_account(&them).await?;
     let as_it_was = known.is_some_and(|known| match known.member {
+        // What the provider said before the role was last decided on is past.
+        _ if known.is_past(&them) => true,
         Some((role, by_provider)) => !by_provider || them.role == Some(role),
         None => them.role.is_none(),
     });
@@ -103,7 +106,7 @@ async fn settle(app: &App, proven: &Proven) -> Result<(UserId, TenantId, Role), 
             app.store().settle_external(&permit, (account, &them), app.now_us()).await?.value
         }
     };
-    let ExternalAccount { account, member } = settled;
+    let ExternalAccount { account, member, .. } = settled;
     let (role, _) = member.ok_or_else(|| nobody(proven))?;
     Ok((account, tenant, role))
 }

@@ -82,6 +82,7 @@ impl Firebase {
             tenant: self.options.tenant.clone(),
             role: self.options.roles.role_of(groups.iter().copied()),
             signed_in_us: claims.auth_time_s.saturating_mul(1_000_000),
+            issued_us: claims.issued_s.saturating_mul(1_000_000),
         })
     }
 }

@@ -73,6 +73,8 @@ pub(crate) struct Claims {
     pub(crate) subject: String,
     /// When the person proved who they are; 0 where it is not said.
     pub(crate) auth_time_s: i64,
+    /// When the token was made.
+    pub(crate) issued_s: i64,
     pub(crate) all: Value,
 }
 
@@ -216,5 +218,5 @@ fn check(claims: &[u8], expected: &Expected<'_>) -> Result<Claims, &'static str>
     if expected.nonce.is_some_and(|nonce| own.nonce.as_deref() != Some(nonce)) {
         return Err("it answers another sign-in");
     }
-    Ok(Claims { subject: own.sub, auth_time_s: auth_time, all })
+    Ok(Claims { subject: own.sub, auth_time_s: auth_time, issued_s: own.iat, all })
 }

@@ -13,11 +13,14 @@ use rustls::{
 };
 use tollgate_core::secret::Secret;
 
-use super::{Proven, RoleMap};
+use super::{
+    Proven, RoleMap,
+    dn::{Dn, Group},
+};
 
 /// How long each step may take.
 const STEP: Duration = Duration::from_secs(5);
-/// How long a sign-in may take.
+/// How long finding somebody may take, and proving them.
 const ALL: Duration = Duration::from_secs(15);
 /// Groups that are looked at.
 const GROUPS_MAX: i32 = 1000;
@@ -60,6 +63,8 @@ pub(crate) enum NotProven {
     Wrong(&'static str),
     /// The directory did not do what it should; for the log.
     Failed(String),
+    /// As many people as may sign in at once do so.
+    Busy,
 }
 
 impl From<ldap3::LdapError> for NotProven {
@@ -68,12 +73,20 @@ impl From<ldap3::LdapError> for NotProven {
     }
 }
 
-/// Proves somebody by login and password.
-pub(crate) async fn prove(
+/// Somebody who was found by what they typed, and has not proved anything yet.
+pub(crate) struct Found {
+    searcher: Ldap,
+    person: SearchEntry,
+    /// Their name in the directory: the same however they typed themselves.
+    pub(crate) entry: Dn,
+}
+
+/// Finds somebody by what they typed. Where nobody is found, a bind that must fail is done all the same,
+/// so that it takes as long as a wrong password.
+pub(crate) async fn find(
     options: &LdapOptions,
     (login, password): (&str, &Secret<String>),
-    now_us: i64,
-) -> Result<Proven, NotProven> {
+) -> Result<Found, NotProven> {
     let texts = [login, password.expose().as_str()];
     if texts.iter().any(|text| text.trim().is_empty()) {
         return Err(NotProven::Wrong("an empty login or password"));
@@ -81,49 +94,83 @@ pub(crate) async fn prove(
     if texts.iter().any(|text| text.len() > TEXT_BYTES_MAX || text.contains('\0')) {
         return Err(NotProven::Wrong("a login or password that is none"));
     }
-    let outcome = tokio::time::timeout(ALL, search_then_bind(options, (login, password), now_us)).await;
-    outcome.unwrap_or_else(|_| Err(NotProven::Failed("no answer in time".to_owned())))
+    in_time(async {
+        let mut searcher = searcher(options).await?;
+        let person = match search(&mut searcher, options, login).await {
+            Err(NotProven::Wrong(why)) => {
+                let nobody = format!("cn=nobody-{:016x},{}", nothing_of(login), options.user_base);
+                let mut own = connect(options).await?;
+                let _refused = own.with_timeout(STEP).simple_bind(&nobody, password.expose()).await?;
+                return Err(NotProven::Wrong(why));
+            }
+            found => found?,
+        };
+        match Dn::parse(&person.dn) {
+            Some(entry) => Ok(Found { searcher, person, entry }),
+            // A bind with an empty name is anonymous too.
+            None => Err(NotProven::Failed("the directory gave an entry without a name".to_owned())),
+        }
+    })
+    .await
 }
 
-async fn search_then_bind(
+/// Proves somebody who was found, by their password.
+pub(crate) async fn prove(
     options: &LdapOptions,
+    found: Found,
     (login, password): (&str, &Secret<String>),
     now_us: i64,
 ) -> Result<Proven, NotProven> {
+    let Found { mut searcher, person, .. } = found;
+    in_time(async {
+        // On a connection of its own, so that the searcher never is somebody else.
+        let mut own = connect(options).await?;
+        let bound = own.with_timeout(STEP).simple_bind(&person.dn, password.expose()).await?;
+        if bound.rc != 0 {
+            return Err(NotProven::Wrong("the directory refuses the password"));
+        }
+        reads_itself(&mut own, &person.dn).await?;
+        let _closed = own.unbind().await;
+        let groups = groups(&mut searcher, options, &person).await?;
+        let _closed = searcher.unbind().await;
+        let subject = subject(&person, &options.id_attribute)?;
+        let first = |name: &str| {
+            person.attrs.get(name).and_then(|values| values.first()).cloned().unwrap_or_default()
+        };
+        let email = Some(first("mail")).filter(|mail| !mail.is_empty()).unwrap_or_else(|| login.to_owned());
+        Ok(Proven {
+            provider: format!("ldap:{}", options.url),
+            subject,
+            email,
+            name: first("cn"),
+            tenant: options.tenant.clone(),
+            role: options.roles.role_in_directory(&groups),
+            signed_in_us: now_us,
+            issued_us: now_us,
+        })
+    })
+    .await
+}
+
+async fn in_time<T>(work: impl std::future::Future<Output = Result<T, NotProven>>) -> Result<T, NotProven> {
+    let outcome = tokio::time::timeout(ALL, work).await;
+    outcome.unwrap_or_else(|_| Err(NotProven::Failed("no answer in time".to_owned())))
+}
+
+/// A connection that searches.
+async fn searcher(options: &LdapOptions) -> Result<Ldap, NotProven> {
     let mut searcher = connect(options).await?;
     let bound =
         searcher.with_timeout(STEP).simple_bind(&options.bind_dn, options.bind_password.expose()).await?;
     if bound.rc != 0 {
         return Err(NotProven::Failed(format!("the directory refuses `ldap.bind_dn`: code {}", bound.rc)));
     }
-    let person = find(&mut searcher, options, login).await?;
-    if person.dn.trim().is_empty() {
-        // A bind with an empty name is anonymous too.
-        return Err(NotProven::Failed("the directory gave an entry without a name".to_owned()));
-    }
-    let groups = groups(&mut searcher, options, &person).await?;
-    let _closed = searcher.unbind().await;
-    // On a connection of its own, so that the searcher never is somebody else.
-    let mut own = connect(options).await?;
-    let bound = own.with_timeout(STEP).simple_bind(&person.dn, password.expose()).await?;
-    if bound.rc != 0 {
-        return Err(NotProven::Wrong("the directory refuses the password"));
-    }
-    reads_itself(&mut own, &person.dn).await?;
-    let _closed = own.unbind().await;
-    let subject = subject(&person, &options.id_attribute)?;
-    let first =
-        |name: &str| person.attrs.get(name).and_then(|values| values.first()).cloned().unwrap_or_default();
-    let email = Some(first("mail")).filter(|mail| !mail.is_empty()).unwrap_or_else(|| login.to_owned());
-    Ok(Proven {
-        provider: format!("ldap:{}", options.url),
-        subject,
-        email,
-        name: first("cn"),
-        tenant: options.tenant.clone(),
-        role: options.roles.role_of(groups.iter().map(String::as_str)),
-        signed_in_us: now_us,
-    })
+    Ok(searcher)
+}
+
+/// A number that stands for a name that is nowhere.
+fn nothing_of(login: &str) -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), login)
 }
 
 async fn connect(options: &LdapOptions) -> Result<Ldap, NotProven> {
@@ -181,7 +228,7 @@ async fn tls(ca_file: Option<PathBuf>) -> Result<Arc<ClientConfig>, NotProven> {
 }
 
 /// Exactly one entry for what was typed.
-async fn find(ldap: &mut Ldap, options: &LdapOptions, login: &str) -> Result<SearchEntry, NotProven> {
+async fn search(ldap: &mut Ldap, options: &LdapOptions, login: &str) -> Result<SearchEntry, NotProven> {
     let filter = options.user_filter.replace("{login}", &ldap_escape(login));
     let wanted = ["mail", "cn", "memberOf", options.id_attribute.as_str()];
     let bounds = SearchOptions::new().sizelimit(2).timelimit(STEP.as_secs() as i32);
@@ -203,15 +250,16 @@ async fn find(ldap: &mut Ldap, options: &LdapOptions, login: &str) -> Result<Sea
     }
 }
 
-/// The names of the groups of a person, whole and by `cn`.
+/// The groups of a person.
 async fn groups(
     ldap: &mut Ldap,
     options: &LdapOptions,
     person: &SearchEntry,
-) -> Result<Vec<String>, NotProven> {
+) -> Result<Vec<Group>, NotProven> {
     let Some(base) = &options.group_base else {
-        let own = person.attrs.get("memberOf").cloned().unwrap_or_default();
-        return Ok(own.into_iter().flat_map(|name| [common_name(&name), name]).collect());
+        let own = person.attrs.iter().find(|(name, _)| name.eq_ignore_ascii_case("memberOf"));
+        let names = own.map(|(_, names)| names.as_slice()).unwrap_or_default();
+        return Ok(names.iter().map(|name| Group::new(name, &[])).collect());
     };
     let filter = options.group_filter.replace("{dn}", &ldap_escape(person.dn.as_str()));
     let bounds = SearchOptions::new().sizelimit(GROUPS_MAX).timelimit(STEP.as_secs() as i32);
@@ -225,22 +273,8 @@ async fn groups(
     }
     let entries = found.0.into_iter().filter(|entry| !entry.is_ref() && !entry.is_intermediate());
     let entries = entries.map(SearchEntry::construct);
-    Ok(entries
-        .flat_map(|entry| {
-            let mut names = entry.attrs.get("cn").cloned().unwrap_or_default();
-            names.push(entry.dn);
-            names
-        })
-        .collect())
-}
-
-/// `admins` of `cn=admins,ou=groups,dc=example`.
-fn common_name(dn: &str) -> String {
-    let first = dn.split(',').next().unwrap_or_default();
-    match first.split_once('=') {
-        Some((kind, name)) if kind.trim().eq_ignore_ascii_case("cn") => name.trim().to_owned(),
-        _ => String::new(),
-    }
+    let names = |entry: &SearchEntry| entry.attrs.get("cn").cloned().unwrap_or_default();
+    Ok(entries.map(|entry| Group::new(&entry.dn, &names(&entry))).collect())
 }
 
 /// Whether the bind was as the person: an anonymous one would not be let read the entry, or be told so.
@@ -276,7 +310,7 @@ fn subject(person: &SearchEntry, attribute: &str) -> Result<String, NotProven> {
 
 #[cfg(test)]
 mod tests {
-    use super::{common_name, is_own_machine};
+    use super::is_own_machine;
 
     #[test]
     fn without_tls_only_this_machine_is_spoken_to() {
@@ -288,7 +322,5 @@ mod tests {
         {
             assert!(!is_own_machine(other), "{other}");
         }
-        assert_eq!(common_name("CN=Admins,OU=Groups,DC=x"), "Admins");
-        assert_eq!(common_name("ou=Groups,dc=x"), "");
     }
 }

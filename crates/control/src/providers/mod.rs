@@ -3,13 +3,14 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `roles` | from groups to a role |
+//! | `roles`, `dn` | from groups to a role; names of entries in directories |
 //! | `fetch` | small, bounded HTTP requests to providers |
 //! | `jwt`, `jwks` | strict ID tokens; the keys they are signed with |
 //! | `oidc` | code flow with PKCE, and ID tokens as bearer |
 //! | `firebase` | Firebase ID tokens |
 //! | `ldap` | search, then bind |
 
+mod dn;
 mod fetch;
 pub(crate) mod firebase;
 mod jwks;
@@ -76,4 +77,6 @@ pub(crate) struct Proven {
     pub(crate) role: Option<Role>,
     /// When they proved it, wall microseconds.
     pub(crate) signed_in_us: i64,
+    /// When the provider said what their groups are.
+    pub(crate) issued_us: i64,
 }

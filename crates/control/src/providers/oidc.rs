@@ -161,7 +161,8 @@ impl Oidc {
         let token = self.exchange(&metadata, trip, (&back.code, redirect_uri)).await?;
         let nonce = trip.derived("nonce");
         let claims = self.claims(token.expose(), (&metadata, Some(&nonce)), now_us).await?;
-        Ok(self.proven(&claims))
+        // It comes from the provider itself, at this moment, whatever the clocks say.
+        Ok(Proven { issued_us: now_us, ..self.proven(&claims) })
     }
 
     /// Who a bearer is; why nobody, for the log.
@@ -192,6 +193,7 @@ impl Oidc {
             tenant: self.options.tenant.clone(),
             role: self.options.roles.role_of(groups.iter().copied()),
             signed_in_us: claims.auth_time_s.saturating_mul(1_000_000),
+            issued_us: claims.issued_s.saturating_mul(1_000_000),
         }
     }
 

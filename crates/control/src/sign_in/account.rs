@@ -31,12 +31,12 @@ pub(crate) async fn change_password(
     (current, new): (Secret<String>, Secret<String>),
 ) -> Result<(), Refused> {
     let permit = who.own_permit(Action::ChangeOwnAccount)?;
-    app.throttle().take(&who.email, caller.address, app.mono_ns())?;
+    app.throttle().take_own(who.user, caller.address, app.mono_ns())?;
     let account = app.store().account(who.user).await?;
     if !app.passwords().verify(current, account.password_hash).await? {
         return Err(Refused::invalid("current_password", "it is not the present password"));
     }
-    app.throttle().give_back(&who.email, caller.address);
+    app.throttle().give_back_own(who.user, caller.address);
     let hash = app.passwords().hash("new_password", new).await?;
     app.store().set_password(&permit, own_change(who), &hash, app.now_us()).await?;
     Ok(())
@@ -62,7 +62,7 @@ pub(crate) async fn confirm_second_factor(
     code: &Secret<String>,
 ) -> Result<Vec<Secret<String>>, Refused> {
     let permit = who.own_permit(Action::ChangeOwnAccount)?;
-    app.throttle().take(&who.email, caller.address, app.mono_ns())?;
+    app.throttle().take_own(who.user, caller.address, app.mono_ns())?;
     let factor = app.store().second_factor(who.user).await?;
     let pending = factor
         .pending
@@ -74,7 +74,7 @@ pub(crate) async fn confirm_second_factor(
                 "it is not the present code; check the clock of the phone, then use a new one",
             )
         })?;
-    app.throttle().give_back(&who.email, caller.address);
+    app.throttle().give_back_own(who.user, caller.address);
     let codes = recovery_codes()?;
     let digests: Vec<Digest> = codes.iter().map(|code| recovery_digest(code.expose())).collect();
     app.store().confirm_second_factor(&permit, own_change(who), (step, &digests), app.now_us()).await?;

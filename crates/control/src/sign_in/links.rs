@@ -129,7 +129,10 @@ pub(crate) async fn join(
 /// Sends a link to set a new password to whom an e-mail address belongs, if it is anybody's. The answer
 /// is the same and comes at once; the rest is done apart, a few at a time.
 pub(crate) fn request_reset(app: &App, caller: &Caller, email: String) -> Result<(), Refused> {
-    app.throttle().take(&email, caller.address, app.mono_ns())?;
+    if !app.throttle().take_mail(&email, caller.address, app.mono_ns())? {
+        tracing::warn!(address = %caller.address, "many links were asked for by one e-mail address; none was sent");
+        return Ok(());
+    }
     let Ok(place) = app.resets().try_acquire_owned() else {
         return Err(Refused::Busy("many links are being made right now; try again in a moment".to_owned()));
     };

@@ -13,6 +13,7 @@ use crate::{
     problem::Refused,
     session::{SessionToken, SignedIn},
     state::{App, random},
+    throttle::Door,
 };
 
 /// What somebody shows to sign in.
@@ -32,7 +33,8 @@ pub(crate) struct Attempt {
 /// What is wrong is not said, an account that does not exist takes as long as one that does, and
 /// every attempt counts until it proves to be the person's own.
 pub(crate) async fn sign_in(app: &App, caller: &Caller, attempt: Attempt) -> Result<SessionToken, Refused> {
-    app.throttle().take(&attempt.email, caller.address, app.mono_ns())?;
+    let door = (Door::Password, attempt.email.as_str());
+    app.throttle().take(door, caller.address, app.mono_ns()).await?;
     let account = app.store().account_by_login(&attempt.email).await?;
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
     let fits = app.passwords().verify(attempt.password, hash).await?;
@@ -45,7 +47,7 @@ pub(crate) async fn sign_in(app: &App, caller: &Caller, attempt: Attempt) -> Res
             tracing::warn!(address = %caller.address, user = %account.id, "sign-in failed: second factor");
         }
     })?;
-    app.throttle().give_back(&attempt.email, caller.address);
+    app.throttle().give_back((Door::Password, &attempt.email), caller.address);
     start(app, caller, (account.id, attempt.tenant.as_deref()), (method, app.now_us())).await
 }
 
@@ -81,7 +83,7 @@ pub(crate) async fn refresh(
     who: &SignedIn,
     (password, code): (Secret<String>, Option<Secret<String>>),
 ) -> Result<SessionToken, Refused> {
-    app.throttle().take(&who.email, caller.address, app.mono_ns())?;
+    app.throttle().take_own(who.user, caller.address, app.mono_ns())?;
     let account = app.store().account(who.user).await?;
     if account.password_hash.is_none() {
         return Err(Refused::Conflict(
@@ -93,7 +95,7 @@ pub(crate) async fn refresh(
         return Err(Refused::SignInFailed);
     }
     let method = second_factor(app, &account, code.as_ref()).await?;
-    app.throttle().give_back(&who.email, caller.address);
+    app.throttle().give_back_own(who.user, caller.address);
     rotate(app, who, who.tenant.id, (method, app.now_us())).await
 }
 

@@ -46,7 +46,7 @@ promises! { sqlite:
     keys: the_whole_key_is_in_one_answer_only, a_key_lives_and_dies, keys_are_filtered_and_paged,
         many_keys_are_created_or_none, a_developer_tends_own_keys_only;
     jobs: many_keys_are_tagged_and_revoked, a_job_must_say_which_keys, a_job_of_a_dead_process_is_lost;
-    repetition: a_repetition_is_answered_and_not_done, what_was_refused_may_be_corrected,
+    repetition: a_repetition_is_answered_and_not_done, one_person_uses_up_only_their_own, what_was_refused_may_be_corrected,
         a_claim_without_an_answer_is_refused, twenty_at_once_are_done_once;
     members: roles_are_given_and_taken, only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;

@@ -31,6 +31,25 @@ pub(crate) async fn a_repetition_is_answered_and_not_done(mut world: World) {
     world.pass(1790 * SECOND);
 }
 
+pub(crate) async fn one_person_uses_up_only_their_own(mut world: World) {
+    let busy = world.person("admin").await;
+    let other = world.person("admin").await;
+    let body = json!({"project": "maps", "name": "n"});
+    assert_eq!(named(&busy, "/consumers", ("first", body.clone())).await.status, 201);
+    // As many as one person may have in a day, but for one.
+    world
+        .raw(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4999) \
+             INSERT INTO idempotency (tenant, actor, name, request, state, status, body, created_us) \
+             SELECT tenant, actor, CAST('n' || i AS BLOB), request, 1, 200, '', created_us FROM idempotency, n",
+        )
+        .await;
+    let full = named(&busy, "/consumers", ("more", json!({"project": "maps", "name": "m"}))).await;
+    assert_eq!((full.status.as_u16(), full.code().as_str()), (429, "too_many_attempts"));
+    let free = named(&other, "/consumers", ("more", json!({"project": "maps", "name": "m"}))).await;
+    assert_eq!(free.status, 201, "the others have theirs");
+}
+
 pub(crate) async fn what_was_refused_may_be_corrected(mut world: World) {
     let admin = world.person("admin").await;
     let wrong = named(&admin, "/consumers", ("two", json!({"project": "maps", "name": "a b"}))).await;

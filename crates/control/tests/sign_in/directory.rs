@@ -228,6 +228,55 @@ async fn people_of_the_directory_sign_in_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn attempts_count_by_the_entry_that_is_found_and_not_by_its_spelling() {
+    let directory = directory().await;
+    let world = world_of(options(&directory)).await;
+    for index in 0..10 {
+        let login = ["alice", "alice@example.test"][index % 2];
+        assert_eq!(sign_in(&world, login, "wrong").await.code(), "sign_in_failed", "{login}");
+    }
+    let answer = sign_in(&world, "ALICE@example.test", "alicepw").await;
+    assert_eq!((answer.status, answer.code()), (401, "sign_in_failed"), "none left, and nobody is told");
+    world.pass(31_000_000);
+    assert_eq!(sign_in(&world, "alice", "alicepw").await.status, 200);
+    for _ in 0..10 {
+        sign_in(&world, "nobody", "wrong").await;
+    }
+    assert_eq!(sign_in(&world, " Nobody", "wrong").await.code(), "too_many_attempts", "found or not");
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test measures with the ordinary clock")]
+async fn who_is_not_in_the_directory_takes_as_long_as_a_wrong_password() {
+    let directory = directory().await;
+    let world = world_of(options(&directory)).await;
+    let mut fastest = [std::time::Duration::MAX; 2];
+    for _ in 0..4 {
+        for (index, login) in ["alice", "nobody"].into_iter().enumerate() {
+            let began = std::time::Instant::now();
+            sign_in(&world, login, "wrong").await;
+            fastest[index] = fastest[index].min(began.elapsed());
+        }
+    }
+    let [there, nowhere] = fastest.map(|time| time.as_secs_f64());
+    assert!(there >= 0.25 && nowhere > there * 0.8 && nowhere < there * 1.25, "{fastest:?}");
+}
+
+#[tokio::test]
+async fn groups_are_named_whole_in_whatever_spelling() {
+    let directory = directory().await;
+    let role = async |roles: &str| {
+        let options = LdapOptions { roles: roles.parse().unwrap(), ..options(&directory) };
+        let answer = sign_in(&world_of(options).await, "alice", "alicepw").await;
+        answer.body["role"].as_str().map(str::to_owned)
+    };
+    let whole = "CN=Admins, OU=groups,DC=Example,dc=test=owner;";
+    assert_eq!(role(whole).await.as_deref(), Some("owner"));
+    assert_eq!(role("ADMINS=auditor").await.as_deref(), Some("auditor"));
+    assert_eq!(role("cn=admins,ou=others,dc=example,dc=test=owner;").await, None);
+}
+
+#[tokio::test]
 async fn tls_to_the_directory_is_verified_and_never_given_up() {
     let directory = directory().await;
     let ca = |name: &str| Some(directory.folder.path().join(name));

@@ -10,7 +10,7 @@ use tollgate_store::NewInvitation;
 
 use super::world::{MINUTE, OWNER, PASSWORD, World, world};
 
-async fn invite(world: &World, email: &str, role: Role, seed: u8) -> String {
+pub(super) async fn invite(world: &World, email: &str, role: Role, seed: u8) -> String {
     let token = [seed; 32];
     let new = NewInvitation {
         tenant: world.tenant,

@@ -192,6 +192,65 @@ async fn groups_decide_each_time() {
 }
 
 #[tokio::test]
+async fn a_token_from_before_the_last_decision_gives_no_role_back() {
+    let (world, provider) = place().await;
+    let token = |at_s: i64, groups: Value| {
+        provider.token(with(&good(&provider), json!({ "iat": NOW_S + at_s, "groups": groups })))
+    };
+    let old = token(0, json!(["ops"]));
+    assert_eq!(bearer(&world, &old).await.body["role"], "admin");
+    world.pass(20_000_000);
+    // A later sign-in says less.
+    let later = token(20, json!(["staff"]));
+    assert_eq!(bearer(&world, &later).await.body["role"], "auditor");
+    let answer = bearer(&world, &old).await;
+    assert_eq!((answer.status, &answer.body["role"]), (200, &json!("auditor")), "the old one is past");
+    let who = answer.body["user"]["id"].as_str().unwrap().parse().unwrap();
+    world.pass(20_000_000);
+    // So does what a person decides.
+    let member = tollgate_store::MemberRef { tenant: world.tenant, account: who, version: None };
+    let by_owner = tollgate_core::authz::authorise(
+        &tollgate_core::authz::Actor::OsUser("test".into()),
+        tollgate_core::authz::Action::ChangeMembers,
+        None,
+    );
+    let now_us = NOW + 40_000_000;
+    world.store.remove_member(&by_owner.unwrap(), member, now_us).await.unwrap();
+    for past in [&old, &later] {
+        let answer = bearer(&world, past).await;
+        assert_eq!((answer.status, answer.code()), (403, "role_insufficient"), "and does not come back");
+    }
+    world.pass(20_000_000);
+    assert_eq!(
+        bearer(&world, &token(60, json!(["staff"]))).await.body["role"],
+        "auditor",
+        "a new one counts"
+    );
+    world.store.audit_verify().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_invitation_is_for_who_has_its_link_and_not_for_who_has_its_address() {
+    let (world, provider) = place().await;
+    let guest = |groups: Value| {
+        let changes = json!({ "sub": "mallory", "email": "guest@example.com", "groups": groups });
+        provider.token(with(&good(&provider), changes))
+    };
+    let mallory = bearer(&world, &guest(json!(["staff"]))).await.body["user"]["id"].clone();
+    let role = tollgate_core::authz::Role::Admin;
+    let token = super::links::invite(&world, "guest@example.com", role, 1).await;
+    let answer = bearer(&world, &guest(json!(["staff"]))).await;
+    assert_eq!(answer.body["role"], "auditor", "whoever the provider says has the address");
+    let mut browser = world.browser();
+    let seen = browser.post("session/invitation/view", json!({ "token": token })).await;
+    assert_eq!(seen.body["has_account"], false, "and does not stand in the way");
+    let accept = json!({ "token": token, "name": "Guest", "password": "a password of mine" });
+    let joined = browser.post("session/invitation", accept).await;
+    assert_eq!((joined.status, &joined.body["role"]), (200, &json!("admin")), "{joined:?}");
+    assert_ne!(joined.body["user"]["id"], mallory, "somebody else");
+}
+
+#[tokio::test]
 async fn an_old_sign_in_elsewhere_does_what_needs_no_fresh_one() {
     let (world, provider) = place().await;
     let old = provider.token(with(&good(&provider), json!({ "auth_time": NOW_S - 3600 })));

@@ -40,6 +40,8 @@ pub struct ExternalPerson {
     pub tenant: TenantId,
     /// The role that the person's groups give; `None` when none of them gives any.
     pub role: Option<Role>,
+    /// When the provider said so, wall microseconds: the `iat` of a token, or now.
+    pub issued_us: i64,
 }
 
 /// What is known here of somebody elsewhere.
@@ -49,6 +51,18 @@ pub struct ExternalAccount {
     pub account: UserId,
     /// Their role in the provider's tenant, and whether the provider decides on it.
     pub member: Option<(Role, bool)>,
+    /// When their membership or role there was last decided on, by the provider or by a person; wall
+    /// microseconds, `None` when it never was.
+    pub decided_us: Option<i64>,
+}
+
+impl ExternalAccount {
+    /// Whether what the provider said is older than what was decided since: such a token changes nothing,
+    /// or one from before a demotion would give the old role back.
+    #[must_use]
+    pub fn is_past(&self, person: &ExternalPerson) -> bool {
+        self.decided_us.is_some_and(|decided_us| person.issued_us < decided_us)
+    }
 }
 
 impl Store {
@@ -85,8 +99,9 @@ impl Store {
 
     /// Brings the account and membership of somebody elsewhere to what the provider says: makes them
     /// where they are missing, follows the role, and takes the membership away from whom no group gives
-    /// a role. Memberships that were made here are left alone, and the last owner stays one. `permit` is
-    /// for `Action::UseOwnAccount` of the known account, or of the new one.
+    /// a role. Memberships that were made here are left alone, what is past changes nothing
+    /// ([`ExternalAccount::is_past`]), and the last owner stays one. `permit` is for
+    /// `Action::UseOwnAccount` of the known account, or of the new one.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a provider or subject that is none; [`StoreError::NotCovered`] when
@@ -112,14 +127,20 @@ impl Store {
             make(&mut write, account, person, now_us).await?;
         }
         let member = known.and_then(|known| known.member);
+        let is_past = known.is_some_and(|known| known.is_past(person));
         match (member, person.role) {
+            _ if is_past => {}
             (None, Some(role)) => join(&mut write, account, person, (role, now_us)).await?,
             (Some((present, true)), wanted) if wanted != Some(present) => {
                 follow(&mut write, account, person).await?;
             }
             _ => {}
         }
-        let value = find(write.conn(), person).await?.unwrap_or(ExternalAccount { account, member: None });
+        let value = find(write.conn(), person).await?.unwrap_or(ExternalAccount {
+            account,
+            member: None,
+            decided_us: None,
+        });
         let seq = write.commit().await?;
         Ok(Committed { value, seq })
     }
@@ -139,7 +160,12 @@ async fn find(
         Some(row) => Some((role(row.text(0)?)?, row.text(1)? == person.provider)),
         None => None,
     };
-    Ok(Some(ExternalAccount { account, member }))
+    let decided =
+        sql("SELECT MAX(at_us) FROM changes WHERE entity_id = $1 AND entity = 'user' AND tenant = $2 \
+                       AND action IN ('member.join', 'member.role', 'member.remove')");
+    let decided = one(decided.bind(account.to_sql()).bind(person.tenant.to_sql()), conn).await?;
+    let decided_us = decided.map(|row| row.opt_int(0)).transpose()?.flatten();
+    Ok(Some(ExternalAccount { account, member, decided_us }))
 }
 
 async fn make(

@@ -12,8 +12,10 @@ use crate::{
 
 /// How long an answer is kept, microseconds: a day.
 const KEPT_US: i64 = 86_400_000_000;
+/// Answers that are kept of one person, so that a busy one takes nothing from the others.
+const KEPT_MAX: u64 = 5_000;
 /// Answers that are kept of one tenant.
-const KEPT_MAX: u64 = 10_000;
+const KEPT_OF_TENANT_MAX: u64 = 50_000;
 /// Bytes of an answer that is kept; longer ones are not repeated but refused.
 const BODY_BYTES_MAX: usize = 256 << 10;
 
@@ -50,7 +52,7 @@ pub enum Claim {
     UnderWay,
     /// Something else was asked under this name.
     Other,
-    /// Too many names are known of this tenant.
+    /// Too many names are known of this person, or of the tenant.
     Full,
 }
 
@@ -71,8 +73,11 @@ impl Store {
             .bind(name.request.0.to_vec())
             .bind(now_us);
         if run(insert, &mut tx).await? == 1 {
-            let count = sql("SELECT COUNT(*) FROM idempotency WHERE tenant = $1").bind(name.tenant.to_sql());
-            if only(count, &mut tx).await?.count(0)? > KEPT_MAX {
+            let own = sql("SELECT COUNT(*) FROM idempotency WHERE tenant = $1 AND actor = $2");
+            let own = only(own.bind(name.tenant.to_sql()).bind(name.actor.clone()), &mut tx).await?;
+            let all = sql("SELECT COUNT(*) FROM idempotency WHERE tenant = $1").bind(name.tenant.to_sql());
+            let all = only(all, &mut tx).await?;
+            if own.count(0)? > KEPT_MAX || all.count(0)? > KEPT_OF_TENANT_MAX {
                 tx.rollback().await?;
                 return Ok(Claim::Full);
             }

@@ -88,7 +88,9 @@ pub(super) const TOGETHER: &[(&str, &str)] = &[
     ("ldap.bind_dn", "ldap.url"),
 ];
 
-const ROLES: &str = "`GROUP=ROLE,GROUP=ROLE`, roles are owner, admin, developer, auditor";
+const ROLES: &str =
+    "`GROUP=ROLE,GROUP=ROLE`, or a table `\"GROUP\" = \"ROLE\"`; roles are owner, admin, developer, auditor";
+const LDAP_ROLES_DOC: &str = "Which group gives which role; a group is named by its `cn` or whole, in whatever spelling, `*` is everybody in the directory. Whole names have commas: write a table, `[ldap.roles]` and below it `\"cn=admins,ou=groups,dc=example,dc=com\" = \"admin\"`, or separate the pairs with `;`. Whoever has no role this way cannot sign in, and a role is followed at each sign-in.";
 const ROLES_DOC: &str = "Which group gives which role; `*` is everybody the provider proves. Whoever has no role this way cannot sign in, and a role is followed at each sign-in.";
 const TENANT_DOC: &str = "The tenant whose members its people become; the only one when not set.";
 const TENANT: &str = "name of a tenant";
@@ -226,7 +228,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Finds the groups of a person.",
         |written, config| put(&mut config.people.ldap.group_filter, with(written, "{dn}")),
     ),
-    setting(("ldap.roles", ROLES, ""), ROLES_DOC, |written, config| {
+    setting(("ldap.roles", ROLES, ""), LDAP_ROLES_DOC, |written, config| {
         put(&mut config.people.ldap.roles, roles(written))
     }),
     setting(("ldap.tenant", TENANT, ""), TENANT_DOC, |written, config| {
@@ -235,7 +237,15 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 fn roles(written: Written<'_>) -> Result<RoleMap, String> {
-    text(written)?.parse()
+    let Written::Toml(toml::de::DeValue::Table(table)) = written else { return text(written)?.parse() };
+    let mut pairs = Vec::with_capacity(table.len());
+    for (group, role) in table.iter() {
+        let role = role.get_ref().as_str();
+        let role =
+            role.ok_or_else(|| format!("the role of `{}` is no text; put it in quotes", group.get_ref()))?;
+        pairs.push((group.get_ref().as_ref(), role));
+    }
+    RoleMap::of(pairs)
 }
 
 fn flag(written: Written<'_>) -> Result<bool, String> {
