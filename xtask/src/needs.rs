@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { what: "python3 with venv", present: venv, package: "python3-venv" },
     Need { what: "caddy", present: || find("caddy").is_some(), package: "caddy" },
     Need { what: "slapd", present: || Path::new("/usr/sbin/slapd").exists(), package: "slapd" },
+    Need { what: "aiosmtpd for /usr/bin/python3", present: aiosmtpd, package: "python3-aiosmtpd" },
     Need { what: "openssl", present: || find("openssl").is_some(), package: "openssl" },
 ];
 
@@ -126,6 +127,14 @@ fn apt_get() -> Command {
 fn venv() -> bool {
     Command::new("python3")
         .args(["-c", "import ensurepip, venv"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+/// A mail server of the tests, for the system's own Python.
+fn aiosmtpd() -> bool {
+    Command::new("/usr/bin/python3")
+        .args(["-c", "import aiosmtpd"])
         .output()
         .is_ok_and(|output| output.status.success())
 }

@@ -2,6 +2,7 @@
 
 mod directory;
 mod links;
+mod mail;
 mod provider;
 mod second_factor;
 mod tokens;

@@ -150,7 +150,7 @@ Examples:
     /// Creates, lists and revokes tokens of the service API
     #[command(subcommand)]
     ServiceTokens(ServiceTokensCommand),
-    /// Checks configuration, database, disk, clock and listeners; says how to mend what is wrong
+    /// Checks configuration, database, disk, mail server, clock and listeners; says how to mend what is wrong
     #[command(after_help = "\
 Examples:
   tollgate doctor

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, people,
     settings::{SETTINGS, Setting},
+    smtp,
     value::Written,
 };
 use crate::located::{Lines, Located, Place, nearest};
@@ -134,7 +135,7 @@ impl Builder {
                 self.wrong_at(one, &problem);
             }
         }
-        for (one, other) in people::TOGETHER {
+        for (one, other) in people::TOGETHER.iter().chain(smtp::TOGETHER) {
             if self.places.contains_key(one) && !self.places.contains_key(other) {
                 self.wrong_at(
                     one,
@@ -155,6 +156,9 @@ impl Builder {
                     &format!("`{address}` is the address of `{other}` too; give each its own"),
                 );
             }
+        }
+        if let Some(problem) = self.config.smtp.problem() {
+            self.wrong_at("smtp.security", problem);
         }
         if self.config.feed.lease <= self.config.feed.poll * 3 {
             self.wrong_at(
@@ -235,6 +239,7 @@ fn blank(data_dir: PathBuf) -> Config {
         service_api: listener(),
         control: listener(),
         people: people::People::default(),
+        smtp: smtp::Smtp::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },
         journal: Journal::default(),

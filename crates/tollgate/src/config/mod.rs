@@ -10,6 +10,7 @@ pub mod docs;
 mod load;
 pub mod people;
 pub mod settings;
+pub mod smtp;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -33,6 +34,8 @@ pub struct Config {
     pub control: Listener,
     /// How people sign in there.
     pub people: people::People,
+    /// Where mail is handed in.
+    pub smtp: smtp::Smtp,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

@@ -95,7 +95,7 @@ const ROLES_DOC: &str = "Which group gives which role; `*` is everybody the prov
 const TENANT_DOC: &str = "The tenant whose members its people become; the only one when not set.";
 const TENANT: &str = "name of a tenant";
 
-const fn setting(
+pub(super) const fn setting(
     (path, shape, default): (&'static str, &'static str, &'static str),
     doc: &'static str,
     read: fn(Written<'_>, &mut super::Config) -> Result<(), String>,
@@ -248,7 +248,7 @@ fn roles(written: Written<'_>) -> Result<RoleMap, String> {
     RoleMap::of(pairs)
 }
 
-fn flag(written: Written<'_>) -> Result<bool, String> {
+pub(super) fn flag(written: Written<'_>) -> Result<bool, String> {
     match written {
         Written::Toml(toml::de::DeValue::Boolean(value)) => Ok(*value),
         other => choice(other, &["true", "false"]).map(|word| word == "true"),

@@ -5,7 +5,7 @@
 //! rendered from here.
 
 use super::{
-    Config, people,
+    Config, people, smtp,
     value::{Written, address, bytes, choice, duration, networks, number, path, text},
 };
 
@@ -42,18 +42,23 @@ const COUNT_MAX: u64 = 1_000_000;
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &ALL;
 
-const ALL: [Setting; GENERAL.len() + people::SETTINGS.len()] = {
-    let mut all = [GENERAL[0]; GENERAL.len() + people::SETTINGS.len()];
-    let mut index = 0;
-    while index < all.len() {
-        all[index] =
-            if index < GENERAL.len() { GENERAL[index] } else { people::SETTINGS[index - GENERAL.len()] };
-        index += 1;
+const PARTS: [&[Setting]; 3] = [GENERAL, people::SETTINGS, smtp::SETTINGS];
+
+const ALL: [Setting; GENERAL.len() + people::SETTINGS.len() + smtp::SETTINGS.len()] = {
+    let mut all = [GENERAL[0]; _];
+    let (mut part, mut index, mut next) = (0, 0, 0);
+    while next < all.len() {
+        if index == PARTS[part].len() {
+            (part, index) = (part + 1, 0);
+        } else {
+            all[next] = PARTS[part][index];
+            (index, next) = (index + 1, next + 1);
+        }
     }
     all
 };
 
-/// All but those of how people sign in.
+/// Those that have no file of their own.
 const GENERAL: &[Setting] = &[
     Setting {
         path: "gateway.listen",

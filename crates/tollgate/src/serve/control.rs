@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tollgate_control::{Courier, SmtpCourier};
 use tollgate_core::time::Clock as _;
 use tollgate_store::{SessionLimits, Store};
 
@@ -35,7 +36,7 @@ impl ControlServer {
 /// Starts it, where the roles want it.
 pub(super) async fn start_control(
     (config, roles): (&Config, &[Role]),
-    (store, clock): (&Arc<Store>, &Arc<SystemClock>),
+    (store, clock, courier): (&Arc<Store>, &Arc<SystemClock>, Option<&Arc<SmtpCourier>>),
     health: &Arc<NodeHealth>,
     metrics: PrometheusHandle,
 ) -> Result<Option<ControlServer>, Failure> {
@@ -56,7 +57,7 @@ pub(super) async fn start_control(
         version: env!("CARGO_PKG_VERSION"),
         store: store.clone(),
         clock: clock.clone(),
-        sign_in: sign_in(config),
+        sign_in: sign_in(config, courier),
         follow: health.clone(),
     };
     let (stop, stopped) = oneshot::channel();
@@ -83,13 +84,14 @@ fn limits(config: &Config) -> SessionLimits {
 }
 
 /// How people sign in.
-fn sign_in(config: &Config) -> tollgate_control::SignInOptions {
+fn sign_in(config: &Config, courier: Option<&Arc<SmtpCourier>>) -> tollgate_control::SignInOptions {
     let people = &config.people;
     tollgate_control::SignInOptions {
         session_idle: people.session_idle,
         session_life: people.session_life,
         public_url: people.public_url.clone(),
         trusted_proxies: people.trusted_proxies.clone(),
+        courier: courier.map(|courier| Arc::clone(courier) as Arc<dyn Courier>),
         providers: people.providers(),
         ..tollgate_control::SignInOptions::default()
     }

@@ -13,6 +13,7 @@ use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::mpsc, task::JoinHandle};
+use tollgate_control::SmtpCourier;
 use tollgate_core::tables::Snapshot;
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::http::serve::Serving;
@@ -29,11 +30,15 @@ use crate::{cli::Role, clock::SystemClock, config::Config, context::Context, dat
 
 /// How often the highest wall time is written down, and metrics are tidied.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// How long mails that wait may hold up the end.
+const MAIL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// A running node.
 pub(crate) struct Node {
     gateway: Option<Serving>,
     service_api: Option<Serving>,
     control: Option<ControlServer>,
+    courier: Option<Arc<SmtpCourier>>,
     running: Running,
     health: Arc<NodeHealth>,
     clock: Arc<SystemClock>,
@@ -68,7 +73,10 @@ impl Node {
         let secrets = usize::try_from(store.count_keys().await?).unwrap_or(usize::MAX);
         let snapshot = Arc::new(Snapshot::with_capacity(secrets));
         let health = Arc::new(NodeHealth::new(node, roles, clock.clone(), snapshot.clone(), journal.clone()));
-        let control = start_control((config, roles), (&store, &clock), &health, metrics.clone()).await?;
+        let courier = start_courier(config)?;
+        let control =
+            start_control((config, roles), (&store, &clock, courier.as_ref()), &health, metrics.clone())
+                .await?;
 
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
         let plane = DataPlane {
@@ -109,7 +117,18 @@ impl Node {
         health.enter(Phase::Serving);
         let upkeep = tokio::spawn(keep_up(clock.clone(), metrics));
         let drain_timeout = config.gateway.drain_timeout;
-        Ok(Self { gateway, service_api, control, running, health, clock, upkeep, drain_timeout, _lock: lock })
+        Ok(Self {
+            gateway,
+            service_api,
+            control,
+            courier,
+            running,
+            health,
+            clock,
+            upkeep,
+            drain_timeout,
+            _lock: lock,
+        })
     }
 
     /// Where it listens.
@@ -143,6 +162,9 @@ impl Node {
         if let Some(control) = self.control {
             control.end().await?;
         }
+        if let Some(courier) = self.courier {
+            courier.end(MAIL_PATIENCE).await;
+        }
         stopped.map_err(|error| {
             let failure = prepare_failure(error);
             let why = failure.message().unwrap_or_default();
@@ -151,6 +173,12 @@ impl Node {
             ))
         })
     }
+}
+
+/// Starts what sends mail, where a server is set.
+fn start_courier(config: &Config) -> Result<Option<Arc<SmtpCourier>>, Failure> {
+    let started = config.smtp.options().map(|options| SmtpCourier::start(&options));
+    started.transpose().map_err(Failure::failed)
 }
 
 fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {

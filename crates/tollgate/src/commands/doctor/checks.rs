@@ -139,6 +139,20 @@ pub(super) fn secret_files(config: &Config) -> Vec<Finding> {
         .collect()
 }
 
+/// The mail server: reached, proven, let in.
+pub(super) async fn smtp(config: &Config) -> Finding {
+    const CHECK: &str = "smtp";
+    let Some(options) = config.smtp.options() else { return Finding::absent(CHECK) };
+    match tollgate_control::check_smtp(&options).await {
+        Ok(()) => Finding::ok(CHECK, format!("{} takes mail", options.place())),
+        Err(problem) => Finding::wrong(
+            CHECK,
+            format!("{}: {problem}", options.place()),
+            "check smtp.host, smtp.port, smtp.security, and smtp.user with smtp.password",
+        ),
+    }
+}
+
 pub(super) fn clock(context: &Context) -> Finding {
     const CHECK: &str = "clock";
     /// A clock before the year 2024 was never set.

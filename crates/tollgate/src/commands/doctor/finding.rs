@@ -28,6 +28,10 @@ impl Finding {
         Self { check, outcome: Outcome::Ok, found: found.into(), remedy: String::new() }
     }
 
+    pub(super) fn absent(check: &'static str) -> Self {
+        Self { outcome: Outcome::NotConfigured, ..Self::ok(check, "not configured") }
+    }
+
     pub(super) fn wrong(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { check, outcome: Outcome::Wrong, found: found.into(), remedy: remedy.into() }
     }

@@ -8,7 +8,7 @@ mod finding;
 use serde::Serialize;
 
 use self::{
-    checks::{clock, database, descriptors, folder, listeners, secret_files},
+    checks::{clock, database, descriptors, folder, listeners, secret_files, smtp},
     finding::{Finding, Outcome},
 };
 use crate::{
@@ -68,13 +68,9 @@ async fn examine(context: &Context) -> Vec<Finding> {
     checks.push(clock(context));
     checks.push(descriptors());
     checks.extend(listeners(config));
+    checks.push(smtp(config).await);
     let absent = ["redis", "kafka", "ldap", "oidc"];
-    checks.extend(absent.map(|check| Finding {
-        check,
-        outcome: Outcome::NotConfigured,
-        found: "not configured".to_owned(),
-        remedy: String::new(),
-    }));
+    checks.extend(absent.map(Finding::absent));
     checks
 }
 
