@@ -175,6 +175,11 @@
     if (acts[event.key]) { event.preventDefault(); acts[event.key](); }
   });
 
+  // A live tail waits while somebody points at it or is in it with the keyboard.
+  document.addEventListener("htmx:beforeRequest", event => {
+    if (event.target.matches("[data-tail]:is(:hover, :focus-within)")) event.preventDefault();
+  });
+
   document.readyState === "loading" ? addEventListener("DOMContentLoaded", awaken) : awaken();
   document.addEventListener("htmx:afterSwap", () => { at = -1; });
 })();

@@ -6,6 +6,12 @@ use serde::Serialize;
 pub trait Health: Send + Sync + 'static {
     /// The present state of every part. Must answer at once: no I/O.
     fn report(&self) -> Report;
+
+    /// Where programs reach the gateway, `https://api.example.com`, without a path; `None` where this
+    /// process does not know.
+    fn gateway_url(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The state of all parts.

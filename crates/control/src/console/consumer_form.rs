@@ -100,6 +100,9 @@ pub(super) fn tags(text: &str) -> Result<BTreeMap<String, String>, Vec<FieldErro
 #[derive(Default)]
 pub(crate) struct Errors(pub(super) Vec<FieldError>);
 
+/// The field of what is wrong with the form as a whole.
+const FORM: &str = "form";
+
 impl Errors {
     /// What is wrong with a field, or with a part of it.
     pub(crate) fn of(&self, name: &str) -> Option<&str> {
@@ -117,7 +120,10 @@ impl Errors {
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
             })
         };
-        self.0.iter().filter(|error| !known(error)).map(ToString::to_string).collect()
+        let words = |error: &FieldError| {
+            if error.field == FORM { error.problem.clone() } else { error.to_string() }
+        };
+        self.0.iter().filter(|error| !known(error)).map(words).collect()
     }
 
     /// What a form is told about; everything else is a page of its own.
@@ -125,10 +131,10 @@ impl Errors {
         match trouble {
             Trouble::Refused(Refused::Invalid(errors)) => Ok(Self(errors)),
             Trouble::Refused(Refused::Conflict(problem) | Refused::NotFound(problem)) => {
-                Ok(Self(vec![FieldError::new("form", problem)]))
+                Ok(Self(vec![FieldError::new(FORM, problem)]))
             }
             Trouble::Refused(refused @ Refused::Outdated(_)) => {
-                Ok(Self(vec![FieldError::new("form", refused.detail())]))
+                Ok(Self(vec![FieldError::new(FORM, refused.detail())]))
             }
             other => Err(other),
         }

@@ -240,11 +240,13 @@ async fn curl(visit: &Visit, key: &KeyView) -> Result<Option<Curl>, Trouble> {
         ResourceSpec::Service(service) if granted(&service.name) => Some(&service.matches),
         _ => None,
     });
+    let gateway = visit.app.control().health.gateway_url();
+    let gateway = gateway.unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
     Ok(matches.map(|matches| {
         let path = matches.path_prefix.as_deref().unwrap_or("/");
         let address = match matches.host.as_deref().filter(|host| !host.starts_with('*')) {
             Some(host) => format!("https://{host}{path}"),
-            None => format!("http://127.0.0.1:8080{path}"),
+            None => format!("{gateway}{path}"),
         };
         Curl { address }
     }))

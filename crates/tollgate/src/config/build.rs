@@ -221,6 +221,7 @@ fn blank(data_dir: PathBuf) -> Config {
         gateway: Gateway {
             listener: listener(),
             threads: 0,
+            public_url: None,
             trusted_proxies: Vec::new(),
             connections_max: 0,
             connections_per_ip_max: 0,

@@ -68,6 +68,8 @@ pub struct Listener {
 pub struct Gateway {
     /// Where it listens.
     pub listener: Listener,
+    /// Where clients reach it, without a path; `None` at the address that it listens on.
+    pub public_url: Option<String>,
     /// Threads, each with its own runtime; 0 takes one per core.
     pub threads: u16,
     /// Networks whose peers are believed about whom they call for.

@@ -264,7 +264,7 @@ fn with(written: Written<'_>, part: &str) -> Result<String, String> {
     }
 }
 
-fn origin(written: Written<'_>) -> Result<String, String> {
+pub(super) fn origin(written: Written<'_>) -> Result<String, String> {
     let text = text(written)?;
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let host = host.map(|host| host.trim_end_matches('/')).unwrap_or_default();

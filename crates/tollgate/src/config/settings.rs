@@ -68,6 +68,13 @@ const GENERAL: &[Setting] = &[
         read: |written, config| put(&mut config.gateway.listener.listen, address(written)),
     },
     Setting {
+        path: "gateway.public_url",
+        shape: "`https://HOST` or `http://HOST:PORT`, without a path",
+        default: "",
+        doc: "Where clients reach the gateway. It is in the command that the console shows with a new key. When not set, it is the address that the gateway listens on.",
+        read: |written, config| put(&mut config.gateway.public_url, people::origin(written).map(Some)),
+    },
+    Setting {
         path: "gateway.threads",
         shape: "whole number, 0 to 256",
         default: "0",

@@ -38,6 +38,7 @@ pub(super) struct NodeHealth {
     pub(super) journal: Option<Arc<Journal>>,
     phase: AtomicU8,
     progress: std::sync::OnceLock<Arc<Progress>>,
+    gateway_url: std::sync::OnceLock<String>,
 }
 
 impl NodeHealth {
@@ -56,6 +57,7 @@ impl NodeHealth {
             journal,
             phase: AtomicU8::new(Phase::Starting as u8),
             progress: std::sync::OnceLock::new(),
+            gateway_url: std::sync::OnceLock::new(),
         }
     }
 
@@ -65,6 +67,11 @@ impl NodeHealth {
 
     pub(super) fn follow(&self, progress: Arc<Progress>) {
         let _first = self.progress.set(progress);
+    }
+
+    /// Remembers where programs reach the gateway.
+    pub(super) fn reached_at(&self, gateway_url: String) {
+        let _first = self.gateway_url.set(gateway_url);
     }
 
     /// Brings the metrics of the whole process up to date, before they are read.
@@ -145,6 +152,10 @@ impl Follow for NodeHealth {
 }
 
 impl Health for NodeHealth {
+    fn gateway_url(&self) -> Option<String> {
+        self.gateway_url.get().cloned()
+    }
+
     fn report(&self) -> Report {
         let mut parts = vec![self.process(), self.keys(), self.database()];
         parts.extend(self.journal());

@@ -1,6 +1,9 @@
 //! From settings to what the gateway and the engine take.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
 
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject as _};
 use tollgate_core::{limits::Gcra, secret::Secret};
@@ -14,7 +17,7 @@ use tollgate_gateway::{
 };
 
 use crate::{
-    config::{Config, Listener as ListenerConfig},
+    config::{Config, Gateway as GatewayConfig, Listener as ListenerConfig},
     failure::Failure,
 };
 
@@ -49,6 +52,24 @@ pub(super) fn listener(config: &Config, own: &ListenerConfig) -> Result<Listener
         ..Bounds::default()
     };
     Ok(Listener { bind: own.listen, tls, bounds })
+}
+
+/// Where clients reach the gateway: as the settings say, or else where it listens.
+pub(super) fn gateway_url(gateway: &GatewayConfig, listening: Option<SocketAddr>) -> Option<String> {
+    if let Some(url) = &gateway.public_url {
+        return Some(url.clone());
+    }
+    let mut address = listening?;
+    if address.ip().is_unspecified() {
+        // All addresses of the machine, of which this one is certain.
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let scheme = if gateway.listener.tls_cert.is_some() { "https" } else { "http" };
+    Some(format!("{scheme}://{address}"))
 }
 
 /// The engine shares ports between its lanes, so the kernel would let a second process share them

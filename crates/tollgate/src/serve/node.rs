@@ -24,6 +24,7 @@ use super::{
     control::{ControlServer, start_control},
     data_plane::{DataPlane, open_journal},
     health::{NodeHealth, Phase},
+    listeners,
     sinks::{Quotas, REHASHES_MAX},
 };
 use crate::{cli::Role, clock::SystemClock, config::Config, context::Context, data_dir, failure::Failure};
@@ -114,6 +115,10 @@ impl Node {
                 return Err(failure);
             }
         };
+        let at = gateway.as_ref().map(Serving::local_addr);
+        if let Some(url) = listeners::gateway_url(&config.gateway, at) {
+            health.reached_at(url);
+        }
         health.enter(Phase::Serving);
         let upkeep = tokio::spawn(keep_up(clock.clone(), metrics));
         let drain_timeout = config.gateway.drain_timeout;
