@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::command::{Outcome, cargo, show};
-use crate::{contract, fuzz, needs, tidy};
+use crate::{browser, contract, fuzz, needs, tidy};
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Leave out fuzzing, schemathesis and the long rounds of the fault tests.
+    /// Leave out fuzzing, schemathesis, the browser and the long rounds of the fault tests.
     #[arg(long)]
     quick: bool,
     /// Run one step only.
@@ -29,13 +29,14 @@ struct Step {
 }
 
 /// In this order: what is quick to say no comes first.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "needs", what: "what the tests need is on the machine", run: provide },
     Step { name: "fmt", what: "the code is formatted", run: format },
     Step { name: "tidy", what: "structure and style rules hold", run: |_| tidy::run() },
     Step { name: "clippy", what: "no warning in the workspace", run: clippy },
     Step { name: "test", what: "the tests of the workspace pass", run: test },
     Step { name: "contract", what: "the admin API keeps to its OpenAPI document", run: |_| contract::run() },
+    Step { name: "browser", what: "people get through the console in a browser", run: |_| browser::run() },
     Step { name: "fuzz", what: "no fuzz target finds an input that breaks it", run: fuzz_shortly },
 ];
 
@@ -44,7 +45,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut results = Vec::new();
     for step in &STEPS {
         let chosen = options.only.as_deref().is_none_or(|name| name == step.name);
-        if !chosen || (options.quick && matches!(step.name, "contract" | "fuzz")) {
+        if !chosen || (options.quick && matches!(step.name, "contract" | "browser" | "fuzz")) {
             continue;
         }
         println!("\n=== {}: {}", step.name, step.what);
@@ -78,8 +79,8 @@ fn summarise(results: &[(&Step, bool, Duration)]) -> Outcome {
 }
 
 fn provide(options: &Options) -> Outcome {
-    let fuzz = if options.quick { &[] } else { needs::FUZZ };
-    needs::provide(&[needs::TESTS, fuzz].concat())
+    let more = if options.quick { &[][..] } else { &[needs::BROWSER, needs::FUZZ] };
+    needs::provide(&[&[needs::TESTS], more].concat().concat())
 }
 
 fn format(_: &Options) -> Outcome {

@@ -14,6 +14,7 @@
 )]
 
 mod bench;
+mod browser;
 mod checks;
 mod command;
 mod contract;

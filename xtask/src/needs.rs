@@ -35,6 +35,18 @@ pub(crate) const TESTS: &[Need] = &[
 pub(crate) const FUZZ: &[Need] =
     &[Need { what: "a C++ compiler (c++)", present: || find("c++").is_some(), package: "g++" }];
 
+/// A browser, and what brings axe-core.
+pub(crate) const BROWSER: &[Need] = &[
+    Need { what: "Chromium", present: chromium, package: "chromium" },
+    Need { what: "fonts", present: fonts, package: "fonts-dejavu-core" },
+    Need { what: "npm", present: || find("npm").is_some(), package: "npm" },
+    Need { what: "curl", present: || find("curl").is_some(), package: "curl" },
+];
+
+/// What starts a server on one CPU.
+pub(crate) const TASKSET: &[Need] =
+    &[Need { what: "taskset", present: || find("taskset").is_some(), package: "util-linux" }];
+
 /// Peers and tools of the benches. Envoy is installed where it is started, for it comes from another source.
 pub(crate) const BENCH: &[Need] = &[
     Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
@@ -137,6 +149,17 @@ fn aiosmtpd() -> bool {
         .args(["-c", "import aiosmtpd"])
         .output()
         .is_ok_and(|output| output.status.success())
+}
+
+fn chromium() -> bool {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+        .iter()
+        .any(|name| find(name).is_some())
+}
+
+/// Chromium's package brings none, and a page without any is a page of boxes.
+fn fonts() -> bool {
+    Path::new("/usr/share/fonts").read_dir().is_ok_and(|mut folders| folders.next().is_some())
 }
 
 fn postgres() -> bool {

@@ -2,7 +2,7 @@
 //!
 //! What is here: [`Postgres`] and [`Upstream`] (servers to stand in front of and behind Tollgate),
 //! [`Tollgate`] (the real binary in a temporary folder on free ports), [`raw`] (bytes over TCP) and
-//! [`http`] (a plain client), and [`wait_until`], which every test uses instead of sleeping.
+//! [`http`] (a plain client), [`browser`] (a real Chromium), and [`wait_until`], which every test uses instead of sleeping.
 //!
 //! What must never be here: a dependency on a product crate. The testkit sees Tollgate only as its users do,
 //! through the command line, the settings and the wire of the contract, so that a test written with it
@@ -21,6 +21,7 @@
     reason = "tests measure with the ordinary clock and read their depth from the environment"
 )]
 
+pub mod browser;
 mod depth;
 pub mod http;
 mod port;

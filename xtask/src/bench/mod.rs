@@ -6,6 +6,7 @@
 //!
 //! Pinning: the contestant on CPU 0; the load (wrk) and the upstream (nginx) on CPU 1.
 
+mod console;
 mod contestants;
 mod gateway;
 mod idle;
@@ -71,6 +72,8 @@ enum What {
     Idle,
     /// Digest, look-up and decision, in one process (example `admit` of tollgate-core).
     Core,
+    /// Every page of the console, with 100,000 keys and 10,000,000 events in SQLite.
+    Console,
     /// Append of a usage record (example `append` of tollgate-journal).
     Journal,
 }
@@ -95,6 +98,10 @@ pub(crate) fn run(options: &Options) -> Outcome {
     match options.what {
         What::Core => return micro::core(options.keys),
         What::Journal => return micro::journal(),
+        What::Console => {
+            needs::provide(needs::TASKSET)?;
+            return console::run(options);
+        }
         What::Gateway | What::Verify | What::Idle => {}
     }
     needs::provide(needs::BENCH)?;

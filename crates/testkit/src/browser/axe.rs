@@ -1,0 +1,48 @@
+//! axe-core in a page: what stands in the way of people who do not see, point or hear as others do.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use super::tab::Tab;
+
+/// Asks for everything of WCAG 2.2 AA and returns one line for each serious or critical problem and element.
+const RUN: &str = r#"
+async () => {
+  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const result = await axe.run(document, {
+    runOnly: { type: "tag", values: tags }, resultTypes: ["violations"],
+    rules: { "target-size": { enabled: true } },
+  });
+  return result.violations
+    .filter(found => found.impact === "serious" || found.impact === "critical")
+    .flatMap(found => found.nodes.map(node => `${found.id}: ${node.target.join(" ")}: ${node.failureSummary}`));
+}
+"#;
+
+impl Tab {
+    /// Serious and critical problems of the page as it stands, one line each.
+    ///
+    /// # Panics
+    /// When axe-core is not where `TOLLGATE_AXE` says, or fails.
+    pub fn accessibility_problems(&mut self) -> Vec<String> {
+        static SOURCE: OnceLock<String> = OnceLock::new();
+        let source = SOURCE.get_or_init(|| {
+            let path: PathBuf = std::env::var_os("TOLLGATE_AXE")
+                .expect("TOLLGATE_AXE names axe.min.js; `cargo xtask test --only browser` sets it")
+                .into();
+            std::fs::read_to_string(&path)
+                .unwrap_or_else(|error| panic!("cannot read axe-core at {}: {error}", path.display()))
+        });
+        // The page may have been left with it in earlier checks of the same document.
+        let has_it = self.ask("() => typeof window.axe", &[]).unwrap_or_default() == "object";
+        if !has_it {
+            self.evaluate(source, false).unwrap_or_else(|error| panic!("axe-core does not load: {error}"));
+        }
+        let found = self.evaluate(&format!("({RUN})()"), true);
+        let found = found.unwrap_or_else(|error| panic!("axe-core failed: {error}"));
+        let lines = found.as_array().unwrap_or_else(|| panic!("axe-core said {found}"));
+        lines.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! What a page did besides showing itself: what it logged, whom it asked, what it was answered.
+
+use serde_json::Value;
+
+/// An answer that a page was given.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The address.
+    pub url: String,
+    /// The status.
+    pub status: u16,
+    /// What it was for, in Chromium's words: `Document`, `Stylesheet`, `Script`, `Fetch`, …
+    pub kind: String,
+    /// The header `Cache-Control`, empty when there was none.
+    pub cache_control: String,
+}
+
+/// Everything noted of one tab.
+#[derive(Debug)]
+pub(super) struct Watch {
+    home: String,
+    /// What must not be.
+    pub(super) problems: Vec<String>,
+    /// Answers in the order they came.
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Watch {
+    /// `home` is the only origin that may be asked, e.g. `http://127.0.0.1:8081`.
+    pub(super) fn of(home: &str) -> Self {
+        Self { home: home.to_owned(), problems: Vec::new(), answers: Vec::new() }
+    }
+
+    /// Takes in one event.
+    pub(super) fn note(&mut self, event: &Value) {
+        let parameters = &event["params"];
+        match event["method"].as_str().unwrap_or_default() {
+            "Runtime.exceptionThrown" => self.problems.push(format!(
+                "a script failed: {}",
+                parameters["exceptionDetails"]["exception"]["description"]
+            )),
+            "Runtime.consoleAPICalled" => {
+                let kind = parameters["type"].as_str().unwrap_or_default();
+                if matches!(kind, "error" | "warning" | "assert") {
+                    self.problems.push(format!("the page logged ({kind}): {}", parameters["args"]));
+                }
+            }
+            "Log.entryAdded" => self.logged(&parameters["entry"]),
+            "Network.requestWillBeSent" => self.asked(&parameters["request"]),
+            "Network.responseReceived" => self.answered(parameters),
+            _ => {}
+        }
+    }
+
+    /// Chromium's own log: broken policies are here. That a page was refused is not trouble in itself; what a page
+    /// needs and does not get is found by its status.
+    fn logged(&mut self, entry: &Value) {
+        let is_bad = matches!(entry["level"].as_str(), Some("error" | "warning"));
+        if is_bad && entry["source"] != "network" {
+            self.problems.push(format!("the browser logged: {} {}", entry["source"], entry["text"]));
+        }
+    }
+
+    fn asked(&mut self, request: &Value) {
+        let url = request["url"].as_str().unwrap_or_default();
+        let own = url.strip_prefix(&self.home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if !own && !url.starts_with("about:") {
+            self.problems.push(format!("another host was asked: {url}"));
+        }
+    }
+
+    fn answered(&mut self, parameters: &Value) {
+        let response = &parameters["response"];
+        let headers = response["headers"].as_object();
+        let cache_control = headers.and_then(|all| {
+            all.iter().find(|(name, _)| name.eq_ignore_ascii_case("cache-control")).map(|(_, value)| value)
+        });
+        let answer = Answer {
+            url: response["url"].as_str().unwrap_or_default().to_owned(),
+            status: u16::try_from(response["status"].as_u64().unwrap_or_default()).unwrap_or_default(),
+            kind: parameters["type"].as_str().unwrap_or_default().to_owned(),
+            cache_control: cache_control.and_then(Value::as_str).unwrap_or_default().to_owned(),
+        };
+        if answer.kind != "Document" && answer.status >= 400 {
+            self.problems.push(format!("a part of the page is missing: {answer:?}"));
+        }
+        let is_asset = answer.url.contains("/assets/");
+        if answer.url.starts_with(&self.home) && !is_asset && !answer.cache_control.contains("no-store") {
+            self.problems.push(format!("a page may be kept by the browser: {answer:?}"));
+        }
+        self.answers.push(answer);
+    }
+}
