@@ -155,6 +155,8 @@ ids! {
     InvitationId = "inv", "invitation";
     /// A change to many keys that goes on after its request was answered.
     JobId = "job", "job";
+    /// An account of the ledger: one budget in one period.
+    AccountId = "acc", "ledger account";
 }
 
 /// One decision: the position of its record in the usage journal, so that making it costs no

@@ -2,8 +2,8 @@
 
 use sqlx::AnyConnection;
 use tollgate_core::id::{
-    ConsumerId, InvitationId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId, SessionId, TenantId,
-    UserId,
+    AccountId, ConsumerId, InvitationId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId, SessionId,
+    TenantId, UserId,
 };
 
 use crate::{
@@ -220,6 +220,7 @@ fn subject(entity: &str, id: i64) -> String {
         "user" => UserId::from_sql(id).to_string(),
         "session" => SessionId::from_sql(id).to_string(),
         "invitation" => InvitationId::from_sql(id).to_string(),
+        "account" => AccountId::from_sql(id).to_string(),
         _ => format!("{entity}_{id}"),
     }
 }

@@ -32,6 +32,10 @@ pub enum Entity {
     Invitation,
     /// A decision.
     Decision,
+    /// An account of the ledger.
+    Account,
+    /// A reservation in the ledger.
+    Reservation,
 }
 
 impl Entity {
@@ -52,6 +56,8 @@ impl Entity {
             Self::Invitation => "invitation",
             Self::Job => "job",
             Self::Decision => "decision",
+            Self::Account => "account",
+            Self::Reservation => "reservation",
         }
     }
 }

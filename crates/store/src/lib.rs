@@ -2,8 +2,8 @@
 //!
 //! What is kept: tenants, projects, services, policies, consumers, keys (their digests, never
 //! themselves), tokens of the service API, the audit, and what nodes shipped of their usage
-//! journals. What this crate must never know: HTTP, the command line, configuration files, clocks.
-//! Time comes in as `now_us` (wall microseconds since 1970 UTC), random secrets as arrays.
+//! journals, and the ledger of budgets. What this crate must never know: HTTP, the command line,
+//! configuration files, clocks. Time comes in as `now_us` (wall microseconds since 1970 UTC), random secrets as arrays.
 //!
 //! # One way to change anything
 //!
@@ -24,6 +24,7 @@
 //! | every second | [`Store::heartbeat`] |
 //! | the journal | [`Store::intake`], [`Store::keep_blocks`], [`Store::take_over`] |
 //! | whoever reads usage | [`Store::ask_to_ship`] |
+//! | budgets | [`Store::open_account`], [`Store::reserve`], [`Store::post`], [`Store::reconcile`] |
 //! | counters | [`Store::quota_usage`] at start, [`Shipped::quotas`] after each shipment |
 //!
 //! # Engines
@@ -41,6 +42,7 @@ mod feed;
 mod import;
 mod init;
 mod keys;
+mod ledger;
 mod migrate;
 mod named;
 mod open;
@@ -66,6 +68,10 @@ pub use init::{Initialised, NewInstallation};
 pub use keys::{
     BulkEdit, BulkStep, CreatedKey, KEYS_AT_ONCE_MAX, KeyDetail, KeyEdit, KeyFilter, KeySecret, KeyView,
     NewKey, Rotation,
+};
+pub use ledger::{
+    Balance, Difference, EntryRow, Forgiveness, Funding, Leg, Level, Moved, NewAccount, Pending, Posting,
+    Reconciled, Reservation, Reserved, Resolved, Side, TransferId, TransferKind,
 };
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};

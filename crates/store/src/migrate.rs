@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_decision_blocks.sql"),
     include_str!("../migrations/0003_people.sql"),
     include_str!("../migrations/0004_admin.sql"),
+    include_str!("../migrations/0005_ledger.sql"),
 ];
 
 /// Runs what is missing.

@@ -10,6 +10,7 @@ mod audit;
 mod feed;
 mod import;
 mod keys;
+mod ledger;
 mod nodes;
 mod opening;
 mod people;
@@ -74,6 +75,12 @@ conformance! {
         shipping_again_counts_once, overlapping_and_concurrent_shipments_count_once, losses_count_once,
         quotas_are_exact, usage_is_grouped, decisions_are_kept_and_paged, the_last_use_is_shown,
         what_is_old_is_forgotten, secrets_ended_long_ago_are_forgotten;
+    ledger:
+        a_reservation_takes_all_or_nothing_and_ends_once, transfers_that_mean_nothing_are_refused,
+        a_lease_left_behind_counts_as_spent, an_overrun_blocks_until_it_is_forgiven,
+        funds_come_with_a_permit_and_a_reason, entries_are_paged_and_sum_up_to_zero,
+        a_balance_that_is_not_its_entries_is_told, concurrent_reservations_never_overspend,
+        the_ledger_does_what_its_model_does;
     usage_blocks:
         edges_of_blocks_lose_and_double_nothing, a_shipment_cut_anywhere_counts_once,
         a_rare_key_is_found_without_unpacking_the_others,
