@@ -15,6 +15,7 @@
 //! | `service` | services compiled: origins, choice of upstream, paths, CORS |
 //! | `lane` | what one lane works with; the account of each request |
 //! | `proxy` | forwarding: attempts, health, heads |
+//! | [`llm`] | calls to models: what they may use, what they used; not on the way of a request yet |
 //! | `pipeline` | the way of a request from ticket to answer |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
@@ -29,6 +30,7 @@ mod faults;
 pub mod http;
 mod identity;
 mod lane;
+pub mod llm;
 mod meters;
 mod names;
 pub mod options;

@@ -1,5 +1,6 @@
 //! Integration tests of the gateway: one binary, one module per part.
 
 mod engine;
+mod llm;
 mod pipeline;
 mod service_api;

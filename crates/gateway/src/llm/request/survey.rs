@@ -1,0 +1,214 @@
+//! What a body holds that a provider turns into more tokens than it has bytes: images, files, things
+//! that it only refers to, tools of the provider itself. Everything is looked at, at any depth, and
+//! what looks like one of them counts as one: the bound may be too high and must not be too low.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+use super::BodyError;
+use crate::llm::api::Api;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Survey {
+    pub(super) images: u32,
+    /// Files, films, earlier answers, stored prompts: only the model's own bound holds.
+    pub(super) refers_outside: bool,
+    pub(super) provider_tools: bool,
+}
+
+/// Goes through a body. Nesting is bounded by the JSON parser (128).
+pub(super) fn survey(api: Api, body: &[u8]) -> Result<Survey, BodyError> {
+    let mut survey = Survey::default();
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let walk = Walk { survey: &mut survey, key: Key::Other, api, depth: 0 };
+    walk.deserialize(&mut reader).map_err(|_| BodyError::NotJson)?;
+    Ok(survey)
+}
+
+/// What a value stands under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Other,
+    /// `type`: its text says what the object is.
+    Type,
+    /// The media type of inline data.
+    Mime,
+    /// An id or address, when it is a text.
+    Reference,
+    /// The same, and when it is an object.
+    ReferenceOrObject,
+    /// A tool of the provider, when it is an object.
+    Tool,
+}
+
+/// The meaning of a key. Keys of the schemas that describe functions have objects as their values, or
+/// the names of JSON's types.
+fn key_of(api: Api, key: &str, depth: u32) -> Key {
+    match (api, key) {
+        (_, "type") => Key::Type,
+        (Api::GeminiGenerate, "mimeType" | "mime_type") => Key::Mime,
+        (Api::GeminiGenerate, "fileUri" | "file_uri" | "cachedContent" | "cached_content") => Key::Reference,
+        (
+            Api::GeminiGenerate,
+            "googleSearch"
+            | "google_search"
+            | "googleSearchRetrieval"
+            | "google_search_retrieval"
+            | "urlContext"
+            | "url_context"
+            | "codeExecution"
+            | "code_execution"
+            | "googleMaps"
+            | "google_maps"
+            | "fileSearch"
+            | "file_search"
+            | "computerUse"
+            | "computer_use"
+            | "enterpriseWebSearch"
+            | "enterprise_web_search",
+        ) => Key::Tool,
+        (_, "file_id" | "file_data" | "file_url") => Key::Reference,
+        (Api::OpenAiResponses, "previous_response_id" | "conversation" | "prompt") if depth == 1 => {
+            Key::ReferenceOrObject
+        }
+        (Api::OpenAiChat, "web_search_options") if depth == 1 => Key::Tool,
+        _ => Key::Other,
+    }
+}
+
+struct Walk<'s> {
+    survey: &'s mut Survey,
+    key: Key,
+    api: Api,
+    depth: u32,
+}
+
+impl Walk<'_> {
+    fn text(self, text: &str) {
+        match self.key {
+            Key::Type => self.kind(text),
+            Key::Mime if text.starts_with("image/") => self.image(),
+            // Sound has fewer tokens than bytes; films and documents may have more.
+            Key::Mime if text.starts_with("audio/") || text.starts_with("text/") => {}
+            Key::Mime | Key::Reference | Key::ReferenceOrObject => self.survey.refers_outside = true,
+            Key::Other | Key::Tool => {}
+        }
+    }
+
+    fn image(self) {
+        self.survey.images = self.survey.images.saturating_add(1);
+    }
+
+    fn kind(self, kind: &str) {
+        const TOOLS: [&str; 9] = [
+            "web_search",
+            "web_search_preview",
+            "web_search_preview_2025_03_11",
+            "file_search",
+            "code_interpreter",
+            "image_generation",
+            "mcp",
+            "computer_use_preview",
+            "computer",
+        ];
+        // Anthropic's have their day behind their name.
+        const DATED_TOOLS: [&str; 5] =
+            ["web_search_2", "web_fetch_2", "code_execution_2", "tool_search_tool_", "mcp_toolset"];
+        match kind {
+            "image_url" | "input_image" | "image" => self.image(),
+            "file" | "input_file" | "document" | "container_upload" | "video_url" | "input_video"
+            | "item_reference" => self.survey.refers_outside = true,
+            kind => {
+                let is_tool = TOOLS.contains(&kind) || DATED_TOOLS.iter().any(|tool| kind.starts_with(tool));
+                self.survey.provider_tools |= is_tool;
+            }
+        }
+    }
+}
+
+impl<'b> DeserializeSeed<'b> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'b> Visitor<'b> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.text(text);
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
+        match self.key {
+            Key::ReferenceOrObject => self.survey.refers_outside = true,
+            Key::Tool => self.survey.provider_tools = true,
+            Key::Other | Key::Type | Key::Mime | Key::Reference => {}
+        }
+        let (api, depth) = (self.api, self.depth.saturating_add(1));
+        while let Some(key) = map.next_key_seed(KeySeed { api, depth })? {
+            map.next_value_seed(Walk { survey: &mut *self.survey, key, api, depth })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'b>>(self, mut list: A) -> Result<(), A::Error> {
+        let (api, depth, key) = (self.api, self.depth.saturating_add(1), self.key);
+        while list.next_element_seed(Walk { survey: &mut *self.survey, key, api, depth })?.is_some() {}
+        Ok(())
+    }
+}
+
+struct KeySeed {
+    api: Api,
+    depth: u32,
+}
+
+impl<'b> DeserializeSeed<'b> for KeySeed {
+    type Value = Key;
+
+    fn deserialize<D: serde::Deserializer<'b>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+        Ok(key_of(self.api, key, self.depth))
+    }
+}
