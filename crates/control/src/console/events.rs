@@ -133,6 +133,9 @@ async fn whose(visit: &Visit, all: Option<Whose>) -> Result<Option<Whose>, Troub
     if let Some(text) = query.text("service") {
         whose.service = Some(store.service_of(tenant, text).await?.id);
     }
+    if query.text("address").is_some_and(|text| network(text).is_none()) {
+        return Err(Refused::invalid("address", "write an address, or a network such as 10.0.0.0/8").into());
+    }
     let is_limited = !visit.may_all(Action::ReadEvents);
     if is_limited && whose.consumer != limited_to {
         let own = visit.permit(Action::ReadEvents)?;
@@ -175,6 +178,10 @@ async fn decisions(
             break;
         }
     }
+    if rows.len() > WANTED {
+        rows.truncate(WANTED);
+        cursor = rows.last().map(DecisionRow::cursor);
+    }
     Ok((rows, cursor))
 }
 
@@ -186,10 +193,7 @@ struct Fits {
 
 impl Fits {
     fn of(visit: &Visit) -> Self {
-        let address = visit.query.text("address");
-        let network = address.and_then(|text| {
-            text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-        });
+        let network = visit.query.text("address").and_then(network);
         Self { outcome: visit.query.owned("outcome"), network }
     }
 
@@ -206,4 +210,8 @@ impl Fits {
         };
         is_wanted && self.network.is_none_or(|network| network.contains(&row.address))
     }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }

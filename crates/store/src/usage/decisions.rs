@@ -68,7 +68,7 @@ impl Store {
         let kept: Vec<Kept> = rows.into_rows().take(limit).collect();
         let items = named(&mut tx, kept).await?;
         tx.rollback().await?;
-        let next = more.then(|| items.last().map(cursor_of)).flatten();
+        let next = more.then(|| items.last().map(DecisionRow::cursor)).flatten();
         Ok(Page { items, next })
     }
 
@@ -347,10 +347,6 @@ impl Kept {
 
 pub(super) fn unreadable() -> StoreError {
     StoreError::corrupt("a block of decisions cannot be read; it is damaged, or a later Tollgate wrote it")
-}
-
-fn cursor_of(row: &DecisionRow) -> String {
-    format!("{}.{}", row.at_us, row.id)
 }
 
 fn parse_cursor(cursor: &str) -> Result<Place, StoreError> {

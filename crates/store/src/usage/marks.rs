@@ -14,6 +14,12 @@ const MARKS: [(Flags, &str); 5] = [
 ];
 
 impl DecisionRow {
+    /// The cursor of a page that begins behind it.
+    #[must_use]
+    pub fn cursor(&self) -> String {
+        format!("{}.{}", self.at_us, self.id)
+    }
+
     /// Its marks in words: `aborted`, `replayed`, `retried`, `upgraded`, `verified`.
     #[must_use]
     pub fn marks(&self) -> Vec<&'static str> {

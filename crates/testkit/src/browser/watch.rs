@@ -46,7 +46,7 @@ impl Watch {
                 }
             }
             "Log.entryAdded" => self.logged(&parameters["entry"]),
-            "Network.requestWillBeSent" => self.asked(&parameters["request"]),
+            "Network.requestWillBeSent" => self.asked(parameters),
             "Network.responseReceived" => self.answered(parameters),
             _ => {}
         }
@@ -61,8 +61,13 @@ impl Watch {
         }
     }
 
-    fn asked(&mut self, request: &Value) {
-        let url = request["url"].as_str().unwrap_or_default();
+    fn asked(&mut self, parameters: &Value) {
+        let by = parameters["documentURL"].as_str().unwrap_or_default();
+        if by.starts_with("chrome-error:") {
+            // The browser's own page, where it does not show one again.
+            return;
+        }
+        let url = parameters["request"]["url"].as_str().unwrap_or_default();
         let own = url.strip_prefix(&self.home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if !own && !url.starts_with("about:") {
             self.problems.push(format!("another host was asked: {url}"));
