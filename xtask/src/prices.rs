@@ -18,7 +18,7 @@ use crate::workspace;
 const TABLE: &str = "crates/core/src/money/starting_prices.csv";
 
 /// The columns, as `tollgate_core::money::starting` reads them.
-const COLUMNS: &str = "provider,model,input,output,cached_input,cache_write,cache_write_1h,input_audio,\
+const COLUMNS: &str = "provider,model,service_tier,input,output,cached_input,cache_write,cache_write_1h,input_audio,\
     cached_audio,input_image,reasoning,output_audio,output_image,per_search,input_tokens_max,output_tokens_max,\
     tier_above,tier_input,tier_output,tier_cached_input,tier_cache_write,tier_cache_write_1h";
 
@@ -36,6 +36,9 @@ const RATES: [&str; 11] = [
     "output_cost_per_audio_token",
     "output_cost_per_image_token",
 ];
+
+/// Tiers of service with rates of their own in the list; the first is the ordinary one.
+const SERVICE_TIERS: [&str; 3] = ["", "flex", "priority"];
 
 /// Options of `cargo xtask prices`.
 #[derive(Args)]
@@ -56,8 +59,12 @@ type Model = BTreeMap<String, Box<RawValue>>;
 pub(crate) fn run(options: &Options) -> Outcome {
     let list = std::fs::read_to_string(&options.list)?;
     let models: BTreeMap<String, Model> = serde_json::from_str(&list)?;
-    let mut rows: Vec<String> =
-        models.iter().filter_map(|(name, model)| row(name, model).transpose()).collect::<Outcome<_>>()?;
+    let mut rows = Vec::new();
+    for (name, model) in &models {
+        for service_tier in SERVICE_TIERS {
+            rows.extend(row(name, model, service_tier)?);
+        }
+    }
     rows.sort();
     rows.dedup();
     let mut table = format!(
@@ -74,8 +81,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     Ok(())
 }
 
-/// The line of a model; `None` when it is not one that Tollgate serves, or has no price.
-fn row(name: &str, model: &Model) -> Outcome<Option<String>> {
+/// The line of a model in a tier of service; `None` when it is not one that Tollgate serves, or has no price there.
+fn row(name: &str, model: &Model, service_tier: &str) -> Outcome<Option<String>> {
     let word = |member: &str| model.get(member).map(|raw| raw.get().trim_matches('"')).unwrap_or_default();
     let (provider, mode) = (word("litellm_provider"), word("mode"));
     let served = match provider {
@@ -88,13 +95,30 @@ fn row(name: &str, model: &Model) -> Outcome<Option<String>> {
     if !served || name.contains('/') || name.contains(',') {
         return Ok(None);
     }
-    let rates = RATES.map(|member| per_million(word(member)));
+    let suffix = if service_tier.is_empty() { String::new() } else { format!("_{service_tier}") };
+    let ordinary = RATES.map(|member| per_million(word(member)));
+    let rates = RATES.map(|member| per_million(word(&format!("{member}{suffix}"))));
     let [input, output, ..] = &rates;
     // An embedding may have no output; what has no input price, or costs nothing at all, has no price.
     if input.is_empty() || (input == "0" && matches!(output.as_str(), "" | "0")) {
         return Ok(None);
     }
-    let mut cells = vec![provider.to_owned(), pattern(name)];
+    // A tier that does not name every rate would take the others for cheaper than they are. Thoughts are output.
+    let is_silent = |(column, (own, ordinary)): (usize, (&String, &String))| {
+        own.is_empty()
+            && !ordinary.is_empty()
+            && RATES.get(column) != Some(&"output_cost_per_reasoning_token")
+    };
+    if rates.iter().zip(&ordinary).enumerate().any(is_silent) {
+        return Ok(None);
+    }
+    let tier = tier(name, model, &suffix)?;
+    // Above a tier's bound the ordinary price holds, which is dearer than a cheap tier's.
+    let loses_its_tier = tier.iter().all(String::is_empty) && above(name, model)?.is_some();
+    if service_tier == "flex" && loses_its_tier {
+        return Ok(None);
+    }
+    let mut cells = vec![provider.to_owned(), pattern(name), service_tier.to_owned()];
     cells.extend(rates.into_iter().zip(0..).map(|(rate, column)| match (rate.as_str(), column) {
         ("", 1) => "0".to_owned(),
         _ => rate,
@@ -102,7 +126,7 @@ fn row(name: &str, model: &Model) -> Outcome<Option<String>> {
     cells.push(search(model)?);
     cells.push(word("max_input_tokens").to_owned());
     cells.push(if mode == "embedding" { String::new() } else { word("max_output_tokens").to_owned() });
-    cells.extend(tier(name, model)?);
+    cells.extend(tier);
     Ok(Some(cells.join(",")))
 }
 
@@ -125,23 +149,29 @@ fn number(text: &str) -> f64 {
     text.parse().unwrap_or(f64::INFINITY)
 }
 
-/// The cells of the tier, of which the list has one a model.
-fn tier(name: &str, model: &Model) -> Outcome<Vec<String>> {
+/// The thousands of tokens that the model's tier begins above; the list has one tier a model at most.
+fn above<'m>(name: &str, model: &'m Model) -> Outcome<Option<&'m str>> {
     const BEFORE: &str = "input_cost_per_token_above_";
     let aboves: Vec<&str> =
         model.keys().filter_map(|member| member.strip_prefix(BEFORE)?.strip_suffix("k_tokens")).collect();
-    let above = match aboves[..] {
-        [] => return Ok(vec![String::new(); 6]),
-        [above] => above,
-        _ => return Err(format!("{name} has more than one tier; the table needs columns for it").into()),
-    };
+    match aboves[..] {
+        [] => Ok(None),
+        [above] => Ok(Some(above)),
+        _ => Err(format!("{name} has more than one tier; the table needs columns for it").into()),
+    }
+}
+
+/// The cells of the tier above so much input; empty where there is none.
+fn tier(name: &str, model: &Model, suffix: &str) -> Outcome<Vec<String>> {
+    let none = || vec![String::new(); 6];
+    let Some(above) = above(name, model)? else { return Ok(none()) };
     let rate = |member: &str| {
-        let raw = model.get(&format!("{member}_above_{above}k_tokens"));
+        let raw = model.get(&format!("{member}_above_{above}k_tokens{suffix}"));
         raw.map(|raw| per_million(raw.get())).unwrap_or_default()
     };
     let mut cells = vec![format!("{above}000"), rate(RATES[0]), rate(RATES[1])];
     cells.extend([rate(RATES[2]), rate(RATES[3]), rate(RATES[4])]);
-    Ok(cells)
+    Ok(if cells[1].is_empty() || cells[2].is_empty() { none() } else { cells })
 }
 
 /// A price per token as one per million tokens.

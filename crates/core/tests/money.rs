@@ -6,7 +6,7 @@ use tollgate_core::money::{
     cost::{Ask, Unpriced},
     price::{Price, PriceSpec, Provider},
     starting::{STARTING_PRICES, starting_prices},
-    table::{Origin, PriceTable},
+    table::{Origin, PriceTable, Wanted},
     usage::{TOKENS_MAX, Usage},
 };
 
@@ -27,6 +27,10 @@ fn spec(lines: &str) -> PriceSpec {
 
 fn price(lines: &str) -> Price {
     Price::compile(&spec(lines)).unwrap()
+}
+
+fn wanted(provider: Provider, model: &str) -> Wanted<'_> {
+    Wanted { provider, model, service_tier: None }
 }
 
 fn usd(text: &str) -> Amount {
@@ -140,7 +144,7 @@ fn what_nobody_priced_is_never_free() {
     let dear = price("input = '1000000'");
     let most = Usage { input: u64::MAX, cached_input: u64::MAX, ..Usage::default() };
     assert_eq!(dear.cost(&most), Err(Unpriced::TooMuch));
-    assert!(PriceTable::default().lookup(Provider::OpenAi, "gpt-4o", 0).is_none());
+    assert!(PriceTable::default().lookup(wanted(Provider::OpenAi, "gpt-4o"), 0).is_none());
 }
 
 #[test]
@@ -158,7 +162,7 @@ fn own_prices_come_first_then_the_most_exact_then_the_latest() {
     ];
     table.add(Origin::Starting, &starting).unwrap();
     let input = |table: &PriceTable, model: &str, at| {
-        table.lookup(Provider::OpenAi, model, at).map(|price| price.base.input.to_string())
+        table.lookup(wanted(Provider::OpenAi, model), at).map(|price| price.base.input.to_string())
     };
     for (model, at, wanted) in [
         ("gpt-4o", 0, Some("1.00")),
@@ -171,10 +175,37 @@ fn own_prices_come_first_then_the_most_exact_then_the_latest() {
     ] {
         assert_eq!(input(&table, model, at).as_deref(), wanted, "{model} at {at}");
     }
-    assert!(table.lookup(Provider::Gemini, "gpt-4o", 0).is_none());
+    assert!(table.lookup(wanted(Provider::Gemini, "gpt-4o"), 0).is_none());
     table.add(Origin::Own, &[named("gpt-*", "9", "")]).unwrap();
     assert_eq!(input(&table, "gpt-4o", 0).as_deref(), Some("9.00"), "an own pattern means all of them");
     assert!(table.add(Origin::Own, &[named("", "1", "")]).is_err());
+}
+
+/// I9: a dearer tier of service never slips through at the ordinary price.
+#[test]
+fn tiers_of_service_have_their_own_prices() {
+    let mut table = PriceTable::default();
+    let rows = [
+        spec("input = '1'").clone_with_model("gpt-*"),
+        spec("input = '2'\nservice_tier = 'priority'").clone_with_model("gpt-5"),
+        spec("input = '0.5'\nservice_tier = 'flex'").clone_with_model("gpt-5"),
+    ];
+    table.add(Origin::Own, &rows).unwrap();
+    for (model, service_tier, price) in [
+        ("gpt-5", None, Some("1.00")),
+        ("gpt-5", Some("default"), Some("1.00")),
+        ("gpt-5", Some("priority"), Some("2.00")),
+        ("gpt-5", Some("flex"), Some("0.50")),
+        ("gpt-4", Some("flex"), Some("1.00")),
+        ("gpt-4", Some("priority"), None),
+        ("gpt-5", Some("ultrafast"), None),
+    ] {
+        let found = table.lookup(Wanted { service_tier, ..wanted(Provider::OpenAi, model) }, 0);
+        let found = found.map(|found| found.base.input.to_string());
+        assert_eq!(found.as_deref(), price, "{model} {service_tier:?}");
+    }
+    let ordinary = spec("input = '1'\nservice_tier = 'default'");
+    assert_eq!(Price::compile(&ordinary).unwrap_err()[0].field, "service_tier");
 }
 
 trait WithModel {
@@ -194,12 +225,14 @@ fn every_starting_price_is_read_and_known_ones_come_out() {
     assert!(STARTING_PRICES.starts_with("# Prices of models in US dollars"), "date and source are missing");
     let mut table = PriceTable::default();
     table.add(Origin::Starting, &rows).unwrap();
-    let of = |provider, model: &str| table.lookup(provider, model, NEW_YEAR_US).unwrap();
+    let of = |provider, model: &str| table.lookup(wanted(provider, model), NEW_YEAR_US).unwrap();
     let gpt_4o = of(Provider::OpenAi, "gpt-4o");
     assert_eq!(gpt_4o.base.input.to_string(), "2.50");
     assert_eq!(gpt_4o.base.output.to_string(), "10.00");
     assert_eq!(gpt_4o.base.cached_input.to_string(), "1.25");
     assert_eq!(gpt_4o.output_tokens_max, Some(16_384));
+    let priority = Wanted { service_tier: Some("priority"), ..wanted(Provider::OpenAi, "gpt-4o") };
+    assert_eq!(table.lookup(priority, NEW_YEAR_US).unwrap().base.input.to_string(), "4.25");
     let sonnet = of(Provider::Anthropic, "claude-sonnet-4-5");
     assert_eq!(sonnet.base.cache_write.to_string(), "3.75");
     assert_eq!(sonnet.base.cache_write_1h.to_string(), "6.00");

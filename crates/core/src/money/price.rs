@@ -46,6 +46,10 @@ pub struct PriceSpec {
     pub provider: Provider,
     /// The model, or a pattern with `*`: `gpt-4o-*`. An exact name wins, then the longest pattern.
     pub model: String,
+    /// The provider's tier of service that it is for, such as `priority`; the ordinary one when not
+    /// said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
     /// The currency; `USD` when not said.
     #[serde(default = "usd")]
     pub currency: Currency,
@@ -225,6 +229,9 @@ impl Price {
         if let Err(error) = TextPattern::parse(&spec.model) {
             errors.push(FieldError::new("model", error));
         }
+        if spec.service_tier.as_deref().is_some_and(is_ordinary) {
+            errors.push(FieldError::new("service_tier", "this is the ordinary tier; leave it away"));
+        }
         check_tiers(&spec.tiers, &mut errors);
         for (field, most) in
             [("input_tokens_max", spec.input_tokens_max), ("output_tokens_max", spec.output_tokens_max)]
@@ -252,6 +259,12 @@ impl Price {
             }
         }
     }
+}
+
+/// Whether a tier of service has the ordinary prices, by the words of the three providers.
+#[must_use]
+pub fn is_ordinary(service_tier: &str) -> bool {
+    matches!(service_tier, "" | "auto" | "default" | "standard" | "standard_only" | "unspecified")
 }
 
 fn check_tiers(tiers: &[TierSpec], errors: &mut Vec<FieldError>) {

@@ -12,9 +12,10 @@ use crate::money::{
 pub const STARTING_PRICES: &str = include_str!("starting_prices.csv");
 
 /// The columns, in their order.
-pub const COLUMNS: [&str; 22] = [
+pub const COLUMNS: [&str; 23] = [
     "provider",
     "model",
+    "service_tier",
     "input",
     "output",
     "cached_input",
@@ -71,6 +72,7 @@ fn row(cells: &[&str]) -> Result<PriceSpec, String> {
     let [
         provider,
         model,
+        service_tier,
         input,
         output,
         cached_input,
@@ -106,6 +108,7 @@ fn row(cells: &[&str]) -> Result<PriceSpec, String> {
     Ok(PriceSpec {
         provider: provider_named(provider)?,
         model: (*model).to_owned(),
+        service_tier: (!service_tier.is_empty()).then(|| (*service_tier).to_owned()),
         currency: Currency::USD,
         effective_from: None,
         rates,

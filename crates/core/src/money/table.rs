@@ -3,11 +3,14 @@
 //! Own prices come before those that Tollgate ships with, whatever their pattern: who writes a price
 //! for `gpt-*` means all of them. Then an exact name wins, then the longest pattern, then the latest
 //! that has begun. What no row takes has no price (I11: under a hard budget it is denied).
+//!
+//! A provider's tier of service has rows of its own. One that is cheaper by its nature costs the
+//! ordinary price where it has none; any other has no price then.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    money::price::{Price, PriceSpec, Provider},
+    money::price::{Price, PriceSpec, Provider, is_ordinary},
     pattern::TextPattern,
     policy::FieldError,
 };
@@ -16,6 +19,20 @@ use crate::{
 pub const PRICES_MAX: usize = 10_000;
 /// The longest name of a model that is looked up, in bytes.
 pub const MODEL_LEN_MAX: usize = 256;
+
+/// Tiers of service that never cost more than the ordinary one.
+const CHEAPER_TIERS: [&str; 2] = ["flex", "batch"];
+
+/// What is asked for a price.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Whose model it is.
+    pub provider: Provider,
+    /// Its name.
+    pub model: &'a str,
+    /// The tier of service, as requests and answers name it.
+    pub service_tier: Option<&'a str>,
+}
 
 /// Whose a price is. Later ones come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +55,8 @@ pub struct PriceTable {
 #[derive(Debug)]
 struct Row {
     origin: Origin,
+    /// `None` for the ordinary one.
+    service_tier: Option<Box<str>>,
     /// Characters of the pattern that are not `*`.
     literal: usize,
     price: Arc<Price>,
@@ -74,7 +93,8 @@ impl PriceTable {
         }
         for (spec, price, pattern) in rows {
             let literal = spec.model.bytes().filter(|byte| *byte != b'*').count();
-            let row = Row { origin, literal, price: Arc::new(price) };
+            let service_tier = spec.service_tier.as_deref().map(Box::from);
+            let row = Row { origin, service_tier, literal, price: Arc::new(price) };
             if spec.model.contains('*') {
                 self.patterns.push((spec.provider, pattern, row));
             } else {
@@ -86,19 +106,30 @@ impl PriceTable {
 
     /// The price of a model at a moment; `None` when it has none.
     #[must_use]
-    pub fn lookup(&self, provider: Provider, model: &str, wall_us: i64) -> Option<Arc<Price>> {
-        if model.len() > MODEL_LEN_MAX {
+    pub fn lookup(&self, wanted: Wanted<'_>, wall_us: i64) -> Option<Arc<Price>> {
+        if wanted.model.len() > MODEL_LEN_MAX {
             return None;
         }
-        let exact = self.exact.get(&(provider, Box::from(model)));
+        let tier = wanted.service_tier.filter(|tier| !is_ordinary(tier));
+        let of_tier = tier.and_then(|tier| self.best(wanted, Some(tier), wall_us));
+        match tier {
+            Some(tier) if !CHEAPER_TIERS.contains(&tier) => of_tier,
+            _ => of_tier.or_else(|| self.best(wanted, None, wall_us)),
+        }
+    }
+
+    /// The best row of exactly this tier.
+    fn best(&self, wanted: Wanted<'_>, tier: Option<&str>, wall_us: i64) -> Option<Arc<Price>> {
+        let exact = self.exact.get(&(wanted.provider, Box::from(wanted.model)));
         let exact = exact.into_iter().flatten().map(|row| (true, row));
         let patterns = self
             .patterns
             .iter()
-            .filter(|(of, pattern, _)| *of == provider && pattern.matches(model))
+            .filter(|(of, pattern, _)| *of == wanted.provider && pattern.matches(wanted.model))
             .map(|(_, _, row)| (false, row));
         exact
             .chain(patterns)
+            .filter(|(_, row)| row.service_tier.as_deref() == tier)
             .filter(|(_, row)| row.price.effective_from_us <= wall_us)
             .max_by_key(|(is_exact, row)| (row.origin, *is_exact, row.literal, row.price.effective_from_us))
             .map(|(_, row)| Arc::clone(&row.price))
