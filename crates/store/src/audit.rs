@@ -11,13 +11,14 @@ use crate::{
     error::StoreError,
     open::Store,
     page::{PAGE_ROWS_MAX, Page, PageRequest},
+    seal::Anchors,
     sql::{Columns as _, Row, all, built, only, sql},
 };
 
 /// Rows read at a time while the chain is recomputed.
 const VERIFY_ROWS: i64 = 2000;
 
-const COLUMNS: &str =
+pub(crate) const COLUMNS: &str =
     "seq, at_us, tenant, actor, action, entity, entity_id, version, before, after, prev_hash, hash";
 
 /// Which part of the audit; what is `None` restricts nothing.
@@ -130,12 +131,29 @@ impl Store {
     /// # Errors
     /// When the database cannot be read. A broken chain is no error but the answer `Err(Broken)`.
     pub async fn audit_verify(&self) -> Result<Result<Verified, Broken>, StoreError> {
+        self.audit_verify_against(&Anchors::default()).await
+    }
+
+    /// Recomputes the chain from all rows and holds it against checkpoints from elsewhere: that its end
+    /// was cut off, or all of it computed anew, is found too, up to the last checkpoint.
+    ///
+    /// # Errors
+    /// As [`Store::audit_verify`].
+    pub async fn audit_verify_against(
+        &self,
+        anchors: &Anchors,
+    ) -> Result<Result<Verified, Broken>, StoreError> {
         let mut tx = self.begin_read().await?;
         let head = only(sql("SELECT seq, hash, installation FROM feed_head WHERE id = 1"), &mut tx).await?;
         let (last, last_hash, installation) = (head.int(0)?, head.blob(1)?.to_vec(), head.int(2)?);
-        let outcome = verify(&mut tx, chain::genesis(installation)).await?;
+        let start = Verified { rows: 0, head: 0, hash: chain::genesis(installation) };
+        let outcome = match anchors.is_of(installation as u64) {
+            Ok(()) => verify_from(&mut tx, start, Some(anchors)).await?,
+            Err(broken) => Err(broken),
+        };
         tx.rollback().await?;
         Ok(outcome.and_then(|verified| {
+            anchors.reached_by(&verified)?;
             let broken = |what: &str| Err(Broken { seq: verified.head + 1, what: what.to_owned() });
             if last.unsigned_abs() != verified.head {
                 broken("the head has another number than the last change; changes at the end are missing")
@@ -148,8 +166,13 @@ impl Store {
     }
 }
 
-async fn verify(conn: &mut AnyConnection, genesis: [u8; 32]) -> Result<Result<Verified, Broken>, StoreError> {
-    let mut verified = Verified { rows: 0, head: 0, hash: genesis };
+/// Recomputes the chain from a change that is known to its end.
+pub(crate) async fn verify_from(
+    conn: &mut AnyConnection,
+    start: Verified,
+    anchors: Option<&Anchors>,
+) -> Result<Result<Verified, Broken>, StoreError> {
+    let mut verified = start;
     loop {
         let text = format!("SELECT {COLUMNS} FROM changes WHERE seq > $1 ORDER BY seq LIMIT {VERIFY_ROWS}");
         let rows = all(built(text).bind(verified.head as i64), conn).await?;
@@ -159,6 +182,9 @@ async fn verify(conn: &mut AnyConnection, genesis: [u8; 32]) -> Result<Result<Ve
                 return Ok(Err(Broken { seq: verified.head + 1, what }));
             }
             verified = Verified { rows: verified.rows + 1, head: seq.unsigned_abs(), hash: row.hash(11)? };
+            if let Some(Err(broken)) = anchors.map(|anchors| anchors.holds(verified.head, &verified.hash)) {
+                return Ok(Err(broken));
+            }
         }
         if (rows.len() as i64) < VERIFY_ROWS {
             return Ok(Ok(verified));
@@ -208,7 +234,7 @@ fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
 }
 
 /// The id of an entity as it is shown.
-fn subject(entity: &str, id: i64) -> String {
+pub(crate) fn subject(entity: &str, id: i64) -> String {
     match entity {
         "tenant" => TenantId::from_sql(id).to_string(),
         "project" => ProjectId::from_sql(id).to_string(),

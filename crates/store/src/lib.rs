@@ -51,6 +51,7 @@ mod people;
 mod random;
 mod requests;
 mod resources;
+mod seal;
 mod sql;
 mod tokens;
 mod usage;
@@ -86,6 +87,7 @@ pub use resources::{
     ApplyMode, Op, Plan, PlannedChange, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView,
     Scope,
 };
+pub use seal::{Anchors, AuditHead, Checkpoint, CheckpointKey, ExportError, PublicKey, Seal, verify_export};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 /// What [`Store::ship`] takes, for whoever has no journal to read it from.
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_people.sql"),
     include_str!("../migrations/0004_admin.sql"),
     include_str!("../migrations/0005_ledger.sql"),
+    include_str!("../migrations/0006_audit_seals.sql"),
 ];
 
 /// Runs what is missing.

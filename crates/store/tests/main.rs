@@ -15,6 +15,7 @@ mod nodes;
 mod opening;
 mod people;
 mod resources;
+mod seals;
 mod tenants;
 mod tokens;
 mod usage;
@@ -70,6 +71,9 @@ conformance! {
         concurrent_switches_never_undo_a_revocation;
     audit: the_chain_verifies, any_change_of_a_field_is_found, missing_added_and_moved_rows_are_found,
         the_audit_is_listed_by_page;
+    seals: every_byte_of_an_export_counts, lines_that_are_gone_new_or_moved_are_found,
+        every_byte_of_a_checkpoint_counts, a_chain_that_was_cut_or_computed_anew_is_found,
+        the_last_checkpoint_of_each_key_is_noted;
     nodes: waiting_ends_when_all_have_applied, waiting_ends_with_the_lease, waiting_for_shipments;
     usage:
         shipping_again_counts_once, overlapping_and_concurrent_shipments_count_once, losses_count_once,

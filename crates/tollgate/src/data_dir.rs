@@ -8,6 +8,8 @@ use std::{
 };
 
 use rustix::fs::FlockOperation;
+use tollgate_core::secret::Secret;
+use tollgate_store::CheckpointKey;
 
 use crate::failure::Failure;
 
@@ -46,6 +48,38 @@ pub(crate) fn node_id(dir: &Path) -> Result<u64, Failure> {
     let id = u64::from_le_bytes(random()?) >> 1;
     std::fs::write(&path, format!("{id:016x}\n")).map_err(|error| unusable(&path, &error))?;
     Ok(id)
+}
+
+/// The key that signs checkpoints of the audit; made at first need, for this user alone.
+pub(crate) fn audit_key(path: &Path) -> Result<CheckpointKey, Failure> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_audit_key(path),
+        read => read,
+    };
+    let bytes = Secret::new(bytes.map_err(|error| unusable(path, &error))?);
+    CheckpointKey::from_pkcs8(bytes.expose()).map_err(|problem| {
+        Failure::failed(format!(
+            "audit.key_file {}: {problem}; make one with `openssl genpkey -algorithm ed25519 -outform DER -out {}`, or give a path that is not there yet",
+            path.display(),
+            path.display()
+        ))
+    })
+}
+
+/// Made aside and linked into its place whole: of two processes that need it first, one makes it.
+fn make_audit_key(path: &Path) -> io::Result<Vec<u8>> {
+    let key =
+        CheckpointKey::generate().ok_or_else(|| io::Error::other("there is no randomness for a key"))?;
+    let aside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+    let linked = io::Write::write_all(&mut file, &key)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&aside, path));
+    let _removed = std::fs::remove_file(&aside);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => std::fs::read(path),
+    }
 }
 
 /// Random bytes from the operating system.

@@ -8,6 +8,7 @@
 )]
 
 mod administration;
+mod auditing;
 mod cluster;
 mod configuration;
 mod demo;

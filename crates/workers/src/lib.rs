@@ -12,6 +12,7 @@
 //! | `beat` | writes down how far this node is | what `revoke --wait` relies on |
 //! | `ship` | takes the journal over into the database | I12, I13 |
 //! | `rehash` | replaces imported hashes after their first use | – |
+//! | `seal` | signs checkpoints of the audit into a file and a system log | I20 |
 //! | `retention` | forgets old decisions and ended periods, sweeps counters | – |
 //!
 //! What this crate must never know: HTTP, the gateway, how limits are counted.
@@ -24,11 +25,15 @@ mod pace;
 mod rehash;
 mod retention;
 mod running;
+mod seal;
 mod ship;
 mod state;
 mod stop;
+mod syslog;
 
 pub use faults::Faults;
 pub use running::{Options, Parts, PrepareError, Prepared, Running};
+pub use seal::SealOptions;
 pub use ship::QuotaSink;
 pub use state::Progress;
+pub use syslog::SyslogAddress;

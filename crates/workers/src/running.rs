@@ -21,6 +21,7 @@ use crate::{
     pace::Pace,
     rehash,
     retention::Retention,
+    seal::{SealOptions, Sealer},
     ship::{Failure, QuotaSink, Shipper},
     state::Progress,
     stop::Stop,
@@ -73,6 +74,8 @@ pub struct Parts {
     pub sweep: Arc<dyn Fn(Now) + Send + Sync>,
     /// Secrets to re-hash, from a bounded channel.
     pub rehashes: mpsc::Receiver<Rehash>,
+    /// How the audit is sealed; only where the node has the role for it.
+    pub seal: Option<SealOptions>,
     /// This node.
     pub node: u64,
     /// This run of it.
@@ -166,7 +169,7 @@ impl Prepared {
     /// When the node's first heartbeat cannot be written: nobody would wait for it otherwise.
     pub async fn start(self) -> Result<Running, StoreError> {
         let Self { parts, applied, shipper, progress, moved, asks } = self;
-        let Parts { store, snapshot, clock, rehashes, node, boot, options, sweep, .. } = parts;
+        let Parts { store, snapshot, clock, rehashes, node, boot, options, sweep, seal, .. } = parts;
         let beat = Beat {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -198,12 +201,17 @@ impl Prepared {
         };
         let (stop, stopped) = watch::channel(false);
         let stopped = Stop::new(stopped);
-        let tasks = vec![
+        let sealer = seal.map(|seal| {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+            Sealer::new(store, clock, Arc::clone(&progress), seal)
+        });
+        let mut tasks = vec![
             tokio::spawn(feed.run(stopped.clone())),
             tokio::spawn(beat.run(stopped.clone())),
             tokio::spawn(rehash::run(Arc::clone(&store), clock, rehashes, stopped.clone())),
             tokio::spawn(retention.run(stopped.clone())),
         ];
+        tasks.extend(sealer.map(|sealer| tokio::spawn(sealer.run(stopped.clone()))));
         let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
         Ok(Running { store, node, options, progress, asks, stop, tasks, shipping })
     }

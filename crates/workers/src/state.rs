@@ -16,6 +16,8 @@ pub struct Progress {
     database_ok: AtomicBool,
     shipping_ok: AtomicBool,
     restored: AtomicBool,
+    sealed_seq: AtomicU64,
+    audit_broken: AtomicBool,
 }
 
 impl Progress {
@@ -76,6 +78,26 @@ impl Progress {
     #[must_use]
     pub fn was_restored(&self) -> bool {
         self.restored.load(Ordering::Acquire)
+    }
+
+    /// The change that the last checkpoint of this run is of; 0 before the first.
+    #[must_use]
+    pub fn sealed_seq(&self) -> u64 {
+        self.sealed_seq.load(Ordering::Relaxed)
+    }
+
+    /// Whether the audit does not go on from its last checkpoint.
+    #[must_use]
+    pub fn is_audit_broken(&self) -> bool {
+        self.audit_broken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sealed(&self, seq: u64) {
+        self.sealed_seq.store(seq, Ordering::Relaxed);
+    }
+
+    pub(crate) fn audit_broken(&self, broken: bool) {
+        self.audit_broken.store(broken, Ordering::Relaxed);
     }
 
     pub(crate) fn applied(&self, seq: u64) {

@@ -9,6 +9,7 @@ mod rehash;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod seal;
 mod ship;
 #[cfg(test)]
 mod stop;

@@ -93,7 +93,7 @@ pub(crate) struct Process {
     pub(crate) told: Arc<Told>,
     pub(crate) rehashes: mpsc::Sender<Rehash>,
     pub(crate) sweeps: Arc<AtomicUsize>,
-    parts: Option<Parts>,
+    pub(crate) parts: Option<Parts>,
 }
 
 impl World {
@@ -145,6 +145,7 @@ impl World {
                 swept.fetch_add(1, Ordering::SeqCst);
             }),
             rehashes: received,
+            seal: None,
             node: 7,
             boot: self.boots,
             options,

@@ -1,5 +1,7 @@
 //! `tollgate events …`, `tollgate audit …`, `tollgate usage`
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use tollgate_core::code::Code;
 
@@ -84,8 +86,40 @@ Examples:
   tollgate audit list --limit 20
   tollgate audit list --subject key_4fQn2SVkIqT")]
     List(AuditListArgs),
-    /// Recomputes the chain of hashes; exit 1 when it is broken
-    Verify,
+    /// Recomputes the chain of hashes and holds it against checkpoints; exit 1 when it is broken
+    #[command(after_help = "\
+Examples:
+  tollgate audit verify
+  tollgate audit verify --checkpoints /mnt/other/audit-checkpoints.jsonl --public-key key.txt
+  tollgate audit verify --export audit.jsonl --checkpoints checkpoints.jsonl --public-key 3b6a…    (without a database)")]
+    Verify(AuditVerifyArgs),
+    /// Writes the whole audit, oldest first, one change a line of JSON, so that it can be verified without a database
+    #[command(after_help = "\
+Examples:
+  tollgate audit export --to audit.jsonl")]
+    Export(AuditExportArgs),
+    /// Prints the public half of the key that signs checkpoints; makes the key if there is none
+    PublicKey,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArgs {
+    /// An audit that `audit export` wrote, instead of the database; `-` is standard input
+    #[arg(long, value_name = "FILE", requires = "checkpoints", requires = "public_key")]
+    pub(crate) export: Option<PathBuf>,
+    /// Checkpoints to hold it against [default: those of this node]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoints: Option<PathBuf>,
+    /// Whose checkpoints are believed: 64 hexadecimal digits, or a file of them; may be given again [default: this node's key]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) public_key: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditExportArgs {
+    /// The file to write, which must not be there yet [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

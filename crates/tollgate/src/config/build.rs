@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, people,
+    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, people,
     settings::{SETTINGS, Setting},
     smtp,
     value::Written,
@@ -241,6 +241,7 @@ fn blank(data_dir: PathBuf) -> Config {
         control: listener(),
         people: people::People::default(),
         smtp: smtp::Smtp::default(),
+        audit: audit::Audit::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },
         journal: Journal::default(),

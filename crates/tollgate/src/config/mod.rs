@@ -5,6 +5,7 @@
 //! that is wrong is reported at once, each with its place, problem and remedy (invariant of this
 //! module). Parsing is pure; only [`load`] touches files and the environment.
 
+pub mod audit;
 mod build;
 pub mod docs;
 mod load;
@@ -36,6 +37,8 @@ pub struct Config {
     pub people: people::People,
     /// Where mail is handed in.
     pub smtp: smtp::Smtp,
+    /// How the audit is sealed, and where the seals go.
+    pub audit: audit::Audit,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

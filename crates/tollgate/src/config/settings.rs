@@ -5,7 +5,7 @@
 //! rendered from here.
 
 use super::{
-    Config, people, smtp,
+    Config, audit, people, smtp,
     value::{Written, address, bytes, choice, duration, networks, number, path, text},
 };
 
@@ -42,9 +42,9 @@ const COUNT_MAX: u64 = 1_000_000;
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &ALL;
 
-const PARTS: [&[Setting]; 3] = [GENERAL, people::SETTINGS, smtp::SETTINGS];
+const PARTS: [&[Setting]; 4] = [GENERAL, people::SETTINGS, smtp::SETTINGS, audit::SETTINGS];
 
-const ALL: [Setting; GENERAL.len() + people::SETTINGS.len() + smtp::SETTINGS.len()] = {
+const ALL: [Setting; GENERAL.len() + people::SETTINGS.len() + smtp::SETTINGS.len() + audit::SETTINGS.len()] = {
     let mut all = [GENERAL[0]; _];
     let (mut part, mut index, mut next) = (0, 0, 0);
     while next < all.len() {

@@ -85,6 +85,9 @@ impl NodeHealth {
             metrics::gauge!("tollgate_feed_applied_seq").set(progress.applied_seq() as f64);
             metrics::counter!("tollgate_journal_shipped_records_total").absolute(progress.records_shipped());
             metrics::counter!("tollgate_journal_lost_records_total").absolute(progress.records_lost());
+            metrics::gauge!("tollgate_audit_sealed_seq").set(progress.sealed_seq() as f64);
+            let broken = if progress.is_audit_broken() { 1.0 } else { 0.0 };
+            metrics::gauge!("tollgate_audit_broken").set(broken);
             let ok = if progress.is_database_ok() { 1.0 } else { 0.0 };
             metrics::gauge!("tollgate_database_up").set(ok);
         }

@@ -18,7 +18,7 @@ use tollgate_core::tables::Snapshot;
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::http::serve::Serving;
 use tollgate_store::Store;
-use tollgate_workers::{Options as WorkerOptions, Parts, Prepared, Running};
+use tollgate_workers::{Options as WorkerOptions, Parts, Prepared, Running, SealOptions};
 
 use super::{
     control::{ControlServer, start_control},
@@ -97,6 +97,7 @@ impl Node {
                 let _dropped = sweeper.sweep(now);
             }),
             rehashes: rehash_inbox,
+            seal: seals(config, roles)?,
             node,
             boot,
             options: worker_options(config, roles),
@@ -184,6 +185,15 @@ impl Node {
 fn start_courier(config: &Config) -> Result<Option<Arc<SmtpCourier>>, Failure> {
     let started = config.smtp.options().map(|options| SmtpCourier::start(&options));
     started.transpose().map_err(Failure::failed)
+}
+
+/// How this node seals the audit, where it has the role for it.
+fn seals(config: &Config, roles: &[Role]) -> Result<Option<SealOptions>, Failure> {
+    if !roles.contains(&Role::Workers) {
+        return Ok(None);
+    }
+    let key = Arc::new(data_dir::audit_key(&config.audit_key_file())?);
+    Ok(Some(SealOptions::new(key, config.audit_checkpoint_file(), config.audit.syslog.clone())))
 }
 
 fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {

@@ -1,4 +1,6 @@
-//! `tollgate audit …`
+//! `tollgate audit …`: listing is here, proving in `proof`.
+
+mod proof;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -32,22 +34,12 @@ struct Change {
     hash: String,
 }
 
-#[derive(Serialize)]
-struct Verified {
-    intact: bool,
-    changes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    broken_at: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<String>,
-}
-
 pub(crate) async fn run(context: &Context, command: AuditCommand) -> Result<(), Failure> {
     match command {
         AuditCommand::List(args) => list(context, args).await,
-        AuditCommand::Verify => verify(context).await,
+        AuditCommand::Verify(args) => proof::verify(context, args).await,
+        AuditCommand::Export(args) => proof::export(context, args).await,
+        AuditCommand::PublicKey => proof::public_key(context),
     }
 }
 
@@ -77,41 +69,6 @@ async fn list(context: &Context, args: AuditListArgs) -> Result<(), Failure> {
         let header = ["seq", "time", "who", "did", "to", "after"];
         print::table(header, shown.changes.iter().map(Change::row))
     })
-}
-
-async fn verify(context: &Context) -> Result<(), Failure> {
-    let outcome = context.store().await?.audit_verify().await?;
-    let shown = match &outcome {
-        Ok(verified) => Verified {
-            intact: true,
-            changes: verified.rows,
-            hash: Some(hexadecimal(&verified.hash)),
-            broken_at: None,
-            problem: None,
-        },
-        Err(broken) => Verified {
-            intact: false,
-            changes: broken.seq.saturating_sub(1),
-            hash: None,
-            broken_at: Some(broken.seq),
-            problem: Some(broken.what.clone()),
-        },
-    };
-    context.printer.result(&shown, || match (&shown.hash, &shown.problem) {
-        (Some(hash), _) => format!("The chain of {} changes is intact. Its end is {hash}.", shown.changes),
-        (None, problem) => format!(
-            "The chain is BROKEN at change {}: {}.",
-            shown.broken_at.unwrap_or_default(),
-            problem.as_deref().unwrap_or_default()
-        ),
-    })?;
-    if outcome.is_ok() {
-        return Ok(());
-    }
-    print::say(
-        "error: the audit was altered outside Tollgate; keep this database for evidence and compare it with a backup",
-    );
-    Err(Failure::Said)
 }
 
 impl Change {
