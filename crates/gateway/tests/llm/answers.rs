@@ -13,7 +13,7 @@ macro_rules! answers {
 }
 
 /// Every file of `answers/`.
-const ANSWERS: &[(&str, &[u8])] = answers![
+pub(super) const ANSWERS: &[(&str, &[u8])] = answers![
     "anthropic/messages-basic.json",
     "anthropic/messages-streaming.sse",
     "anthropic/messages-streaming-with-cache.sse",

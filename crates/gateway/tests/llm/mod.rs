@@ -5,5 +5,6 @@
 mod answers;
 mod event_streams;
 mod flaws;
+mod mutations;
 mod requests;
 mod usage_chunks;
