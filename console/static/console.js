@@ -64,7 +64,19 @@
   });
   document.addEventListener("change", event => { if (event.target.dataset.submits !== undefined) event.target.form.requestSubmit(); });
 
+  // The secret of a link stands in the fragment, which browsers send to nobody. It goes into the form, and
+  // out of the address and the history.
+  const takeSecret = () => {
+    const field = one("input[data-fragment]");
+    if (!field || !/^#[\w-]{43}$/.test(location.hash)) return;
+    field.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname);
+    field.closest(".field").hidden = true;
+    if (field.dataset.fragment === "go") field.form.requestSubmit();
+  };
+
   const awaken = () => {
+    takeSecret();
     all("[data-wakes]").forEach(field => { const button = document.getElementById(field.dataset.wakes); if (button) button.disabled = true; });
     all("dialog[data-keep]").forEach(dialog => {
       dialog.addEventListener("cancel", event => event.preventDefault());

@@ -3,6 +3,8 @@
 
 mod admin;
 
+mod people;
+
 mod sign_in;
 
 use std::sync::Arc;

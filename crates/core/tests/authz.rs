@@ -35,8 +35,8 @@ fn render() -> String {
          What each role may do in its own tenant. Nobody acts in another tenant: what is there looks absent. `own`\n\
          means: what belongs to the consumers that the person is mapped to. Actions marked with `fresh` need a sign-in\n\
          that is at most ten minutes old. Keys and service tokens may do nothing of this.\n\n\
-         | action | owner | admin | developer | auditor | fresh | what it is |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n",
+         | action | owner | admin | developer | auditor | member | fresh | what it is |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in ACTIONS {
         let words = Role::ALL.map(|role| match row.right(role) {
@@ -114,6 +114,22 @@ fn a_developer_is_held_to_their_consumers() {
     assert!(!nobodys.unwrap().covers_consumer(Action::TendKeys, OWN, ConsumerId(5)));
     let admin = authorise(&member(Role::Admin), Action::TendKeys, Some(OWN)).unwrap();
     assert!(admin.consumers().is_none() && admin.covers_consumer(Action::TendKeys, OWN, ConsumerId(6)));
+}
+
+#[test]
+fn a_member_sees_and_rotates_own_keys_and_nothing_else() {
+    for row in ACTIONS {
+        let expected = match row.action {
+            Action::ReadKeys | Action::RotateKeys | Action::ReadUsage => Right::Own,
+            Action::ReadTenant | Action::UseOwnAccount | Action::ChangeOwnAccount => Right::All,
+            _ => Right::No,
+        };
+        assert_eq!(row.right(Role::Member), expected, "{}", row.name);
+    }
+    let permit = authorise(&member(Role::Member), Action::RotateKeys, Some(OWN)).unwrap();
+    assert!(permit.covers_consumer(Action::RotateKeys, OWN, ConsumerId(5)));
+    assert!(!permit.covers_consumer(Action::RotateKeys, OWN, ConsumerId(6)));
+    assert!(!permit.covers_consumer(Action::TendKeys, OWN, ConsumerId(5)), "rotating is less than tending");
 }
 
 #[test]

@@ -133,6 +133,7 @@ const fn core_role(role: wire::MemberRole) -> Role {
         wire::MemberRole::Admin => Role::Admin,
         wire::MemberRole::Developer => Role::Developer,
         wire::MemberRole::Auditor => Role::Auditor,
+        wire::MemberRole::Member => Role::Member,
     }
 }
 
@@ -142,5 +143,6 @@ const fn wire_role(role: Role) -> wire::MemberRole {
         Role::Admin => wire::MemberRole::Admin,
         Role::Developer => wire::MemberRole::Developer,
         Role::Auditor => wire::MemberRole::Auditor,
+        Role::Member => wire::MemberRole::Member,
     }
 }

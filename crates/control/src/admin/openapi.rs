@@ -314,7 +314,8 @@ pub fn permissions() -> String {
          # Who may call what\n\n\
          Every endpoint of the admin API with the action it asks for (see [permissions](permissions.md)) and what\n\
          that means for each role. `own`: with what belongs to the consumers that the person is mapped to.\n\n\
-         | call | action | owner | admin | developer | auditor |\n| --- | --- | --- | --- | --- | --- |\n",
+         | call | action | owner | admin | developer | auditor | member |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for endpoint in ENDPOINTS {
         let row = endpoint.action.row();
@@ -328,13 +329,14 @@ pub fn permissions() -> String {
         // Writing to a string cannot fail.
         let _written = writeln!(
             page,
-            "| `{method} {}` | `{}`{fresh} | {} | {} | {} | {} |",
+            "| `{method} {}` | `{}`{fresh} | {} | {} | {} | {} | {} |",
             endpoint.path,
             row.name,
             word(Role::Owner),
             word(Role::Admin),
             word(Role::Developer),
             word(Role::Auditor),
+            word(Role::Member),
         );
     }
     page

@@ -9,7 +9,7 @@ use tollgate_store::{Entity, ResourceAt, ResourceFilter, ResourceId, ResourceSpe
 use tollgate_wire::admin as wire;
 
 use super::{BASE, answer::Answer, call::Call, view};
-use crate::problem::Refused;
+use crate::{hidden::seen_by, problem::Refused};
 
 /// What a project's keys begin with when it is not said.
 const PREFIX: &str = "tg";
@@ -43,14 +43,14 @@ pub(crate) async fn list(call: Call, kind: Entity) -> Result<Answer, Refused> {
         ..ResourceFilter::all(call.scope(), kind)
     };
     let page = call.store().list_resources(&filter, &call.page()).await?;
-    let items = page.items.into_iter().map(view::resource).collect();
+    let items = page.items.into_iter().map(|item| view::resource(seen_by(&call.who, item))).collect();
     Answer::ok(&wire::List { items, next: page.next })
 }
 
 pub(crate) async fn show(call: Call, kind: Entity) -> Result<Answer, Refused> {
     let found = call.store().resource(&call.scope(), resource_id(&call, kind)?).await?;
     let version = found.version;
-    Ok(Answer::ok(&view::resource(found))?.version(version))
+    Ok(Answer::ok(&view::resource(seen_by(&call.who, found)))?.version(version))
 }
 
 pub(crate) async fn create(call: Call, kind: Entity) -> Result<Answer, Refused> {

@@ -81,7 +81,7 @@ const SUBJECT: &[Param] =
 use Action::{
     ChangeKeys, ChangeMembers, ChangeResources, ChangeServiceTokens, ExportAudit, ExportEverything,
     ReadAudit, ReadConsumers, ReadEvents, ReadInvitations, ReadKeys, ReadMembers, ReadPolicies, ReadProjects,
-    ReadServiceTokens, ReadServices, ReadSystem, ReadTenant, ReadUsage, TendKeys,
+    ReadServiceTokens, ReadServices, ReadSystem, ReadTenant, ReadUsage, RotateKeys, TendKeys,
 };
 use Method::{Delete, Get, Patch, Post, Put};
 
@@ -222,7 +222,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .query(&[REVOKE])
         .gives(Gives::One(200, "RevokedKey"))
         .tagged(),
-    on(Post, "/keys/{id}/rotate", TendKeys, to!(keys::rotate), "Give a key a new secret")
+    on(Post, "/keys/{id}/rotate", RotateKeys, to!(keys::rotate), "Give a key a new secret")
         .about("The id stays. The whole key is in this answer and nowhere else; the present secret stays valid for the overlap.")
         .takes("Rotate")
         .gives(Gives::One(200, "CreatedKey")),
@@ -281,7 +281,7 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .tagged()
         .guarded(),
     on(Put, "/members/{id}/consumers", ChangeMembers, to!(members::map), "Map a member to consumers")
-        .about("To these and no others; what a developer is limited to.")
+        .about("To these and no others; what a developer or a member is limited to.")
         .takes("MemberConsumers")
         .gives(Gives::One(200, "Member"))
         .tagged()

@@ -57,6 +57,7 @@ async fn filter(call: &Call) -> Result<Option<UsageFilter>, Refused> {
         to_us: call.query.moment_us("to", call.now_us),
         key: selection.key,
         consumer: selection.consumer,
+        consumers: None,
         service: selection.service,
         code: selection.code,
         project,

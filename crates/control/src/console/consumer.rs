@@ -37,6 +37,7 @@ struct Page {
     decisions: Vec<DecisionRow>,
     history: Vec<AuditRow>,
     may_create_keys: bool,
+    may_invite: bool,
     may_change: bool,
 }
 
@@ -81,6 +82,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         decisions: decisions.items,
         history: history(&visit, &id.to_string()).await?,
         may_create_keys: visit.may(Action::TendKeys),
+        may_invite: visit.may_all(Action::ChangeMembers),
         may_change: visit.may_all(Action::ChangeResources),
         shell: visit.shell(format!("{}, consumer", spec.name)),
         id,

@@ -141,7 +141,7 @@ pub(super) async fn recent(visit: &Visit, key: &KeyView) -> Result<Vec<DecisionR
     Ok(visit.store().decisions(&filter, &page).await?.items)
 }
 
-async fn usage_of(visit: &Visit, key: &KeyView, span_us: i64) -> Result<UsageSums, Trouble> {
+pub(super) async fn usage_of(visit: &Visit, key: &KeyView, span_us: i64) -> Result<UsageSums, Trouble> {
     let filter = UsageFilter {
         tenant: Some(visit.tenant()),
         consumer: Some(key.consumer.id),

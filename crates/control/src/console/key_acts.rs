@@ -23,6 +23,8 @@ use crate::problem::Refused;
 #[template(path = "key_ask.html")]
 struct Ask {
     shell: Shell,
+    /// Where the pages of keys are.
+    base: &'static str,
     act: Act,
     key: KeyView,
     title: String,
@@ -52,6 +54,13 @@ impl Act {
         }
     }
 
+    const fn needs(self) -> Action {
+        match self {
+            Self::Rotate | Self::Finish => Action::RotateKeys,
+            Self::Disable | Self::Revoke => Action::TendKeys,
+        }
+    }
+
     /// The last part of the path.
     pub(crate) const fn path(self) -> &'static str {
         match self {
@@ -64,7 +73,7 @@ impl Act {
 }
 
 async fn ask(visit: Visit, id: &str, act: Act) -> Result<Response, Trouble> {
-    let permit = visit.permit(Action::TendKeys)?;
+    let permit = visit.permit(act.needs())?;
     let KeyDetail { key, secrets } = seen(&visit, &permit, id).await?;
     let recent = recent(&visit, &key).await?;
     let title = title(&key);
@@ -72,6 +81,7 @@ async fn ask(visit: Visit, id: &str, act: Act) -> Result<Response, Trouble> {
         traffic: traffic(&visit, &key, &recent).await?,
         rotation: rotation(secrets, &recent, visit.now_us),
         once: once::name()?,
+        base: visit.keys_base(),
         shell: visit.shell(format!("{} {title}", act.verb())),
         act,
         key,
@@ -97,7 +107,7 @@ pub(crate) async fn ask_revoke(visit: Visit, Path(id): Path<String>) -> Result<R
 
 /// Gives a key a new secret and shows it, once.
 pub(crate) async fn rotate(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
-    let permit = posted.visit.permit(Action::TendKeys)?;
+    let permit = posted.visit.permit(Action::RotateKeys)?;
     let key = seen(&posted.visit, &permit, &id).await?.key;
     let overlap: Span = match posted.fields.text("overlap").map(str::parse) {
         None => Span::from_secs(86_400),
@@ -120,18 +130,18 @@ pub(crate) async fn rotate(Path(id): Path<String>, posted: Posted) -> Result<Res
         }
     };
     visit.known_here(done.seq).await;
-    first.done(visit, format!("/keys/{}", key.id)).await;
+    first.done(visit, format!("{}/{}", visit.keys_base(), key.id)).await;
     shown_once(visit, &done.value, &key).await
 }
 
 /// Ends the older secrets of a rotation now.
 pub(crate) async fn finish(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
     let Posted { visit, .. } = posted;
-    let permit = visit.permit(Action::TendKeys)?;
+    let permit = visit.permit(Action::RotateKeys)?;
     let key = seen(&visit, &permit, &id).await?.key;
     let done = visit.store().finish_rotation(&permit, key.id, visit.now_us).await?;
     visit.known_here(done.seq).await;
-    Ok(back(key.id, "finished"))
+    Ok(back(&visit, key.id, "finished"))
 }
 
 pub(crate) async fn disable(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
@@ -164,7 +174,7 @@ async fn switch(
     let key = seen(&visit, &permit, id).await?.key;
     let done = visit.store().set_key_state(&permit, key.id, state, visit.now_us).await?;
     visit.known_here(done.seq).await;
-    Ok(back(key.id, told))
+    Ok(back(&visit, key.id, told))
 }
 
 /// Changes the name and the expiry of a key.
@@ -186,9 +196,9 @@ pub(crate) async fn edit(Path(id): Path<String>, posted: Posted) -> Result<Respo
     };
     let done = visit.store().edit_key(&permit, edit, visit.now_us).await?;
     visit.known_here(done.seq).await;
-    Ok(back(key.id, "saved"))
+    Ok(back(&visit, key.id, "saved"))
 }
 
-fn back(id: KeyId, told: &str) -> Response {
-    Redirect::to(&format!("/keys/{id}?done={told}")).into_response()
+fn back(visit: &Visit, id: KeyId, told: &str) -> Response {
+    Redirect::to(&format!("{}/{id}?done={told}", visit.keys_base())).into_response()
 }

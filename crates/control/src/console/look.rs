@@ -8,11 +8,8 @@ use axum::{
 use jiff::tz::TimeZone;
 use percent_encoding::percent_decode_str;
 
-use super::{
-    form::Fields,
-    trouble::Trouble,
-    visit::{Anybody, local},
-};
+use super::{form::Fields, trouble::Trouble, visit::Anybody};
+use crate::local_path::local;
 
 const THEME: &str = "tollgate_theme";
 const ZONE: &str = "tollgate_zone";

@@ -8,19 +8,25 @@
 //! comes as a form with the session's token ([`visit::Posted`]) and goes through the same mutations as
 //! the admin API. A whole key is in one answer: that of the form that made it, which is never cached.
 
+mod account;
 mod assets;
 mod audit;
 mod chart;
+mod confirm;
 mod consumer;
 mod consumer_form;
 mod consumers;
 mod event;
 mod events;
 mod form;
+mod guest;
+mod invitation;
+mod invite;
 mod key;
 mod key_acts;
 mod keys;
 mod look;
+mod member;
 mod members;
 mod new_key;
 mod once;
@@ -30,8 +36,13 @@ mod policies;
 mod policy;
 mod policy_draft;
 mod policy_words;
+mod qr;
 mod range;
+mod reset;
 mod search;
+mod second_factor;
+mod self_key;
+mod self_service;
 mod services;
 mod settings;
 mod shell;
@@ -55,11 +66,9 @@ pub(crate) use trouble::nothing;
 /// The routes of all pages.
 pub(crate) fn router() -> Router<App> {
     Router::new()
-        .route("/", get(overview::show))
+        .route("/", get(self_service::front))
         .route(assets::ROUTE, get(assets::serve))
         .route("/look", post(look::change))
-        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
-        .route("/sign-out", post(sign_in::leave))
         .route("/search", get(search::page).post(search::find))
         .route("/events", get(events::show))
         .route("/events/{id}", get(event::show))
@@ -72,6 +81,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/services/{id}", get(services::show))
         .merge(holders())
         .merge(administration())
+        .merge(doors())
+        .merge(own())
         .layer(middleware::from_fn(trouble::frame))
 }
 
@@ -100,11 +111,43 @@ fn administration() -> Router<App> {
         .route("/audit", get(audit::show))
         .route("/settings", get(settings::show))
         .route("/settings/members", get(members::list))
-        .route("/settings/members/{id}", post(members::change))
+        .route("/settings/invitations", post(invite::send))
+        .route("/settings/invitations/{id}/withdraw", post(invite::withdraw))
+        .route("/settings/members/{id}", get(member::show).post(member::change))
+        .route("/settings/members/{id}/consumers", post(member::map))
+        .route("/settings/members/{id}/sessions", post(member::end_sessions))
+        .route("/settings/members/{id}/reset", post(member::reset))
+        .route("/settings/members/{id}/remove", get(member::ask_remove).post(member::remove))
         .route("/settings/tokens", get(tokens::list).post(tokens::create))
         .route("/settings/tokens/{id}/revoke", post(tokens::revoke))
-        .route("/account", get(settings::account))
-        .route("/account/password", post(settings::password))
-        .route("/account/tenant", post(settings::tenant))
-        .route("/account/sessions/{id}/end", post(settings::end))
+        .route("/account", get(account::show))
+        .route("/account/password", post(account::password))
+        .route("/account/tenant", post(account::tenant))
+        .route("/account/sessions/{id}/end", post(account::end))
+        .route("/account/sessions/end", post(account::end_others))
+        .route("/account/second-factor", post(second_factor::begin))
+        .route("/account/second-factor/confirm", post(second_factor::confirm))
+        .route("/account/second-factor/remove", post(second_factor::remove))
+}
+
+/// Coming in and going out.
+fn doors() -> Router<App> {
+    Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-in/code", post(sign_in::code))
+        .route("/sign-out", post(sign_in::leave))
+        .route("/confirm", get(confirm::show).post(confirm::prove))
+        .route("/invitation", get(invitation::show).post(invitation::take))
+        .route("/forgot", get(reset::ask).post(reset::send))
+        .route("/reset", get(reset::show).post(reset::complete))
+}
+
+/// What people of partners see, and nothing else.
+fn own() -> Router<App> {
+    Router::new()
+        .route("/own", get(self_service::show))
+        .route("/own/keys", get(self_service::front))
+        .route("/own/keys/{id}", get(self_key::show))
+        .route("/own/keys/{id}/rotate", get(key_acts::ask_rotate).post(key_acts::rotate))
+        .route("/own/keys/{id}/finish", get(key_acts::ask_finish).post(key_acts::finish))
 }

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse as _, Redirect, Response},
 };
-use tollgate_core::{authz::Action, key::Environment, policy::FieldError, time::Span};
+use tollgate_core::{authz::Action, key::Environment, policy::FieldError, resource::MatchSpec, time::Span};
 use tollgate_store::{
     CreatedKey, Entity, KeyDetail, KeyView, NewKey, PageRequest, ResourceFilter, ResourceSpec, Scope,
 };
@@ -199,6 +199,8 @@ pub(super) fn expiry(text: &str, now_us: i64) -> Result<Option<i64>, Refused> {
 #[template(path = "key_created.html")]
 struct Created<'a> {
     shell: Shell,
+    /// Where the pages of keys are.
+    base: &'static str,
     key: &'a KeyView,
     title: String,
     secret: &'a str,
@@ -216,6 +218,7 @@ struct Curl {
 pub(super) async fn shown_once(visit: &Visit, made: &CreatedKey, key: &KeyView) -> Result<Response, Trouble> {
     let page = Created {
         shell: visit.shell("Key"),
+        base: visit.keys_base(),
         title: super::key::title(key),
         secret: made.key.expose(),
         face: &made.face,
@@ -240,14 +243,18 @@ async fn curl(visit: &Visit, key: &KeyView) -> Result<Option<Curl>, Trouble> {
         ResourceSpec::Service(service) if granted(&service.name) => Some(&service.matches),
         _ => None,
     });
-    let gateway = visit.app.control().health.gateway_url();
-    let gateway = gateway.unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
-    Ok(matches.map(|matches| {
-        let path = matches.path_prefix.as_deref().unwrap_or("/");
-        let address = match matches.host.as_deref().filter(|host| !host.starts_with('*')) {
-            Some(host) => format!("https://{host}{path}"),
-            None => format!("{gateway}{path}"),
-        };
-        Curl { address }
-    }))
+    Ok(matches.map(|matches| Curl { address: address(visit, matches) }))
+}
+
+/// Where clients call a service that takes these requests.
+pub(super) fn address(visit: &Visit, matches: &MatchSpec) -> String {
+    let path = matches.path_prefix.as_deref().unwrap_or("/");
+    match matches.host.as_deref().filter(|host| !host.starts_with('*')) {
+        Some(host) => format!("https://{host}{path}"),
+        None => {
+            let gateway = visit.app.control().health.gateway_url();
+            let gateway = gateway.unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
+            format!("{gateway}{path}")
+        }
+    }
 }

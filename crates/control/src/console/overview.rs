@@ -35,7 +35,8 @@ struct Page {
     keys: Vec<TopKey>,
     consumers: Vec<UsageRow>,
     services: Vec<UsageRow>,
-    report: Report,
+    /// For those who may see how nodes are.
+    report: Option<Report>,
     broken: usize,
     expiring: u64,
     is_new: bool,
@@ -90,7 +91,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         expires_before_us: Some(visit.now_us.saturating_add(7 * DAY_US)),
         ..keys.clone()
     };
-    let report = visit.app.control().health.report();
+    let report = visit.may_all(Action::ReadSystem).then(|| visit.app.control().health.report());
     let mean = |sum: u64| words::length(sum.checked_div(total.requests).unwrap_or(0));
     html(&Page {
         per_second: words::per_second(chart.requests, range.length_us()),
@@ -98,7 +99,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         upstream: mean(total.upstream_us),
         expiring: visit.store().count_keys_of(&expiring).await?,
         is_new: chart.requests == 0 && visit.store().count_keys_of(&keys).await? == 0,
-        broken: report.parts.iter().filter(|part| !part.ok).count(),
+        broken: report.iter().flat_map(|report| &report.parts).filter(|part| !part.ok).count(),
         ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
         codes,
         keys: named,

@@ -21,6 +21,7 @@ use super::{
     visit::Visit,
     words,
 };
+use crate::hidden::hide;
 
 /// How far back the word about an upstream looks, microseconds.
 const LATELY_US: i64 = 600_000_000;
@@ -88,8 +89,11 @@ pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
 
 /// What the last minutes' requests say about the upstreams of a service.
 async fn lately(visit: &Visit, id: ServiceId) -> Result<Upstream, Trouble> {
+    let permit = visit.permit(Action::ReadUsage)?;
     let filter = UsageFilter {
         tenant: Some(visit.tenant()),
+        // Others' requests are none of the business of who is held to some consumers.
+        consumers: permit.consumers().map(<[_]>::to_vec),
         service: Some(id),
         from_us: Some(visit.now_us.saturating_sub(LATELY_US)),
         ..UsageFilter::default()
@@ -112,7 +116,8 @@ async fn lately(visit: &Visit, id: ServiceId) -> Result<Upstream, Trouble> {
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
     let id: ServiceId = id.parse().map_err(|_| Trouble::absent("service"))?;
     let found = visit.store().resource(&visit.scope(Action::ReadServices)?, ResourceId::Service(id)).await?;
-    let ResourceSpec::Service(spec) = found.spec else { return Err(Trouble::absent("service")) };
+    let ResourceSpec::Service(mut spec) = found.spec else { return Err(Trouble::absent("service")) };
+    hide(&visit.who, &mut spec);
     let range = Range::of(&visit.query, "6h", visit.now_us);
     let is_whole = visit.may_all(Action::ReadUsage);
     let chart = match Whose::all(&visit, &visit.permit(Action::ReadUsage)?) {

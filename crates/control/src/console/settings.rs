@@ -1,40 +1,26 @@
-//! Settings: how people sign in here, this node, and everybody's own account.
+//! Settings: how people sign in here, and this node.
 
 use askama::Template;
-use axum::{
-    extract::Path,
-    response::{IntoResponse as _, Redirect, Response},
-};
-use tollgate_core::{
-    authz::Action,
-    id::{SessionId, TenantId},
-    secret::Secret,
-};
-use tollgate_store::{Membership, SessionView};
+use axum::response::Response;
+use tollgate_core::authz::Action;
 
 use super::{
-    consumer_form::Errors,
     shell::Shell,
-    sign_in::signed_in,
+    sign_in::provider,
     trouble::{Trouble, html},
-    visit::{Posted, Visit},
+    visit::Visit,
     words,
 };
-use crate::{
-    health::Report,
-    sign_in::{
-        account::{change_password, end_session, sessions},
-        caller::Caller,
-        local::switch_tenant,
-    },
-    state::micros,
-};
+use crate::{health::Report, state::micros};
 
 #[derive(Template)]
 #[template(path = "settings.html")]
 struct Page {
     shell: Shell,
     report: Option<Report>,
+    /// How people sign in.
+    ways: Vec<String>,
+    has_mail: bool,
     idle: String,
     life: String,
     fresh: String,
@@ -42,28 +28,13 @@ struct Page {
     may_tokens: bool,
 }
 
-#[derive(Template)]
-#[template(path = "account.html")]
-struct Account {
-    shell: Shell,
-    name: String,
-    method: String,
-    signed_in_us: i64,
-    sessions: Vec<SessionView>,
-    present: Option<SessionId>,
-    tenants: Vec<Membership>,
-    tenant: TenantId,
-    has_second_factor: bool,
-    has_password: bool,
-    is_fresh: bool,
-    errors: Errors,
-}
-
 pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     visit.permit(Action::UseOwnAccount)?;
     let options = visit.app.options();
     html(&Page {
         report: visit.may(Action::ReadSystem).then(|| visit.app.control().health.report()),
+        ways: ways(&visit),
+        has_mail: options.courier.is_some(),
         idle: words::span(micros(options.session_idle)),
         life: words::span(micros(options.session_life)),
         fresh: words::span(micros(options.fresh)),
@@ -73,50 +44,13 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     })
 }
 
-pub(crate) async fn account(visit: Visit) -> Result<Response, Trouble> {
-    page(visit, Errors::default()).await
-}
-
-async fn page(visit: Visit, errors: Errors) -> Result<Response, Trouble> {
-    let account = visit.store().account(visit.who.user).await?;
-    html(&Account {
-        sessions: sessions(&visit.app, &visit.who).await?,
-        present: visit.who.session.as_ref().map(|session| session.id),
-        tenants: visit.store().memberships(visit.who.user).await?,
-        tenant: visit.tenant(),
-        has_second_factor: account.has_second_factor,
-        has_password: account.password_hash.is_some(),
-        is_fresh: visit.who.is_fresh,
-        name: visit.who.name.clone(),
-        method: visit.who.method.clone(),
-        signed_in_us: visit.who.signed_in_us,
-        shell: visit.shell("Account"),
-        errors,
-    })
-}
-
-/// Ends one of the own sessions.
-pub(crate) async fn end(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
-    let Posted { visit, .. } = posted;
-    let id: SessionId = id.parse().map_err(|_| Trouble::absent("session"))?;
-    end_session(&visit.app, &visit.who, id).await?;
-    Ok(Redirect::to("/account?done=ended").into_response())
-}
-
-/// Changes the own password.
-pub(crate) async fn password(caller: Caller, posted: Posted) -> Result<Response, Trouble> {
-    let Posted { visit, fields } = posted;
-    let text = |name: &str| Secret::new(fields.exact(name).to_owned());
-    let change = (text("current_password"), text("new_password"));
-    match change_password(&visit.app, &caller, &visit.who, change).await {
-        Ok(()) => Ok(Redirect::to("/account?done=password").into_response()),
-        Err(refused) => page(visit, Errors::from(refused.into())?).await,
-    }
-}
-
-/// Acts in another tenant from now on.
-pub(crate) async fn tenant(posted: Posted) -> Result<Response, Trouble> {
-    let Posted { visit, fields } = posted;
-    let token = switch_tenant(&visit.app, &visit.who, fields.exact("tenant")).await?;
-    signed_in(&token, "/")
+fn ways(visit: &Visit) -> Vec<String> {
+    let mut ways = vec!["password, with a second factor where one is set up".to_owned()];
+    ways.extend(provider(&visit.app, "/", false).map(|own| format!("{} (OpenID Connect)", own.name)));
+    let options = &visit.app.options().providers;
+    ways.extend(options.ldap.as_ref().map(|_| "directory (LDAP)".to_owned()));
+    ways.extend(
+        options.firebase.as_ref().map(|own| format!("Firebase project {}, over the API", own.project)),
+    );
+    ways
 }

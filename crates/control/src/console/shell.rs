@@ -1,6 +1,6 @@
 //! What surrounds every page: who is signed in, where one is, how to get elsewhere.
 
-use tollgate_core::authz::Action;
+use tollgate_core::authz::{Action, Role};
 
 use super::{assets, look::Look, visit::Visit};
 
@@ -14,7 +14,7 @@ struct Place {
     group: u8,
 }
 
-const PLACES: [Place; 9] = [
+static PLACES: [Place; 9] = [
     place('o', "home", "Overview", "/", Action::ReadUsage, 0),
     place('e', "events", "Events", "/events", Action::ReadEvents, 0),
     place('u', "meter", "Usage", "/usage", Action::ReadUsage, 0),
@@ -24,6 +24,12 @@ const PLACES: [Place; 9] = [
     place('s', "service", "Services", "/services", Action::ReadServices, 1),
     place('a', "audit", "Audit", "/audit", Action::ReadAudit, 2),
     place('x', "settings", "Settings", "/settings", Action::UseOwnAccount, 2),
+];
+
+/// What people of partners have.
+static OWN_PLACES: [Place; 2] = [
+    place('k', "key", "Your keys", "/own", Action::ReadKeys, 0),
+    place('a', "people", "Account", "/account", Action::UseOwnAccount, 1),
 ];
 
 const fn place(
@@ -64,12 +70,15 @@ pub(crate) struct Shell {
     pub(crate) told: Option<&'static str>,
     pub(super) look: Look,
     pub(super) now_us: i64,
-    allowed: Vec<usize>,
+    /// Whether somebody of a partner looks, who has pages of their own and no others.
+    pub(crate) is_self_service: bool,
+    places: Vec<&'static Place>,
 }
 
 impl Shell {
     pub(super) fn of(visit: &Visit, title: String) -> Self {
-        let allowed = PLACES.iter().enumerate().filter(|(_, place)| visit.may(place.needs));
+        let is_self_service = visit.who.role == Role::Member;
+        let offered: &'static [Place] = if is_self_service { &OWN_PLACES } else { &PLACES };
         Self {
             title,
             theme: visit.look.theme,
@@ -84,7 +93,8 @@ impl Shell {
             told: visit.query.text("done").and_then(told),
             look: visit.look.clone(),
             now_us: visit.now_us,
-            allowed: allowed.map(|(index, _)| index).collect(),
+            is_self_service,
+            places: offered.iter().filter(|place| visit.may(place.needs)).collect(),
         }
     }
 
@@ -104,7 +114,8 @@ impl Shell {
             told: None,
             look,
             now_us: 0,
-            allowed: Vec::new(),
+            is_self_service: false,
+            places: Vec::new(),
         }
     }
 
@@ -122,8 +133,8 @@ impl Shell {
     pub(crate) fn groups(&self) -> Vec<Vec<Entry>> {
         (0..3)
             .map(|group| {
-                let own = self.allowed.iter().filter_map(|index| PLACES.get(*index));
-                own.filter(|place| place.group == group).map(|place| self.entry(place)).collect()
+                let own = self.places.iter().filter(|place| place.group == group);
+                own.map(|place| self.entry(place)).collect()
             })
             .filter(|entries: &Vec<Entry>| !entries.is_empty())
             .collect()
@@ -157,6 +168,12 @@ fn told(name: &str) -> Option<&'static str> {
         "revoked" => "Key revoked",
         "finished" => "Old secret ended",
         "ended" => "Session ended",
+        "ended-all" => "Your other sessions have ended",
+        "sessions-ended" => "Sessions ended",
+        "factor-off" => "Second factor removed",
+        "invited" => "Invitation mailed",
+        "withdrawn" => "Invitation withdrawn",
+        "reset-mailed" => "A link to set a new password was mailed",
         "token-revoked" => "Token revoked",
         "password" => "Password changed; your other sessions have ended",
         "removed" => "Removed",

@@ -10,8 +10,8 @@ use axum::{
 use tollgate_core::policy::FieldError;
 use tollgate_store::StoreError;
 
-use super::{form::encoded, look::Look, shell::Shell, visit::local};
-use crate::problem::Refused;
+use super::{form::encoded, look::Look, shell::Shell};
+use crate::{local_path::local, problem::Refused};
 
 /// What went wrong.
 #[derive(Clone, Debug)]

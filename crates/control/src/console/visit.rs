@@ -7,13 +7,13 @@ use axum::{
     http::{HeaderMap, Uri, header, request::Parts},
 };
 use tollgate_core::{
-    authz::{Action, Permit, Right},
+    authz::{Action, Permit, Right, Role},
     id::TenantId,
     secret::Secret,
 };
 use tollgate_store::{PageRequest, Scope, Store};
 
-use super::{form::Fields, look::Look, shell::Shell, trouble::Trouble};
+use super::{form::Fields, look::Look, self_service, shell::Shell, trouble::Trouble};
 use crate::{
     problem::Refused,
     session::{SignedIn, is_csrf_token, session_token},
@@ -88,6 +88,11 @@ impl Visit {
         format!("{path}?{}", self.query.with(&all))
     }
 
+    /// Where the pages of keys are for whoever visits.
+    pub(crate) fn keys_base(&self) -> &'static str {
+        if self.who.role == Role::Member { self_service::KEYS } else { "/keys" }
+    }
+
     /// What surrounds a page with this title.
     pub(crate) fn shell(&self, title: impl Into<String>) -> Shell {
         Shell::of(self, title.into())
@@ -109,6 +114,10 @@ impl Visit {
             }
             Err(refused) => return Err(refused.into()),
         };
+        // To people of partners everything but their own pages looks absent.
+        if who.role == Role::Member && !self_service::is_for_members(parts.uri.path()) {
+            return Err(Refused::not_found().into());
+        }
         Ok(Self {
             app: app.clone(),
             who,
@@ -179,16 +188,6 @@ fn words(headers: &HeaderMap, name: header::HeaderName) -> String {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-/// A path of this listener, or the overview for everything that leads elsewhere.
-pub(crate) fn local(path: &str) -> String {
-    let good = path.starts_with('/')
-        && !path.starts_with("//")
-        && !path.contains('\\')
-        && path.chars().all(|sign| !sign.is_control() && sign.is_ascii())
-        && path.len() <= 2000;
-    if good { path.to_owned() } else { "/".to_owned() }
-}
-
 /// 32 bytes of the operating system.
 pub(crate) fn random_secret() -> Result<Secret<[u8; 32]>, Trouble> {
     let mut bytes = [0; 32];
@@ -197,19 +196,4 @@ pub(crate) fn random_secret() -> Result<Secret<[u8; 32]>, Trouble> {
         Refused::Unavailable("the operating system gave no random numbers; try again".to_owned())
     })?;
     Ok(Secret::new(bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::local;
-
-    #[test]
-    fn nobody_is_led_elsewhere() {
-        for path in
-            ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "", "/a\r\nb"]
-        {
-            assert_eq!(local(path), "/", "{path}");
-        }
-        assert_eq!(local("/keys?project=maps"), "/keys?project=maps");
-    }
 }

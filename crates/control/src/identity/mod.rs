@@ -10,5 +10,5 @@
 mod routes;
 mod settle;
 
-pub(crate) use routes::router;
+pub(crate) use routes::{Login, by_directory, router};
 pub(crate) use settle::{bearer, is_id_token};

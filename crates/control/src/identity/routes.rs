@@ -2,7 +2,7 @@
 //!
 //! | path | does |
 //! | --- | --- |
-//! | `GET /sign-in/oidc` | sends the browser to the provider |
+//! | `GET /sign-in/oidc` | sends the browser to the provider; `next` is where it goes on afterwards |
 //! | `GET /sign-in/oidc/callback` | takes it back and begins the session |
 //! | `POST /api/admin/v1/session/ldap` | login and password for the directory |
 //! | `POST /api/admin/v1/session/token` | an ID token (OpenID Connect or Firebase) for a session |
@@ -16,12 +16,14 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tollgate_core::secret::Secret;
 
 use super::settle;
 use crate::{
+    local_path::local,
     problem::Refused,
     providers::{
         LdapOptions, Proven,
@@ -36,11 +38,17 @@ use crate::{
 
 /// The cookie of a sign-in under way. Lax, for the provider's answer comes from another site.
 const TRIP: &str = "__Host-tollgate-trip";
+/// The cookie with the path that the browser goes on to afterwards.
+const NEXT: &str = "__Host-tollgate-next";
 const BODY_BYTES_MAX: usize = 32 << 10;
 /// The least time that a failed sign-in in a directory takes: that of a bind, whether anybody was found or
 /// not.
 const FAILURE_MIN: Duration = Duration::from_millis(250);
 const CALLBACK: &str = "/sign-in/oidc/callback";
+
+/// What of a path must not stand in HTML, nor in the address of a refresh, as it is.
+const IN_HTML: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'\'').add(b'<').add(b'>').add(b';').add(b',').add(b'`');
 
 /// The routes, with their whole paths.
 pub(crate) fn router() -> Router<App> {
@@ -57,6 +65,9 @@ pub(crate) fn router() -> Router<App> {
 struct Wish {
     /// Proves anew who it is: `/sign-in/oidc?fresh=1`, for what needs a fresh sign-in.
     fresh: Option<String>,
+    /// The path to go on to afterwards.
+    #[serde(default)]
+    next: String,
 }
 
 async fn begin(
@@ -70,11 +81,16 @@ async fn begin(
     let age = if wish.fresh.is_some() { options.fresh } else { options.session_life };
     let url = oidc.begin(&trip, &redirect_uri(&app, &headers)?, age).await.map_err(unreachable)?;
     let cookie = format!("{TRIP}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600", trip.text());
-    let values = (HeaderValue::try_from(url), HeaderValue::try_from(cookie));
-    let (Ok(url), Ok(cookie)) = values else {
+    let next = utf8_percent_encode(&local(&wish.next), NON_ALPHANUMERIC).to_string();
+    let next = format!("{NEXT}={next}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600");
+    let values = (HeaderValue::try_from(url), HeaderValue::try_from(cookie), HeaderValue::try_from(next));
+    let (Ok(url), Ok(cookie), Ok(next)) = values else {
         return Err(Refused::Unavailable("the identity provider's address cannot be used".to_owned()));
     };
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, url), (header::SET_COOKIE, cookie)]).into_response())
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response();
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response.headers_mut().append(header::SET_COOKIE, next);
+    Ok(response)
 }
 
 async fn finish(
@@ -92,30 +108,39 @@ async fn finish(
         Refused::SignInFailed
     })?;
     let session = settle::sign_in(&app, &caller, proven).await?;
-    Ok(arrived(&session))
+    Ok(arrived(&session, &next(&headers)))
 }
 
 /// A page that goes on to the console by itself. A redirect would still count as coming from the
 /// provider's site, and the browser would keep the new cookie back.
-fn arrived(session: &SessionToken) -> Response {
-    let page = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tollgate</title>\
-                <meta http-equiv=\"refresh\" content=\"0; url=/\"></head>\
-                <body><p>Signed in. <a href=\"/\">Go on</a></p></body></html>\n";
+fn arrived(session: &SessionToken, next: &str) -> Response {
+    // A path as it stands in HTML: nothing in it ends an attribute or begins another part of it.
+    let next = utf8_percent_encode(next, IN_HTML);
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tollgate</title>\
+         <meta http-equiv=\"refresh\" content=\"0; url={next}\"></head>\
+         <body><p>Signed in. <a href=\"{next}\">Go on</a></p></body></html>\n"
+    );
     let mut response = Html(page).into_response();
     if let Some(cookie) = session_cookie(session) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
-    let gone =
-        HeaderValue::from_static("__Host-tollgate-trip=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
-    response.headers_mut().append(header::SET_COOKIE, gone);
+    for gone in [
+        "__Host-tollgate-trip=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+        "__Host-tollgate-next=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+    ] {
+        response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_static(gone));
+    }
     response
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Login {
-    login: String,
-    password: Secret<String>,
+pub(crate) struct Login {
+    /// What the person is called there.
+    pub(crate) login: String,
+    /// The password there.
+    pub(crate) password: Secret<String>,
 }
 
 async fn directory(
@@ -123,15 +148,21 @@ async fn directory(
     caller: Caller,
     Body(body): Body<Login>,
 ) -> Result<Response, Refused> {
+    let session = by_directory(&app, &caller, body).await?;
+    begun(&app, &session).await
+}
+
+/// Begins a session of somebody whom the directory knows by login and password. Without a directory there
+/// is nothing here.
+pub(crate) async fn by_directory(app: &App, caller: &Caller, body: Login) -> Result<SessionToken, Refused> {
     let options = app.providers().ldap.as_ref().ok_or_else(Refused::not_found)?;
     let door = (Door::Directory, body.login.as_str());
     app.throttle().take(door, caller.address, app.mono_ns()).await?;
     let began = Instant::now();
-    match in_directory(&app, options, (&caller, &body)).await {
+    match in_directory(app, options, (caller, &body)).await {
         Ok(proven) => {
             app.throttle().give_back(door, caller.address);
-            let session = settle::sign_in(&app, &caller, proven).await?;
-            begun(&app, &session).await
+            settle::sign_in(app, caller, proven).await
         }
         Err(NotProven::Wrong(why)) => {
             tracing::warn!(why, address = %caller.address, "sign-in in the directory failed");
@@ -193,13 +224,24 @@ async fn token(
 }
 
 fn trip(headers: &HeaderMap) -> Option<Trip> {
+    Trip::parse(cookie(headers, TRIP)?)
+}
+
+/// The path to go on to.
+fn next(headers: &HeaderMap) -> String {
+    let text = cookie(headers, NEXT).unwrap_or_default();
+    local(&percent_decode_str(text).decode_utf8_lossy())
+}
+
+/// A cookie of this name. More than one of the name is nobody's: a browser sends one.
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut found = cookies
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == TRIP);
+        .filter(|(own, _)| *own == name);
     let (_, text) = found.next()?;
-    if found.next().is_some() { None } else { Trip::parse(text) }
+    if found.next().is_some() { None } else { Some(text) }
 }
 
 /// Where the provider sends the browser back to: exactly this, whatever the request says, where the

@@ -23,6 +23,7 @@ pub(crate) fn is_id_token(text: &str) -> bool {
 
 /// Begins a session of somebody proven.
 pub(super) async fn sign_in(app: &App, caller: &Caller, proven: Proven) -> Result<SessionToken, Refused> {
+    let proven = proven.shown();
     let method = proven.provider.split(':').next().unwrap_or_default().to_owned();
     let (account, tenant, _) = settle(app, &proven).await?;
     start(app, caller, (account, Some(&tenant.to_string())), (&method, proven.signed_in_us)).await
@@ -50,7 +51,7 @@ pub(crate) async fn bearer(app: &App, text: &str) -> Result<SignedIn, Refused> {
             Err(why) => tracing::debug!(why, "an ID token does not hold"),
         }
     }
-    let proven = proven.ok_or(Refused::SignInMissing)?;
+    let proven = proven.ok_or(Refused::SignInMissing)?.shown();
     let (user, tenant, role) = settle(app, &proven).await?;
     let memberships = app.store().memberships(user).await?;
     let name = memberships.into_iter().find(|membership| membership.tenant.id == tenant);

@@ -77,7 +77,7 @@ impl Firebase {
         Ok(Proven {
             provider: format!("firebase:{}", self.options.project),
             subject: claims.subject.clone(),
-            email: claims.text("email").to_owned(),
+            email: claims.email().to_owned(),
             name: claims.text("name").to_owned(),
             tenant: self.options.tenant.clone(),
             role: self.options.roles.role_of(groups.iter().copied()),

@@ -84,6 +84,17 @@ impl Claims {
         self.all.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The e-mail address, unless the provider says that nobody verified it (OpenID Connect Core §5.1).
+    pub(crate) fn email(&self) -> &str {
+        let is_refuted = match self.all.get("email_verified") {
+            Some(Value::Bool(verified)) => !verified,
+            // Some providers write it as a text.
+            Some(Value::String(text)) => text != "true",
+            _ => false,
+        };
+        if is_refuted { "" } else { self.text("email") }
+    }
+
     /// A claim that is a list of texts, or one text.
     pub(crate) fn texts(&self, name: &str) -> Vec<&str> {
         match self.all.get(name) {

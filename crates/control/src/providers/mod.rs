@@ -80,3 +80,21 @@ pub(crate) struct Proven {
     /// When the provider said what their groups are.
     pub(crate) issued_us: i64,
 }
+
+/// Bytes of an e-mail address (RFC 5321 §4.5.3.1.3, less the brackets).
+const EMAIL_BYTES_MAX: usize = 254;
+/// Signs of a name.
+const NAME_CHARS_MAX: usize = 200;
+
+impl Proven {
+    /// The same, with name and address as they may be shown: not endless, and without signs that nobody
+    /// sees. An address that is none is left away; what is cut off of it would be another one.
+    pub(crate) fn shown(mut self) -> Self {
+        self.name = self.name.chars().filter(|sign| !sign.is_control()).take(NAME_CHARS_MAX).collect();
+        let bad = |sign: char| sign.is_control() || sign.is_whitespace();
+        if self.email.len() > EMAIL_BYTES_MAX || self.email.contains(bad) {
+            self.email.clear();
+        }
+        self
+    }
+}

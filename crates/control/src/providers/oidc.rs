@@ -188,7 +188,7 @@ impl Oidc {
         Proven {
             provider: format!("oidc:{}", self.options.issuer),
             subject: claims.subject.clone(),
-            email: claims.text("email").to_owned(),
+            email: claims.email().to_owned(),
             name: claims.text("name").to_owned(),
             tenant: self.options.tenant.clone(),
             role: self.options.roles.role_of(groups.iter().copied()),

@@ -48,10 +48,21 @@ pub(crate) async fn begin_second_factor(app: &App, who: &SignedIn) -> Result<Enr
     let bytes: Secret<[u8; totp::SECRET_BYTES]> = random()?;
     let secret = Secret::new(bytes.expose().to_vec());
     app.store().begin_second_factor(&permit, own_change(who), &secret, app.now_us()).await?;
-    Ok(Enrolment {
+    Ok(enrolment(&secret, who))
+}
+
+/// The second factor that was begun and waits for its first code.
+pub(crate) async fn pending_second_factor(app: &App, who: &SignedIn) -> Result<Option<Enrolment>, Refused> {
+    who.own_permit(Action::ChangeOwnAccount)?;
+    let pending = app.store().second_factor(who.user).await?.pending;
+    Ok(pending.map(|secret| enrolment(&secret, who)))
+}
+
+fn enrolment(secret: &Secret<Vec<u8>>, who: &SignedIn) -> Enrolment {
+    Enrolment {
         secret: Secret::new(totp::base32(secret.expose())),
-        otpauth_url: totp::otpauth_url(&secret, &who.email),
-    })
+        otpauth_url: totp::otpauth_url(secret, &who.email),
+    }
 }
 
 /// Makes the begun second factor count; the recovery codes, which are shown this once.

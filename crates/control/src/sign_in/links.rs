@@ -1,15 +1,15 @@
 //! Invitations and resets: links with a token that is good once.
 
 use tollgate_core::{
-    authz::{Action, Role},
+    authz::{Action, Permit, Role},
     id::{ConsumerId, InvitationId, UserId},
     secret::Secret,
 };
-use tollgate_store::{InvitationView, NewInvitation, NewReset, Newcomer};
+use tollgate_store::{Account, InvitationView, NewInvitation, NewReset, Newcomer};
 
 use super::{
     caller::Caller,
-    local::{self, person},
+    local::{self, Attempt, person},
 };
 use crate::{
     mail::Mail,
@@ -111,6 +111,24 @@ pub(crate) async fn accept(
     local::start(app, caller, (newcomer.id, Some(&tenant)), ("password", app.now_us())).await
 }
 
+/// Takes an invitation as somebody who has an account and proves it here and now, and signs them in. It
+/// need not belong to any tenant yet, so this is not the same as to sign in and then to join.
+pub(crate) async fn join_with_password(
+    app: &App,
+    caller: &Caller,
+    token: &Secret<String>,
+    (password, code): (Secret<String>, Option<Secret<String>>),
+) -> Result<SessionToken, Refused> {
+    let email = invitation(app, caller, token).await?.email;
+    let token = SessionToken::parse(token.expose()).ok_or(Refused::LinkUnusable)?;
+    let attempt = Attempt { email, password, code, tenant: None };
+    let (account, method) = local::prove(app, caller, attempt).await?;
+    let permit = person(account.id, Action::ChangeOwnAccount)?;
+    let joined = app.store().join_by_invitation(&permit, (token.digest(), account.id), app.now_us()).await?;
+    let tenant = joined.ok_or(Refused::LinkUnusable)?.value.to_string();
+    local::start(app, caller, (account.id, Some(&tenant)), (method, app.now_us())).await
+}
+
 /// Takes an invitation as the person who is signed in, and acts in its tenant from now on.
 pub(crate) async fn join(
     app: &App,
@@ -148,17 +166,34 @@ pub(crate) fn request_reset(app: &App, caller: &Caller, email: String) -> Result
 
 async fn send_reset(app: &App, email: &str) -> Result<(), Refused> {
     let Some(account) = app.store().account_by_login(email).await? else { return Ok(()) };
-    let Some(courier) = &app.options().courier else {
+    if app.options().courier.is_none() {
         tracing::warn!(user = %account.id, "a new password was asked for, and no mail can be sent: set smtp.*");
         return Ok(());
-    };
+    }
+    let permit = person(account.id, Action::UseOwnAccount)?;
+    mail_reset(app, &permit, account, "Somebody asked").await
+}
+
+/// Mails a member a link to set a new password. It goes to the member and to nobody else: whoever could
+/// read it would be them.
+pub(crate) async fn send_reset_to(app: &App, who: &SignedIn, member: UserId) -> Result<(), Refused> {
+    let permit = who.permit(Action::ChangeMembers)?;
+    app.store().member(who.tenant.id, member).await?;
+    let account = app.store().account(member).await?;
+    mail_reset(app, &permit, account, "An administrator of your tenant asked").await
+}
+
+async fn mail_reset(app: &App, permit: &Permit, account: Account, whose: &str) -> Result<(), Refused> {
+    let courier = app.options().courier.as_ref().ok_or_else(|| {
+        Refused::Conflict("no mail can be sent from here; set smtp.* in the configuration".to_owned())
+    })?;
     let token = SessionToken::new(random()?);
     let expires_us = app.now_us().saturating_add(RESET_US);
     let new = NewReset { account: account.id, digest: token.digest(), expires_us };
-    app.store().begin_reset(&person(account.id, Action::UseOwnAccount)?, new, app.now_us()).await?;
+    app.store().begin_reset(permit, new, app.now_us()).await?;
     let text = format!(
-        "Somebody asked for a new password for your account on Tollgate.\n\nTo set one, open this link within \
-         an hour:\n{}\n\nIf it was not you, do nothing.\n",
+        "{whose} for a new password for your account on Tollgate.\n\nTo set one, open this link within \
+         an hour:\n{}\n\nIf you do not expect this, do nothing.\n",
         link(app, "reset", &token).expose()
     );
     let subject = "A new password for Tollgate".to_owned();
@@ -182,8 +217,9 @@ pub(crate) async fn complete_reset(
 }
 
 /// A link into the console; without a configured address only its path, which whoever is asked for it
-/// completes.
+/// completes. The secret stands in the fragment, which browsers send to nobody: it is in no log and in no
+/// `Referer`.
 fn link(app: &App, page: &str, token: &SessionToken) -> Secret<String> {
     let base = app.options().public_url.as_deref().unwrap_or_default().trim_end_matches('/');
-    Secret::new(format!("{base}/{page}/{}", token.text().expose()))
+    Secret::new(format!("{base}/{page}#{}", token.text().expose()))
 }

@@ -33,6 +33,17 @@ pub(crate) struct Attempt {
 /// What is wrong is not said, an account that does not exist takes as long as one that does, and
 /// every attempt counts until it proves to be the person's own.
 pub(crate) async fn sign_in(app: &App, caller: &Caller, attempt: Attempt) -> Result<SessionToken, Refused> {
+    let tenant = attempt.tenant.clone();
+    let (account, method) = prove(app, caller, attempt).await?;
+    start(app, caller, (account.id, tenant.as_deref()), (method, app.now_us())).await
+}
+
+/// Who somebody is, by password and second factor, and how they proved it.
+pub(super) async fn prove(
+    app: &App,
+    caller: &Caller,
+    attempt: Attempt,
+) -> Result<(Account, &'static str), Refused> {
     let door = (Door::Password, attempt.email.as_str());
     app.throttle().take(door, caller.address, app.mono_ns()).await?;
     let account = app.store().account_by_login(&attempt.email).await?;
@@ -48,7 +59,7 @@ pub(crate) async fn sign_in(app: &App, caller: &Caller, attempt: Attempt) -> Res
         }
     })?;
     app.throttle().give_back((Door::Password, &attempt.email), caller.address);
-    start(app, caller, (account.id, attempt.tenant.as_deref()), (method, app.now_us())).await
+    Ok((account, method))
 }
 
 /// Begins a session of somebody who proved who they are.
@@ -121,7 +132,7 @@ async fn rotate(
 }
 
 /// Asks for the second factor of an account that has one; how the person proved who they are.
-async fn second_factor(
+pub(super) async fn second_factor(
     app: &App,
     account: &Account,
     code: Option<&Secret<String>>,

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `local` | sign-in with e-mail address and password, fresh sign-in, switching tenants |
 //! | `account` | own password, second factor, sessions |
+//! | `steps` | sign-in in two steps, as pages do it |
 //! | `links` | invitations and resets |
 //! | `totp` | codes of second factors (RFC 6238) |
 //! | `api` | all of it as JSON |
@@ -13,8 +14,9 @@ pub(crate) mod account;
 mod api;
 pub(crate) mod caller;
 mod json;
-mod links;
+pub(crate) mod links;
 pub(crate) mod local;
+pub(crate) mod steps;
 mod totp;
 
 pub(crate) use api::{begun, router};

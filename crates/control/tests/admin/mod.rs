@@ -13,7 +13,7 @@ mod repetition;
 mod resources;
 mod sweep;
 mod tokens;
-mod world;
+pub(crate) mod world;
 
 /// Makes of every function two tests: on SQLite, and where it is told so on PostgreSQL too.
 macro_rules! promises {

@@ -89,7 +89,7 @@ async fn a_reset_is_mailed_to_whom_it_belongs_and_to_nobody_else() {
     let mails = world.mails(1).await;
     assert_eq!((mails.len(), mails[0].to.as_str()), (1, OWNER));
     let text = mails[0].text.expose();
-    let token = text.lines().find_map(|line| line.strip_prefix("/reset/")).unwrap().to_owned();
+    let token = text.lines().find_map(|line| line.strip_prefix("/reset#")).unwrap().to_owned();
     let complete = |password: &str| json!({ "token": token, "password": password });
     assert_eq!(world.browser().post("session/reset/complete", complete("short")).await.status, 422);
     let done = world.browser().post("session/reset/complete", complete("a password of mine")).await;

@@ -4,7 +4,7 @@ mod directory;
 mod links;
 mod mail;
 mod provider;
-mod second_factor;
+pub(crate) mod second_factor;
 mod tokens;
 pub(crate) mod world;
 

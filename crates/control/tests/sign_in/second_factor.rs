@@ -21,7 +21,7 @@ fn unbase32(text: &str) -> Vec<u8> {
 }
 
 /// RFC 6238, written a second time.
-fn code(secret: &str, now_us: i64) -> String {
+pub(crate) fn code(secret: &str, now_us: i64) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(&unbase32(secret)).unwrap();
     mac.update(&(now_us / 30_000_000).to_be_bytes());
     let hash = mac.finalize().into_bytes();

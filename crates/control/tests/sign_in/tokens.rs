@@ -336,6 +336,13 @@ async fn the_code_flow_brings_its_own_person_back_and_nobody_else() {
         );
     }
     provider.desk.lock().unwrap().0 = token(json!({}));
+    for (next, page) in [("%2Fkeys%3Fa%3D1", "url=/keys?a=1\""), ("%2F%2Fevil.example", "url=/\"")] {
+        let cookie = format!("{cookie}; __Host-tollgate-next={next}");
+        let answer = visit(&world, &back(&state, &iss), &cookie).await;
+        assert!(answer.contains(page) && !answer.contains("evil"), "{answer}");
+    }
+    let began = visit(&world, "/sign-in/oidc?next=%2Fkeys", "").await;
+    assert!(began.contains("__Host-tollgate-next=%2Fkeys;"), "where to go on: {began}");
     let answer = visit(&world, &back(&state, &iss), &cookie).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let asked = provider.desk.lock().unwrap().1.clone();
@@ -349,4 +356,31 @@ async fn the_code_flow_brings_its_own_person_back_and_nobody_else() {
     assert_eq!((shown.status, &shown.body["user"]["email"]), (200, &json!("alice@example.test")));
     world.pass(31 * MINUTE);
     assert_eq!(browser.get("session").await.code(), "sign_in_expired");
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_verified_is_not_shown_and_names_end() {
+    let (world, provider) = place().await;
+    for (verified, email) in [
+        (json!(true), "owner@example.com"),
+        (json!("true"), "owner@example.com"),
+        (json!(false), ""),
+        (json!("false"), ""),
+        (Value::Null, "owner@example.com"),
+    ] {
+        let claims = json!({
+            "sub": format!("sub {verified}"), "email": "owner@example.com", "email_verified": verified,
+            "name": format!("a\u{7}{}", "n".repeat(1000)),
+        });
+        let token = provider.token(with(&good(&provider), claims));
+        let mut browser = world.browser();
+        browser.extra = vec![("authorization".into(), format!("Bearer {token}"))];
+        let user = browser.get("session").await.body["user"].clone();
+        assert_eq!(user["email"], email, "{verified}: {user}");
+        assert_eq!(user["name"].as_str().unwrap().len(), 200, "{user}");
+        let id = user["id"].as_str().unwrap().parse().unwrap();
+        assert_ne!(id, world.owner, "whoever it says it is, it is not the local account of that address");
+        let kept = world.store.account(id).await.unwrap();
+        assert_eq!((kept.email.as_str(), kept.name.len()), (email, 200), "{verified}");
+    }
 }

@@ -65,7 +65,16 @@ pub(crate) async fn world() -> World {
     with(SignInOptions::default()).await
 }
 
+/// A listener that sends no mail.
+pub(crate) async fn without_mail() -> World {
+    build(SignInOptions::default(), false).await
+}
+
 pub(crate) async fn with(options: SignInOptions) -> World {
+    build(options, true).await
+}
+
+async fn build(options: SignInOptions, has_mail: bool) -> World {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/tollgate.db", folder.path().display());
     let store = Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap());
@@ -85,7 +94,10 @@ pub(crate) async fn with(options: SignInOptions) -> World {
         version: "9.9.9",
         store: store.clone(),
         clock: clock.clone(),
-        sign_in: SignInOptions { courier: Some(mails.clone()), ..options },
+        sign_in: SignInOptions {
+            courier: has_mail.then(|| Arc::clone(&mails) as Arc<dyn Courier>),
+            ..options
+        },
         follow: Arc::new(()),
     };
     tokio::spawn(serve(listener, control, std::future::pending()));

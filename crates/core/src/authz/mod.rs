@@ -27,7 +27,7 @@ pub enum Actor {
         tenant: TenantId,
         /// The role.
         role: Role,
-        /// The consumers that the person is mapped to; what a developer is limited to.
+        /// The consumers that the person is mapped to; what a developer or a member is limited to.
         consumers: Arc<[ConsumerId]>,
     },
     /// A person who proved to be this one and acts in no tenant: signing in, taking an invitation.
@@ -66,11 +66,13 @@ pub enum Role {
     Developer,
     /// Read everything, change nothing.
     Auditor,
+    /// See and rotate the keys of their own consumers, and nothing else: people of partners.
+    Member,
 }
 
 impl Role {
-    /// All roles.
-    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Developer, Self::Auditor];
+    /// All roles; of several that groups give, the first counts.
+    pub const ALL: [Self; 5] = [Self::Owner, Self::Admin, Self::Developer, Self::Auditor, Self::Member];
 
     /// The word in rows and in every API.
     #[must_use]
@@ -80,6 +82,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Developer => "developer",
             Self::Auditor => "auditor",
+            Self::Member => "member",
         }
     }
 }
@@ -92,7 +95,7 @@ impl fmt::Display for Role {
 
 /// A word that is no role.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not a role; use owner, admin, developer or auditor")]
+#[error("`{0}` is not a role; use owner, admin, developer, auditor or member")]
 pub struct RoleError(String);
 
 impl FromStr for Role {
@@ -167,7 +170,7 @@ pub struct NotAuthorised {
 }
 
 /// Decides whether an actor may do something in a tenant (`None`: the whole installation). The
-/// permit of a developer is limited to the consumers that they are mapped to.
+/// permit of a developer or a member is limited to the consumers that they are mapped to.
 ///
 /// # Errors
 /// When the actor may not.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Store {
-    /// Ends every secret of a key but the current one; again is no change. Needs `Action::TendKeys`
+    /// Ends every secret of a key but the current one; again is no change. Needs `Action::RotateKeys`
     /// in its tenant.
     ///
     /// # Errors
@@ -42,10 +42,8 @@ impl Store {
             update_key(write.conn(), &row).await?;
             let before = json!({ "generation": row.generation, "previous_until_us": until_us });
             let after = json!({ "generation": row.generation, "previous_until_us": now_us });
-            write.record_of(
-                row.consumer,
-                row.tended(tenant, "key.finish_rotation", (Some(before), Some(after))),
-            )?;
+            let change = row.rotated(tenant, "key.finish_rotation", (before, after));
+            write.record_of(row.consumer, change)?;
         }
         let seq = write.commit().await?;
         Ok(Committed { value: (), seq })

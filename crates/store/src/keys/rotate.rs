@@ -22,7 +22,7 @@ use crate::{
 
 impl Store {
     /// Gives a key a new secret under the same id; the present one stays valid for the overlap, older
-    /// ones end at once. Needs `Action::TendKeys` in its tenant.
+    /// ones end at once. Needs `Action::RotateKeys` in its tenant.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] for a revoked key.
@@ -63,7 +63,7 @@ impl Store {
         let after = json!({
             "generation": row.generation, "prefix": row.prefix, "last4": row.last4, "previous_until_us": until,
         });
-        write.record_of(row.consumer, row.tended(tenant, "key.rotate", (Some(before), Some(after))))?;
+        write.record_of(row.consumer, row.rotated(tenant, "key.rotate", (before, after)))?;
         let seq = write.commit().await?;
         let value =
             CreatedKey { id: row.id, key, face, generation: row.generation, previous_until_us: Some(until) };

@@ -119,6 +119,17 @@ impl KeyRow {
         Change { needs: Action::TendKeys, ..self.change(tenant, action, values) }
     }
 
+    /// The audit entry of a rotation of this key, or of its end (`Action::RotateKeys`).
+    pub(crate) fn rotated(
+        &self,
+        tenant: TenantId,
+        action: &'static str,
+        values: (serde_json::Value, serde_json::Value),
+    ) -> Change {
+        let values = (Some(values.0), Some(values.1));
+        Change { needs: Action::RotateKeys, ..self.change(tenant, action, values) }
+    }
+
     /// The audit entry of a change of this key.
     pub(crate) fn change(
         &self,

@@ -15,7 +15,10 @@ use crate::{
 };
 
 /// The longest e-mail address (RFC 5321 §4.5.3.1.3, less the brackets).
-const EMAIL_BYTES_MAX: usize = 254;
+pub(crate) const EMAIL_BYTES_MAX: usize = 254;
+
+/// The longest name of a person.
+pub(crate) const NAME_CHARS_MAX: usize = 200;
 
 /// A person.
 #[derive(Clone, Debug)]
@@ -157,6 +160,16 @@ pub(crate) fn role(text: &str) -> Result<Role, StoreError> {
 /// The spelling in which e-mail addresses are compared.
 pub(crate) fn login_of(email: &str) -> String {
     email.trim().to_lowercase()
+}
+
+/// What is wrong with the name of a person. An empty one is none, which is no mistake.
+pub(crate) fn name_problem(text: &str) -> Option<String> {
+    if text.chars().any(char::is_control) {
+        return Some("it has signs that cannot be shown; leave them away".to_owned());
+    }
+    let length = text.chars().count();
+    (length > NAME_CHARS_MAX)
+        .then(|| format!("it has {length} characters; at most {NAME_CHARS_MAX} are allowed"))
 }
 
 /// What is wrong with an e-mail address. Enough of a check to catch a slip: one `@` with something

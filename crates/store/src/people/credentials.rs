@@ -221,8 +221,8 @@ pub(crate) async fn put_password(
             "this account signs in at an identity provider; change the password there".to_owned(),
         ));
     }
-    // A link that somebody asked for before is no way around the new password.
-    let links = sql("DELETE FROM links WHERE kind = 1 AND account = $1");
+    // A link that somebody asked for before, or a first step with the old one, is no way around it.
+    let links = sql("DELETE FROM links WHERE kind > 0 AND account = $1");
     run(links.bind(who.account.to_sql()), write.conn()).await?;
     end_sessions_of(write.conn(), who.account, (None, who.session)).await
 }

@@ -10,7 +10,7 @@ use tollgate_core::{
 };
 
 use super::{
-    account::{NewAccount, NewMember, insert_account, insert_member, role},
+    account::{EMAIL_BYTES_MAX, NewAccount, NewMember, insert_account, insert_member, name_problem, role},
     change::{UserChange, user_change},
     members::{forget_invitations_by, keep_an_owner, load, set_consumers},
     sessions::{end_sessions_of, own},
@@ -32,7 +32,7 @@ pub struct ExternalPerson {
     pub provider: String,
     /// Who it is there.
     pub subject: String,
-    /// The e-mail address, to show.
+    /// The e-mail address, to show; empty where there is none that anybody verified.
     pub email: String,
     /// The name, to show.
     pub name: String,
@@ -117,6 +117,12 @@ impl Store {
                 return Err(StoreError::invalid(field, "it is empty, too long, or no text"));
             }
         }
+        if let Some(problem) = name_problem(&person.name) {
+            return Err(StoreError::invalid("name", problem));
+        }
+        if person.email.len() > EMAIL_BYTES_MAX || person.email.contains(char::is_control) {
+            return Err(StoreError::invalid("email", "it is too long, or no text"));
+        }
         own(permit, account)?;
         let mut write = self.write(permit, now_us).await?;
         let known = find(write.conn(), person).await?;
@@ -174,7 +180,8 @@ async fn make(
     person: &ExternalPerson,
     now_us: i64,
 ) -> Result<(), StoreError> {
-    let name = if person.name.is_empty() { &person.email } else { &person.name };
+    let names = [&person.name, &person.email, &person.subject];
+    let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or(&person.subject);
     let new = NewAccount {
         id: account,
         email: &person.email,

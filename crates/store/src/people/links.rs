@@ -11,11 +11,13 @@ use tollgate_core::{
 };
 
 use super::{
-    account::{NewAccount, NewMember, email_problem, insert_account, insert_member, login_of, role},
+    account::{
+        NewAccount, NewMember, email_problem, insert_account, insert_member, login_of, name_problem, role,
+    },
     change::{UserChange, user_change},
     credentials::{OwnChange, put_password},
-    members::{checked_consumers, needs, set_consumers},
-    sessions::own,
+    members::{checked_consumers, load, needs, set_consumers},
+    sessions::{is_own, own},
 };
 use crate::{
     error::{Entity, StoreError},
@@ -209,6 +211,9 @@ impl Store {
         now_us: i64,
     ) -> Result<Option<Committed<TenantId>>, StoreError> {
         own(permit, newcomer.id)?;
+        if let Some(problem) = name_problem(&newcomer.name) {
+            return Err(StoreError::invalid("name", problem));
+        }
         let mut write = self.write(permit, now_us).await?;
         let Some(invitation) = find_invitation(write.conn(), digest, now_us).await? else {
             write.roll_back().await?;
@@ -265,13 +270,29 @@ impl Store {
     }
 
     /// Keeps a link to set a new password; earlier ones of the person end. `permit` is the person's,
-    /// for `Action::UseOwnAccount`.
+    /// for `Action::UseOwnAccount`, or somebody's for `Action::ChangeMembers` in a tenant that the person
+    /// belongs to. Whoever asks for it, the link is for the person alone.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for an account without a password.
     pub async fn begin_reset(&self, permit: &Permit, new: NewReset, now_us: i64) -> Result<(), StoreError> {
-        own(permit, new.account)?;
+        let (needs, tenant) = match permit.tenant() {
+            Some(tenant) if !is_own(permit, new.account) => (Action::ChangeMembers, Some(tenant)),
+            _ => {
+                own(permit, new.account)?;
+                (Action::UseOwnAccount, None)
+            }
+        };
         let mut write = self.write(permit, now_us).await?;
+        if let Some(tenant) = tenant {
+            load(write.conn(), tenant, new.account).await?;
+        }
+        let local = sql("SELECT id FROM accounts WHERE id = $1 AND login IS NOT NULL");
+        if one(local.bind(new.account.to_sql()), write.conn()).await?.is_none() {
+            return Err(StoreError::Conflict(
+                "this account signs in at an identity provider; change the password there".to_owned(),
+            ));
+        }
         let earlier = sql("DELETE FROM links WHERE kind = 1 AND account = $1");
         run(earlier.bind(new.account.to_sql()), write.conn()).await?;
         let account = super::account::load_account(write.conn(), new.account).await?;
@@ -289,8 +310,8 @@ impl Store {
             .bind(new.expires_us);
         run(insert, write.conn()).await?;
         write.record(user_change(UserChange {
-            needs: Action::UseOwnAccount,
-            tenant: None,
+            needs,
+            tenant,
             action: "user.reset_begin",
             account: new.account,
             version: account.version,

@@ -5,8 +5,9 @@
 //! factors are kept as they are, as those of imported HMACs: the database's file is readable for its
 //! owner only, and a server's tables for its role. None of these ever is in the audit.
 //!
-//! Every mutation goes through the wrapper of [`crate::write`]. Two things do not, for they are no
-//! decision of anybody: the last use of a session, and deleting sessions and links that have ended.
+//! Every mutation goes through the wrapper of [`crate::write`]. Three things do not, for they are no
+//! decision of anybody: the last use of a session, the first step of a sign-in that takes two, and deleting
+//! sessions and links that have ended.
 
 mod account;
 mod change;
@@ -15,6 +16,7 @@ mod external;
 mod links;
 mod members;
 mod sessions;
+mod steps;
 
 pub use account::{Account, Membership};
 pub use credentials::{OwnChange, SecondFactor};

@@ -266,6 +266,21 @@ impl Store {
         all(select, &mut conn).await?.iter().map(view).collect()
     }
 
+    /// The sessions of a person that act in a tenant and have not ended, last used first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn sessions_in(
+        &self,
+        (tenant, account): (TenantId, UserId),
+        limits: SessionLimits,
+        now_us: i64,
+    ) -> Result<Vec<SessionView>, StoreError> {
+        let mut all = self.sessions_of(account, limits, now_us).await?;
+        all.retain(|session| session.tenant == tenant);
+        Ok(all)
+    }
+
     /// Ends a session of a person: one's own with `Action::UseOwnAccount`, another's with
     /// `Action::EndSessions` in the tenant that it acts in.
     ///

@@ -90,6 +90,8 @@ pub struct UsageFilter {
     pub key: Option<KeyId>,
     /// Of this consumer.
     pub consumer: Option<ConsumerId>,
+    /// Of these consumers and no others.
+    pub consumers: Option<Vec<ConsumerId>>,
     /// Of this service.
     pub service: Option<ServiceId>,
     /// Of this project.

@@ -108,6 +108,11 @@ fn conditions(filter: &UsageFilter) -> (String, Vec<i64>) {
             wheres.push(format!("{test} ${}", values.len()));
         }
     }
+    if let Some(own) = &filter.consumers {
+        // No consumer has the id -1: of none of them is nothing.
+        let ids = own.iter().map(|id| id.to_sql().to_string()).chain(["-1".to_owned()]);
+        wheres.push(format!("consumer IN ({})", ids.collect::<Vec<_>>().join(", ")));
+    }
     let wheres = if wheres.is_empty() { String::new() } else { format!(" WHERE {}", wheres.join(" AND ")) };
     (wheres, values)
 }

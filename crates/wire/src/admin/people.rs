@@ -15,6 +15,8 @@ pub enum MemberRole {
     Developer,
     /// Read everything, change nothing.
     Auditor,
+    /// See and rotate the keys of their own consumers, and nothing else.
+    Member,
 }
 
 /// A person who belongs to the tenant.
@@ -39,7 +41,7 @@ pub struct Member {
     pub source: String,
     /// Whether a second factor is asked for at sign-in with a password.
     pub second_factor: bool,
-    /// The ids of the consumers that they are mapped to; what a developer is limited to.
+    /// The ids of the consumers that they are mapped to; what a developer or a member is limited to.
     pub consumers: Vec<String>,
     /// When they became a member.
     #[schema(format = DateTime)]
