@@ -40,6 +40,9 @@ const RATES: [&str; 11] = [
 /// Tiers of service with rates of their own in the list; the first is the ordinary one.
 const SERVICE_TIERS: [&str; 3] = ["", "flex", "priority"];
 
+/// Anthropic's speed and place, which the list has as factors on every rate.
+const FACTORS: [&str; 2] = ["fast", "us"];
+
 /// Options of `cargo xtask prices`.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -64,6 +67,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         for service_tier in SERVICE_TIERS {
             rows.extend(row(name, model, service_tier)?);
         }
+        rows.extend(multiplied(name, model)?);
     }
     rows.sort();
     rows.dedup();
@@ -128,6 +132,39 @@ fn row(name: &str, model: &Model, service_tier: &str) -> Outcome<Option<String>>
     cells.push(if mode == "embedding" { String::new() } else { word("max_output_tokens").to_owned() });
     cells.extend(tier);
     Ok(Some(cells.join(",")))
+}
+
+/// The lines of a model whose every rate is a factor of the ordinary one.
+fn multiplied(name: &str, model: &Model) -> Outcome<Vec<String>> {
+    let Some(raw) = model.get("provider_specific_entry") else { return Ok(Vec::new()) };
+    let factors: BTreeMap<String, Box<RawValue>> = serde_json::from_str(raw.get())?;
+    let Some(ordinary) = row(name, model, "")? else { return Ok(Vec::new()) };
+    let mut rows = Vec::new();
+    for service_tier in FACTORS {
+        let Some(factor) = factors.get(service_tier) else { continue };
+        let is_rate = |column: &str| {
+            !matches!(column, "provider" | "model" | "service_tier" | "per_search" | "tier_above")
+                && !column.ends_with("_max")
+        };
+        let cells = COLUMNS.split(',').zip(ordinary.split(',')).map(|(column, cell)| match column {
+            "service_tier" => Ok(service_tier.to_owned()),
+            column if is_rate(column) && !cell.is_empty() => product(cell, factor.get()),
+            _ => Ok(cell.to_owned()),
+        });
+        rows.push(cells.collect::<Outcome<Vec<_>>>()?.join(","));
+    }
+    Ok(rows)
+}
+
+/// Two decimals multiplied, as a decimal.
+fn product(one: &str, other: &str) -> Outcome<String> {
+    let parts = |text: &str| -> Outcome<(u128, i32)> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        Ok((format!("{whole}{fraction}").parse()?, fraction.len() as i32))
+    };
+    let ((one, places), (other, more)) = (parts(one)?, parts(other)?);
+    let product = one.checked_mul(other).ok_or("a product of prices is too large")?;
+    Ok(shifted(&product.to_string(), -(places + more)))
 }
 
 /// A fine-tuned model has its organisation and id behind its name.
@@ -205,7 +242,16 @@ fn shifted(text: &str, places: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shifted;
+    use super::{product, shifted};
+
+    #[test]
+    fn prices_are_multiplied_as_decimals() {
+        for (one, other, wanted) in
+            [("6.25", "1.1", "6.875"), ("0.05", "2", "0.1"), ("10", "2.0", "20"), ("0.2", "1.1", "0.22")]
+        {
+            assert_eq!(product(one, other).ok().as_deref(), Some(wanted), "{one} times {other}");
+        }
+    }
 
     #[test]
     fn prices_are_shifted_as_decimals() {

@@ -237,6 +237,8 @@ fn every_starting_price_is_read_and_known_ones_come_out() {
     assert_eq!(sonnet.base.cache_write.to_string(), "3.75");
     assert_eq!(sonnet.base.cache_write_1h.to_string(), "6.00");
     assert_eq!(sonnet.per_search, "0.01".parse().ok());
+    let fast = Wanted { service_tier: Some("fast"), ..wanted(Provider::Anthropic, "claude-opus-4-8") };
+    assert_eq!(table.lookup(fast, NEW_YEAR_US).unwrap().base.output.to_string(), "50.00");
     let flash = of(Provider::Gemini, "gemini-2.5-flash");
     assert_eq!(
         (flash.base.input_audio.to_string(), flash.base.cached_audio.to_string()),

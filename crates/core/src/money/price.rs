@@ -264,7 +264,7 @@ impl Price {
 /// Whether a tier of service has the ordinary prices, by the words of the three providers.
 #[must_use]
 pub fn is_ordinary(service_tier: &str) -> bool {
-    matches!(service_tier, "" | "auto" | "default" | "standard" | "standard_only" | "unspecified")
+    matches!(service_tier, "" | "auto" | "default" | "standard" | "standard_only" | "unspecified" | "global")
 }
 
 fn check_tiers(tiers: &[TierSpec], errors: &mut Vec<FieldError>) {
