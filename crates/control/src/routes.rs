@@ -38,8 +38,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let listener = Bounded::new(listener, CONNECTIONS_MAX, Patience::default());
-    let service = router(App::new(control)).into_make_service_with_connect_info::<Peer>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+    let app = App::new(control);
+    let jobs = tokio::spawn(admin::bulk::tend(app.clone()));
+    let service = router(app).into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(shutdown).await;
+    jobs.abort();
+    served
 }
 
 impl Connected<IncomingStream<'_, Bounded>> for Peer {
@@ -60,7 +64,7 @@ fn router(app: App) -> Router {
         .route("/api", any(nothing_signed_in))
         .route("/api/{*path}", any(nothing_signed_in))
         .fallback(nothing)
-        .method_not_allowed_fallback(|| async { Refused::MethodNotAllowed })
+        .method_not_allowed_fallback(admin::method_not_allowed)
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app)
 }

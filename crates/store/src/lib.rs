@@ -67,8 +67,8 @@ pub use import::{
 };
 pub use init::{Initialised, NewInstallation};
 pub use keys::{
-    BulkEdit, BulkStep, CreatedKey, KEYS_AT_ONCE_MAX, KeyDetail, KeyEdit, KeyFilter, KeySecret, KeyView,
-    NewKey, Rotation,
+    BulkEdit, CreatedKey, JobStep, KEYS_AT_ONCE_MAX, KeyDetail, KeyEdit, KeyFilter, KeySecret, KeyView,
+    KeysPreview, NewKey, Rotation,
 };
 pub use ledger::{
     Balance, Difference, EntryRow, Forgiveness, Funding, Leg, Level, Moved, NewAccount, Pending, Posting,

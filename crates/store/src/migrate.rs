@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_admin.sql"),
     include_str!("../migrations/0005_ledger.sql"),
     include_str!("../migrations/0006_audit_seals.sql"),
+    include_str!("../migrations/0007_job_steps.sql"),
 ];
 
 /// Runs what is missing.

@@ -128,6 +128,15 @@ impl Write<'_> {
         Ok(seq.unsigned_abs())
     }
 
+    /// Commits rows that are nobody's change, such as how far a job is, with the changes where there are
+    /// any.
+    pub(crate) async fn commit_rows(self) -> Result<(), StoreError> {
+        if self.changes.is_empty() {
+            return Ok(self.tx.commit().await?);
+        }
+        self.commit().await.map(drop)
+    }
+
     /// Takes everything back.
     pub(crate) async fn roll_back(self) -> Result<(), StoreError> {
         Ok(self.tx.rollback().await?)

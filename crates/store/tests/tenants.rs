@@ -6,8 +6,8 @@ use tollgate_core::{
     resource::{ConsumerSpec, ProjectSpec},
 };
 use tollgate_store::{
-    AnswerKept, ApplyMode, BulkEdit, Claim, Entity, KeyEdit, KeyFilter, PageRequest, RequestName, ResourceAt,
-    ResourceFilter, ResourceSpec, Scope, StoreError,
+    AnswerKept, ApplyMode, BulkEdit, Claim, Entity, JobProgress, JobStep, KeyEdit, KeyFilter, NewJobRow,
+    PageRequest, RequestName, ResourceAt, ResourceFilter, ResourceSpec, Scope, StoreError,
 };
 
 use crate::world::{NOW, SECOND, World, new_key, permit, resources};
@@ -126,13 +126,28 @@ pub(crate) async fn keys_are_edited_one_and_many(world: World) {
     assert!(matches!(stale, Err(StoreError::Outdated { version: 2, .. })), "{stale:?}");
     world.catch_up().await;
     let tag = BulkEdit::Tag { set: [("wave".to_owned(), "1".to_owned())].into(), remove: Vec::new() };
-    let all = KeyFilter { project: Some("maps".into()), ..KeyFilter::default() };
-    let step = world.store.edit_keys(&permit, (&all, &tag), None, NOW).await.unwrap().value;
-    assert_eq!((step.seen, step.changed, step.next), (5, 5, None));
+    let all = KeyFilter { project: Some("acme/maps".into()), ..KeyFilter::default() };
+    let tenant = tenants(&world).await.0;
+    let begun = async |run| {
+        let new = NewJobRow { tenant, actor: "usr_a".into(), request: "{}".into(), total: 5, run };
+        world.store.begin_job(new, NOW).await.unwrap()
+    };
+    let (first, second) = (begun(7).await, begun(7).await);
+    let step = async |job, run| world.store.step_job(&permit, (job, run), (&all, &tag), NOW).await.unwrap();
+    assert_eq!(step(first, 8).await, JobStep::NotOurs, "another run's");
+    assert_eq!(step(first, 7).await, JobStep::Done);
+    assert_eq!(step(first, 7).await, JobStep::NotOurs, "it has ended");
+    let row = world.store.job(tenant, first, NOW).await.unwrap();
+    assert_eq!((row.done, row.changed, row.progress), (5, 5, JobProgress::Done));
     let tagged = KeyFilter { metadata: Some(("wave".into(), "1".into())), ..all.clone() };
     assert_eq!(world.store.count_keys_of(&tagged).await.unwrap(), 5);
-    let again = world.store.edit_keys(&permit, (&all, &tag), None, NOW).await.unwrap().value;
-    assert_eq!(again.changed, 0);
+    assert_eq!(step(second, 7).await, JobStep::Done);
+    assert_eq!(world.store.job(tenant, second, NOW).await.unwrap().changed, 0, "they were so already");
+    let of = |job| KeyFilter { job: Some(job), ..all.clone() };
+    assert_eq!(world.store.count_keys_of(&of(first)).await.unwrap(), 5);
+    assert_eq!(world.store.count_keys_of(&of(second)).await.unwrap(), 0);
+    let preview = world.store.preview_keys(&all, 0).await.unwrap();
+    assert_eq!((preview.keys, preview.live, preview.used, preview.addresses), (5, 5, 0, 0));
     world.store.audit_verify().await.unwrap().unwrap();
 }
 

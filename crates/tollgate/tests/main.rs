@@ -9,17 +9,22 @@
 
 mod administration;
 mod auditing;
+mod client;
 mod cluster;
 mod configuration;
 mod demo;
 mod faults;
 mod help;
 mod importing;
+mod many_keys;
 mod newcomer;
 mod outages;
+mod person;
 mod refusals;
 mod resources;
+mod roles;
 mod secrets;
 mod serving;
 mod signing_in;
+mod whole_keys;
 mod world;

@@ -12,7 +12,7 @@ use crate::world::{SOON, builder, create_key, resources, text, tiles};
 const TELLING: usize = 12;
 
 /// Every file below a folder that holds a telling part of the secret.
-fn holders(folder: &Path, secret: &str, found: &mut Vec<String>) {
+pub(crate) fn holders(folder: &Path, secret: &str, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).expect("read the folder").flatten() {
         let path = entry.path();
         if path.is_dir() {
@@ -23,7 +23,7 @@ fn holders(folder: &Path, secret: &str, found: &mut Vec<String>) {
     }
 }
 
-fn holds(bytes: &[u8], secret: &str) -> bool {
+pub(crate) fn holds(bytes: &[u8], secret: &str) -> bool {
     secret.as_bytes().windows(TELLING).any(|part| bytes.windows(TELLING).any(|own| own == part))
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Retention {
     pub(crate) decisions_kept: Duration,
     /// How long per-minute roll-ups are kept.
     pub(crate) usage_kept: Duration,
+    /// Whether it forgets at all; some node does.
+    pub(crate) forgets: bool,
     /// Drops counters that are as good as new.
     pub(crate) sweep: Arc<dyn Fn(Now) + Send + Sync>,
 }
@@ -42,7 +44,8 @@ impl Retention {
         let mut faults = Faults::of("retention");
         loop {
             (self.sweep)(self.clock.now());
-            match self.forget(&mut stop).await {
+            let forgot = if self.forgets { self.forget(&mut stop).await } else { Ok(()) };
+            match forgot {
                 Ok(()) => {
                     faults.worked();
                 }

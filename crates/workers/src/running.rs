@@ -41,6 +41,9 @@ pub struct Options {
     pub decisions_kept: Duration,
     /// How long per-minute roll-ups are kept.
     pub usage_kept: Duration,
+    /// Whether this node forgets what is past its time. One that does not still ships no raw decisions
+    /// where none are kept.
+    pub forgets: bool,
     /// How long leftovers of an earlier run may take to ship at the start, and the rest at the end.
     pub drain_patience: Duration,
 }
@@ -53,6 +56,7 @@ impl Default for Options {
             ship_every: Duration::from_millis(200),
             decisions_kept: Duration::from_secs(30 * 86_400),
             usage_kept: Duration::from_secs(400 * 86_400),
+            forgets: true,
             drain_patience: Duration::from_secs(10),
         }
     }
@@ -197,6 +201,7 @@ impl Prepared {
             clock: Arc::clone(&clock),
             decisions_kept: options.decisions_kept,
             usage_kept: options.usage_kept,
+            forgets: options.forgets,
             sweep,
         };
         let (stop, stopped) = watch::channel(false);

@@ -35,6 +35,11 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Refused> {
         // A length of time looks ahead here: what expires within 30d.
         expiry_us(text, call.now_us).ok().flatten()
     });
+    filter.job = match query.text("job").map(str::parse) {
+        None => None,
+        Some(Ok(job)) => Some(job),
+        Some(Err(_)) => return Err(Refused::invalid("job", "it is the id of no job")),
+    };
     filter.metadata = match query.text("metadata").map(|text| text.split_once('=')) {
         None => None,
         Some(Some((name, value))) => Some((name.to_owned(), value.to_owned())),

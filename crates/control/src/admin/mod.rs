@@ -12,9 +12,11 @@
 //! read goes through the tenant-bound queries of the store, so that other tenants' objects look absent.
 
 mod answer;
+pub(crate) mod bulk;
 mod call;
 mod dispatch;
 mod documents;
+mod doors;
 mod endpoint;
 mod events;
 mod jobs;
@@ -49,33 +51,19 @@ pub use openapi::{document, permissions};
 
 /// Where the API is.
 pub(crate) const BASE: &str = "/api/admin/v1";
-/// Jobs that work at once in this process; more are refused, not queued.
-const JOBS_MAX: usize = 2;
 /// Verifications and exports of the audit at once in this process.
 const AUDITS_MAX: usize = 1;
 
 /// What the handlers of one process share.
 pub(crate) struct Shared {
     pub(crate) app: App,
-    /// Places for jobs.
-    pub(crate) jobs: Arc<Semaphore>,
     /// Places for reading the whole audit.
     pub(crate) audits: Arc<Semaphore>,
-    /// This run of the process, so that jobs know whose they are.
-    pub(crate) run: u64,
 }
 
 /// The routes below [`BASE`].
 pub(crate) fn router(app: &App) -> Router<App> {
-    let mut run = [0; 8];
-    // A run that shares its number with another only shows a lost job as running for a minute.
-    let _random = getrandom::fill(&mut run);
-    let shared = Arc::new(Shared {
-        app: app.clone(),
-        jobs: Arc::new(Semaphore::new(JOBS_MAX)),
-        audits: Arc::new(Semaphore::new(AUDITS_MAX)),
-        run: u64::from_le_bytes(run) >> 1,
-    });
+    let shared = Arc::new(Shared { app: app.clone(), audits: Arc::new(Semaphore::new(AUDITS_MAX)) });
     let mut router = Router::new().route("/openapi.json", get(openapi));
     for endpoint in table::ENDPOINTS {
         let shared = Arc::clone(&shared);
@@ -95,7 +83,7 @@ async fn openapi() -> Response {
 }
 
 /// Without the `Allow` of the other routes: the router adds the one that is right here.
-async fn method_not_allowed() -> Response {
+pub(crate) async fn method_not_allowed() -> Response {
     let mut response = Refused::MethodNotAllowed.into_response();
     response.headers_mut().remove(header::ALLOW);
     response

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tollgate_core::authz::{Right, Role};
 
 use super::{
-    BASE, answer,
+    BASE, answer, doors,
     endpoint::{Endpoint, Gives, Kind, Method, Param, Precondition},
     table::ENDPOINTS,
 };
@@ -26,6 +26,7 @@ pub fn document() -> Value {
             item.insert(endpoint.method.name().to_owned(), operation(endpoint));
         }
     }
+    doors::add(&mut paths);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -63,6 +64,7 @@ pub fn document() -> Value {
 
 fn tags() -> Vec<Value> {
     let mut tags: Vec<&str> = ENDPOINTS.iter().map(tag).collect();
+    tags.push("session");
     tags.dedup();
     tags.into_iter().map(|name| json!({ "name": name })).collect()
 }
@@ -95,7 +97,8 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
-fn reference(schema: &str) -> Value {
+/// Points to a schema.
+pub(super) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
@@ -282,7 +285,10 @@ fn responses() -> Value {
     json!({
         "Malformed": problem("Malformed request", 400, "malformed_request",
             "the body is no JSON: expected value at line 1 column 1; correct it"),
-        "SignIn": problem("Sign-in is missing or has expired", 401, "sign_in_missing",
+        "LinkUnusable": problem("The link was used, has expired, or never was", 410, "link_unusable",
+            "this link was used, has expired, or never was; ask for a new one"),
+        "SignIn": problem("Sign-in is missing, has expired or failed: `sign_in_missing`, `sign_in_expired`, \
+            `sign_in_failed`, `second_factor_needed`", 401, "sign_in_missing",
             "nobody is signed in with this request; sign in first, or send an ID token as `Authorization: Bearer`"),
         "Forbidden": problem("Not allowed: `role_insufficient`, `sign_in_not_fresh`, `csrf_token_wrong`, \
             `cross_site_refused`, `keys_cannot_manage_keys`", 403, "role_insufficient",

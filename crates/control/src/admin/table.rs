@@ -43,6 +43,7 @@ const KEYS: &[Param] = &[
     param("search", Kind::Text(200), "With this in the name or the last four characters."),
     param("metadata", Kind::Pattern(1100, "^[^=]+=.*$"), "With this metadata: `name=value`."),
     param("expires_before", Kind::Moment, "That expire before this moment, or within this time: `30d`."),
+    param("job", Kind::Pattern(64, "^job_[0-9A-Za-z]{11}$"), "That this job changed."),
 ];
 const SELECT: &[Param] = &[
     param("key_id", Kind::Pattern(64, "^key_[0-9A-Za-z]{11}$"), "Of this key."),
@@ -230,9 +231,13 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .query(&[PAGE])
         .gives(Gives::List("Job")),
     on(Post, "/jobs", ChangeKeys, to!(jobs::start), "Change many keys")
-        .about("Revokes, switches or tags the keys that the selection finds. Ask the job how far it is.")
+        .about("Revokes, switches or tags the keys that the selection finds, some hundreds at a time. Ask the job how far it is; it goes on where it was when its process ends. Each key is changed once, with the job in its audit entry.")
         .takes("NewJob")
         .gives(Gives::One(202, "Job")),
+    on(Post, "/jobs/preview", ChangeKeys, to!(jobs::preview), "Count what a job would be about")
+        .about("Changes nothing: how many keys the selection finds, and who used them within the last day.")
+        .takes("KeySelection")
+        .gives(Gives::One(200, "JobPreview")),
     on(Get, "/jobs/{id}", ReadKeys, to!(jobs::show), "Show a job").gives(Gives::One(200, "Job")),
     on(Delete, "/jobs/{id}", ChangeKeys, to!(jobs::cancel), "Cancel a job")
         .about("What it has changed stays.")

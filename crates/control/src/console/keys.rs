@@ -26,11 +26,16 @@ struct Page {
     query: Asked,
     is_filtered: bool,
     may_create: bool,
+    /// Where the keys of the filter are changed, all at once; only for who may.
+    change: Option<String>,
+    may_change: bool,
     problem: Option<String>,
 }
 
 /// What the filter says, as it was typed.
 struct Asked {
+    job: String,
+    metadata: String,
     project: String,
     consumer: String,
     policy: String,
@@ -45,6 +50,8 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     let own = permit.consumers().map(<[ConsumerId]>::to_vec);
     let text = |name: &str| visit.query.owned(name).unwrap_or_default();
     let query = Asked {
+        job: text("job"),
+        metadata: text("metadata"),
         project: text("project"),
         consumer: text("consumer"),
         policy: text("policy"),
@@ -65,7 +72,12 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         }
         Err(trouble) => return Err(trouble),
     };
-    let filters = ["project", "consumer", "policy", "state", "environment", "search", "expires"];
+    let filters =
+        ["project", "consumer", "policy", "state", "environment", "search", "expires", "metadata", "job"];
+    let may_change = visit.may_all(Action::ChangeKeys);
+    let selects = filters.iter().filter(|name| **name != "job").any(|name| visit.query.text(name).is_some());
+    let change = (may_change && selects && !keys.is_empty() && visit.query.text("job").is_none())
+        .then(|| format!("/keys/bulk?{}", visit.query.with(&[("cursor", None), ("done", None)])));
     html(&Page {
         keys,
         older: visit.older(next.as_deref()),
@@ -73,6 +85,8 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         query,
         is_filtered: filters.iter().any(|name| visit.query.text(name).is_some()),
         may_create: visit.may(Action::TendKeys),
+        change,
+        may_change,
         problem,
         shell: visit.shell("Keys"),
     })
@@ -101,12 +115,18 @@ async fn filter(visit: &Visit, consumers: Option<Vec<ConsumerId>>) -> Result<Key
         state: query.text("state").and_then(|name| states.into_iter().find(|state| state.name() == name)),
         environment: query.text("environment").and_then(|name| name.parse::<Environment>().ok()),
         search: query.owned("search"),
+        metadata: query.text("metadata").and_then(|text| text.split_once('=')).map(owned),
+        job: query.text("job").map(|text| text.parse().map_err(|_| Trouble::absent("job"))).transpose()?,
         expires_before_us: query
             .text("expires")
             .and_then(|days| days.parse::<i64>().ok())
             .map(|days| visit.now_us.saturating_add(days.clamp(0, 36_500) * DAY_US)),
         ..KeyFilter::default()
     })
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 /// The names of the projects that may be seen.

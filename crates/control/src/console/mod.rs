@@ -11,6 +11,7 @@
 mod account;
 mod assets;
 mod audit;
+mod bulk;
 mod chart;
 mod confirm;
 mod consumer;
@@ -26,6 +27,7 @@ mod key;
 mod key_acts;
 mod keys;
 mod look;
+mod many;
 mod member;
 mod members;
 mod new_key;
@@ -96,6 +98,12 @@ fn holders() -> Router<App> {
         .route("/consumers/{id}/delete", post(consumer_form::delete))
         .route("/keys", get(keys::show).post(new_key::create))
         .route("/keys/new", get(new_key::blank))
+        .route("/keys/many", get(many::blank).post(many::create))
+        .route("/keys/bulk", get(bulk::ask).post(bulk::start))
+        .route("/keys/jobs", get(bulk::list))
+        .route("/keys/jobs/{id}", get(bulk::show))
+        .route("/keys/jobs/{id}/cancel", post(bulk::cancel))
+        .route("/keys/jobs/{id}/result.csv", get(bulk::result))
         .route("/keys/{id}", get(key::show))
         .route("/keys/{id}/edit", post(key_acts::edit))
         .route("/keys/{id}/rotate", get(key_acts::ask_rotate).post(key_acts::rotate))

@@ -91,8 +91,14 @@ struct Doors {
     /// Places for making links to set new passwords.
     resets: Arc<Semaphore>,
     providers: Providers,
+    /// Places for changes to many keys.
+    jobs: Arc<Semaphore>,
+    /// This run of the process, so that jobs know whose they are.
+    run: u64,
 }
 
+/// Changes to many keys that this process works on at once; more are refused, not queued.
+const JOBS_MAX: usize = 2;
 /// Links to set a new password that are made at once.
 const RESETS_MAX: usize = 8;
 
@@ -100,8 +106,17 @@ impl App {
     pub(crate) fn new(control: Control) -> Self {
         let resets = Arc::new(Semaphore::new(RESETS_MAX));
         let providers = Providers::new(&control.sign_in.providers);
-        let doors =
-            Doors { throttle: Throttle::default(), passwords: Passwords::default(), resets, providers };
+        let mut run = [0; 8];
+        // A run that shares its number with another takes its steps too, each of them once all the same.
+        let _random = getrandom::fill(&mut run);
+        let doors = Doors {
+            throttle: Throttle::default(),
+            passwords: Passwords::default(),
+            resets,
+            providers,
+            jobs: Arc::new(Semaphore::new(JOBS_MAX)),
+            run: u64::from_le_bytes(run) >> 1,
+        };
         Self { control: Arc::new(control), doors: Arc::new(doors) }
     }
 
@@ -123,6 +138,16 @@ impl App {
     /// Places for making links to set new passwords.
     pub(crate) fn resets(&self) -> Arc<Semaphore> {
         Arc::clone(&self.doors.resets)
+    }
+
+    /// Places for changes to many keys.
+    pub(crate) fn jobs(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.doors.jobs)
+    }
+
+    /// This run of the process.
+    pub(crate) fn run(&self) -> u64 {
+        self.doors.run
     }
 
     /// The present moment of the clock that never jumps, nanoseconds.

@@ -45,7 +45,10 @@ promises! { sqlite:
     documents: an_export_applied_again_changes_nothing, a_document_with_errors_changes_nothing;
     keys: the_whole_key_is_in_one_answer_only, a_key_lives_and_dies, keys_are_filtered_and_paged,
         many_keys_are_created_or_none, a_developer_tends_own_keys_only;
-    jobs: many_keys_are_tagged_and_revoked, a_job_must_say_which_keys, a_job_of_a_dead_process_is_lost;
+    jobs: many_keys_are_tagged_and_revoked, a_job_must_say_which_keys,
+        a_job_of_a_dead_process_goes_on_and_does_each_key_once,
+        a_job_goes_on_only_with_the_rights_its_person_has_then, a_cancelled_job_changes_nothing_more,
+        what_a_job_would_break_is_told_before;
     repetition: a_repetition_is_answered_and_not_done, one_person_uses_up_only_their_own, what_was_refused_may_be_corrected,
         a_claim_without_an_answer_is_refused, twenty_at_once_are_done_once;
     members: roles_are_given_and_taken, only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
@@ -60,7 +63,7 @@ promises! { postgres:
     sweep: other_tenants_look_absent;
     resources: every_kind_is_created_replaced_and_deleted, lists_page_and_filter;
     keys: a_key_lives_and_dies, keys_are_filtered_and_paged, a_developer_tends_own_keys_only;
-    jobs: many_keys_are_tagged_and_revoked;
+    jobs: many_keys_are_tagged_and_revoked, a_job_of_a_dead_process_goes_on_and_does_each_key_once;
     repetition: a_repetition_is_answered_and_not_done, twenty_at_once_are_done_once;
     events: events_are_filtered_paged_and_explained;
     audit: the_audit_shows_before_and_after;

@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tollgate_core::{authz::Permit, id::TenantId, keyring::KeyState};
+use tollgate_core::{
+    authz::Permit,
+    id::{JobId, TenantId},
+    keyring::KeyState,
+};
 
 use super::{
-    BulkEdit, BulkStep, KeyFilter,
+    BulkEdit, JobStep, KeyFilter,
     edit::update_words,
     list::page_of,
     row::{KeyRow, update_key},
@@ -17,40 +21,50 @@ use crate::{
     error::StoreError,
     open::Store,
     page::PageRequest,
+    requests::{JobProgressed, job_place, note_step},
     resources::{from_json, metadata_problem, to_json},
-    write::{Change, Committed, Write},
+    write::{Change, Write},
 };
 
 /// Keys of one step, which is one transaction.
 const STEP_KEYS_MAX: u32 = 200;
 
 impl Store {
-    /// Changes the next keys that the filter finds. Needs `Action::ChangeKeys` in their tenant.
-    /// The filter must not ask for what the change alters, or the steps would lose their place:
-    /// that is looked at by the caller.
+    /// Takes the next step of a job: changes the next keys that its filter finds, and writes down which and
+    /// how far it is, in one transaction. So each key is changed once, whoever takes the steps. Needs
+    /// `Action::ChangeKeys` in the tenant of the keys.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for metadata that cannot be, [`StoreError::NotCovered`].
-    pub async fn edit_keys(
+    pub async fn step_job(
         &self,
         permit: &Permit,
+        (job, run): (JobId, u64),
         (filter, edit): (&KeyFilter, &BulkEdit),
-        cursor: Option<String>,
         now_us: i64,
-    ) -> Result<Committed<BulkStep>, StoreError> {
+    ) -> Result<JobStep, StoreError> {
         let mut write = self.write(permit, now_us).await?;
-        let page = PageRequest { limit: STEP_KEYS_MAX, cursor };
-        let page = page_of(write.conn(), filter, &page).await?;
-        let mut step = BulkStep { seen: 0, changed: 0, next: page.next };
+        let Some(cursor) = job_place(write.conn(), (job, run)).await? else {
+            write.roll_back().await?;
+            return Ok(JobStep::NotOurs);
+        };
+        let page = page_of(write.conn(), filter, &PageRequest { limit: STEP_KEYS_MAX, cursor }).await?;
+        let seen = page.items.len();
+        let mut changed = Vec::new();
         for view in page.items {
             let (key, tenant) = KeyRow::load(write.conn(), view.id).await?;
-            step.seen += 1;
-            if apply(&mut write, (key, tenant), edit).await? {
-                step.changed += 1;
+            if apply(&mut write, (key, tenant), (edit, job)).await? {
+                changed.push(view.id);
             }
         }
-        let seq = write.commit().await?;
-        Ok(Committed { value: step, seq })
+        let is_last = page.next.is_none();
+        let step = JobProgressed { seen, changed: &changed, next: page.next };
+        if !note_step(write.conn(), (job, run), step, now_us).await? {
+            write.roll_back().await?;
+            return Ok(JobStep::NotOurs);
+        }
+        write.commit_rows().await?;
+        Ok(if is_last { JobStep::Done } else { JobStep::More })
     }
 }
 
@@ -58,7 +72,7 @@ impl Store {
 async fn apply(
     write: &mut Write<'_>,
     (mut key, tenant): (KeyRow, TenantId),
-    edit: &BulkEdit,
+    (edit, job): (&BulkEdit, JobId),
 ) -> Result<bool, StoreError> {
     if key.state == KeyState::Revoked {
         return Ok(false);
@@ -70,7 +84,7 @@ async fn apply(
             key.state = *state;
             key.next_version()?;
             update_key(write.conn(), &key).await?;
-            let after = json!({ "state": state.name() });
+            let after = json!({ "state": state.name(), "job": job });
             key.change(tenant, action(*state), (Some(before), Some(after)))
         }
         BulkEdit::Tag { set, remove } => {
@@ -88,7 +102,7 @@ async fn apply(
             key.metadata = if after.is_empty() { None } else { Some(to_json(&after)?) };
             key.next_version()?;
             update_words(write.conn(), &key).await?;
-            let values = (json!({ "metadata": before }), json!({ "metadata": after }));
+            let values = (json!({ "metadata": before }), json!({ "metadata": after, "job": job }));
             key.change(tenant, "key.update", (Some(values.0), Some(values.1)))
         }
     };

@@ -4,10 +4,11 @@ use sqlx::AnyConnection;
 use tollgate_core::{
     id::{ConsumerId, KeyId, PolicyId, ProjectId, TenantId},
     key::KeyFace,
+    keyring::KeyState,
 };
 
 use super::{
-    KeyFilter, KeyView, NarrowingText,
+    KeyFilter, KeyView, KeysPreview, NarrowingText,
     row::{environment, small, state},
 };
 use crate::{
@@ -53,6 +54,38 @@ impl Store {
         let wheres = conditions(&mut conn, filter).await?;
         let text = format!("SELECT COUNT(*) FROM keys k{}", wheres.clause());
         only(wheres.bind(built(text)), &mut conn).await?.count(0)
+    }
+}
+
+impl Store {
+    /// What a change to the keys of a filter would be about, and who uses them since a moment.
+    ///
+    /// # Errors
+    /// As [`Store::list_keys`].
+    pub async fn preview_keys(&self, filter: &KeyFilter, since_us: i64) -> Result<KeysPreview, StoreError> {
+        let mut conn = self.reader().await?;
+        let wheres = conditions(&mut conn, filter).await?;
+        let live = KeyState::Revoked as i64;
+        let text = format!(
+            "SELECT COUNT(*), COUNT(CASE WHEN k.state <> {live} THEN 1 END) FROM keys k{}",
+            wheres.clause()
+        );
+        let counted = only(wheres.bind(built(text)), &mut conn).await?;
+        let mut wheres = conditions(&mut conn, filter).await?;
+        wheres.int("u.used_us >= ?", since_us);
+        let text = format!(
+            "SELECT COUNT(DISTINCT u.key), COUNT(DISTINCT u.address), MAX(u.used_us) \
+             FROM keys k JOIN key_uses u ON u.key = k.id{}",
+            wheres.clause()
+        );
+        let used = only(wheres.bind(built(text)), &mut conn).await?;
+        Ok(KeysPreview {
+            keys: counted.count(0)?,
+            live: counted.count(1)?,
+            used: used.count(0)?,
+            addresses: used.count(1)?,
+            last_used_us: used.opt_int(2)?,
+        })
     }
 }
 
@@ -112,6 +145,9 @@ async fn conditions(conn: &mut AnyConnection, filter: &KeyFilter) -> Result<Cond
     }
     if let Some(before) = filter.expires_before_us {
         wheres.int("k.expires_us < ?", before);
+    }
+    if let Some(job) = filter.job {
+        wheres.int("k.id IN (SELECT key FROM job_keys WHERE job = ?)", job.to_sql());
     }
     if let Some(until) = filter.created_until_us {
         wheres.int("k.created_us <= ?", until);

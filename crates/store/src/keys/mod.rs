@@ -14,7 +14,7 @@ mod state;
 use std::{collections::BTreeMap, net::IpAddr};
 
 use tollgate_core::{
-    id::{ConsumerId, KeyId, PolicyId, ProjectId, TenantId},
+    id::{ConsumerId, JobId, KeyId, PolicyId, ProjectId, TenantId},
     key::{Environment, KeyFace, KeyText},
     keyring::KeyState,
 };
@@ -161,6 +161,8 @@ pub struct KeyFilter {
     pub expires_before_us: Option<i64>,
     /// That were created up to this moment.
     pub created_until_us: Option<i64>,
+    /// That this job changed.
+    pub job: Option<JobId>,
 }
 
 /// What is changed about a key; what is `None` stays as it is.
@@ -194,13 +196,28 @@ pub enum BulkEdit {
     },
 }
 
-/// What one step through many keys did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BulkStep {
-    /// Keys that were looked at.
-    pub seen: u64,
-    /// Keys that were changed; the others were so already, or are revoked for good.
-    pub changed: u64,
-    /// Where the next step begins; `None` at the end.
-    pub next: Option<String>,
+/// What became of a step of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobStep {
+    /// There is more to do.
+    More,
+    /// It was the last one.
+    Done,
+    /// The job has ended, or another process works on it; nothing was changed.
+    NotOurs,
+}
+
+/// What a change to many keys would be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeysPreview {
+    /// Keys that the filter finds.
+    pub keys: u64,
+    /// Those that are not revoked.
+    pub live: u64,
+    /// Those that were used since the moment that was asked for.
+    pub used: u64,
+    /// Addresses that their secrets were last used from since then.
+    pub addresses: u64,
+    /// When any of them was last used, wall microseconds.
+    pub last_used_us: Option<i64>,
 }

@@ -1,6 +1,7 @@
 //! Jobs: how far they are, for whoever asks, on whichever node.
 
-use tollgate_core::id::{JobId, TenantId};
+use sqlx::AnyConnection;
+use tollgate_core::id::{JobId, KeyId, TenantId};
 
 use crate::{
     conditions::Conditions,
@@ -8,14 +9,14 @@ use crate::{
     open::Store,
     page::{PAGE_ROWS_MAX, Page, PageRequest},
     random,
-    sql::{Columns as _, Row, all, built, one, run, sql},
+    sql::{Columns as _, Row, all, built, bulk, one, places, rows_max, run as run_sql, sql},
 };
 
 /// How long the row of a job is kept, microseconds: thirty days.
 const KEPT_US: i64 = 30 * 86_400_000_000;
 /// Rows of jobs that are kept of one tenant; the oldest go first.
 const KEPT_MAX: i64 = 1000;
-/// A running job that has not gone on for so long, microseconds, is lost: its process ended.
+/// A running job that has not gone on for so long, microseconds, waits for a process to take it over.
 const SILENT_US: i64 = 60_000_000;
 
 /// A job that begins.
@@ -44,7 +45,7 @@ pub enum JobProgress {
     Failed,
     /// Somebody ended it.
     Cancelled,
-    /// The process that ran it ended.
+    /// The process that ran it ended; the next one that finds it goes on.
     Lost,
 }
 
@@ -84,9 +85,15 @@ impl Store {
     pub async fn begin_job(&self, new: NewJobRow, now_us: i64) -> Result<JobId, StoreError> {
         let id = JobId::from_random(random::id_bytes()?);
         let mut tx = self.begin_write().await?;
+        let keys = "DELETE FROM job_keys WHERE job IN (SELECT id FROM jobs WHERE tenant = $1 AND (created_us < $2 \
+                    OR id IN (SELECT id FROM jobs WHERE tenant = $1 AND state <> 0 \
+                    ORDER BY created_us DESC, id DESC LIMIT 1000000 OFFSET $3)))";
         let old = "DELETE FROM jobs WHERE tenant = $1 AND (created_us < $2 OR id IN (SELECT id FROM jobs \
                    WHERE tenant = $1 AND state <> 0 ORDER BY created_us DESC, id DESC LIMIT 1000000 OFFSET $3))";
-        run(sql(old).bind(new.tenant.to_sql()).bind(now_us - KEPT_US).bind(KEPT_MAX), &mut tx).await?;
+        for delete in [keys, old] {
+            let delete = sql(delete).bind(new.tenant.to_sql()).bind(now_us - KEPT_US).bind(KEPT_MAX);
+            run_sql(delete, &mut tx).await?;
+        }
         let insert = "INSERT INTO jobs (id, tenant, actor, request, state, total, done, changed, run, \
                       created_us, updated_us) VALUES ($1, $2, $3, $4, 0, $5, 0, 0, $6, $7, $7)";
         let insert = sql(insert)
@@ -97,30 +104,48 @@ impl Store {
             .bind(new.total as i64)
             .bind(new.run as i64)
             .bind(now_us);
-        run(insert, &mut tx).await?;
+        run_sql(insert, &mut tx).await?;
         tx.commit().await?;
         Ok(id)
     }
 
-    /// Writes down how far a job is; `false` when it is to end, because somebody cancelled it.
+    /// Takes over a job that no process goes on with, for this run; the one that waits longest.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn advance_job(&self, job: &JobRow, now_us: i64) -> Result<bool, StoreError> {
-        let update = "UPDATE jobs SET state = $1, total = $2, done = $3, changed = $4, error = $5, \
-                      updated_us = $6 WHERE id = $7 AND state = 0";
-        let update = sql(update)
-            .bind(number(job.progress))
-            .bind(job.total as i64)
-            .bind(job.done as i64)
-            .bind(job.changed as i64)
-            .bind(job.error.clone())
-            .bind(now_us)
-            .bind(job.id.to_sql());
+    pub async fn take_over_job(
+        &self,
+        run: u64,
+        now_us: i64,
+    ) -> Result<Option<(TenantId, JobRow)>, StoreError> {
+        let mut conn = self.reader().await?;
+        let find = sql("SELECT id, tenant, updated_us FROM jobs WHERE state = 0 AND updated_us < $1 \
+                        ORDER BY updated_us, id LIMIT 1");
+        let found = one(find.bind(now_us.saturating_sub(SILENT_US)), &mut conn).await?;
+        drop(conn);
+        let Some(found) = found else { return Ok(None) };
+        let (id, tenant) = (JobId::from_sql(found.int(0)?), TenantId::from_sql(found.int(1)?));
+        let take =
+            sql("UPDATE jobs SET run = $1, updated_us = $2 WHERE id = $3 AND state = 0 AND updated_us = $4");
+        let take = take.bind(run as i64).bind(now_us).bind(id.to_sql()).bind(found.int(2)?);
         let mut tx = self.begin_write().await?;
-        let touched = run(update, &mut tx).await?;
+        // Of two who find it, one is first.
+        let touched = run_sql(take, &mut tx).await?;
         tx.commit().await?;
-        Ok(touched == 1)
+        if touched == 1 { Ok(Some((tenant, self.job(tenant, id, now_us).await?))) } else { Ok(None) }
+    }
+
+    /// Ends a job of this run with an error; what it changed until then stays.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn fail_job(&self, (id, run): (JobId, u64), why: &str, now_us: i64) -> Result<(), StoreError> {
+        let update = sql("UPDATE jobs SET state = 2, error = $1, updated_us = $2 \
+                          WHERE id = $3 AND run = $4 AND state = 0");
+        let update = update.bind(why.to_owned()).bind(now_us).bind(id.to_sql()).bind(run as i64);
+        let mut tx = self.begin_write().await?;
+        run_sql(update, &mut tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Ends a job that is running; what it changed until then stays.
@@ -131,7 +156,7 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let update =
             sql("UPDATE jobs SET state = 3, updated_us = $1 WHERE id = $2 AND tenant = $3 AND state = 0");
-        let touched = run(update.bind(now_us).bind(id.to_sql()).bind(tenant.to_sql()), &mut tx).await?;
+        let touched = run_sql(update.bind(now_us).bind(id.to_sql()).bind(tenant.to_sql()), &mut tx).await?;
         tx.commit().await?;
         let job = self.job(tenant, id, now_us).await?;
         if touched == 0 {
@@ -186,14 +211,53 @@ impl Store {
     }
 }
 
-const fn number(progress: JobProgress) -> i64 {
-    match progress {
-        JobProgress::Running => 0,
-        JobProgress::Done => 1,
-        // What is lost is never written; it is seen by its silence.
-        JobProgress::Failed | JobProgress::Lost => 2,
-        JobProgress::Cancelled => 3,
+/// What a step did.
+pub(crate) struct JobProgressed<'a> {
+    /// Keys that were looked at.
+    pub(crate) seen: usize,
+    /// Keys that were changed.
+    pub(crate) changed: &'a [KeyId],
+    /// Where the next step begins; `None` at the end.
+    pub(crate) next: Option<String>,
+}
+
+/// Where the next step of a job begins; `None` when it has ended or belongs to another run.
+pub(crate) async fn job_place(
+    conn: &mut AnyConnection,
+    (id, run): (JobId, u64),
+) -> Result<Option<Option<String>>, StoreError> {
+    let find = sql("SELECT cursor FROM jobs WHERE id = $1 AND run = $2 AND state = 0");
+    let row = one(find.bind(id.to_sql()).bind(run as i64), conn).await?;
+    row.map(|row| Ok(row.opt_text(0)?.map(str::to_owned))).transpose()
+}
+
+/// Writes a step down; `false` when the job has ended or was taken over meanwhile.
+pub(crate) async fn note_step(
+    conn: &mut AnyConnection,
+    (id, run): (JobId, u64),
+    step: JobProgressed<'_>,
+    now_us: i64,
+) -> Result<bool, StoreError> {
+    for part in step.changed.chunks(rows_max(2)) {
+        let mut insert = bulk(format!("INSERT INTO job_keys (job, key) VALUES {}", places(part.len(), 2)));
+        for key in part {
+            insert = insert.bind(id.to_sql()).bind(key.to_sql());
+        }
+        run_sql(insert, conn).await?;
     }
+    // Keys that came since they were counted are counted now.
+    let update = sql("UPDATE jobs SET done = done + $1, changed = changed + $2, cursor = $3, state = $4, \
+                      updated_us = $5, total = CASE WHEN done + $1 > total THEN done + $1 ELSE total END \
+                      WHERE id = $6 AND run = $7 AND state = 0");
+    let update = update
+        .bind(step.seen as i64)
+        .bind(step.changed.len() as i64)
+        .bind(step.next.clone())
+        .bind(i64::from(step.next.is_none()))
+        .bind(now_us)
+        .bind(id.to_sql())
+        .bind(run as i64);
+    Ok(run_sql(update, conn).await? == 1)
 }
 
 fn job_row(row: &Row, now_us: i64) -> Result<JobRow, StoreError> {

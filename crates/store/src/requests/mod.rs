@@ -7,3 +7,4 @@ mod jobs;
 
 pub use idempotency::{AnswerKept, Claim, RequestName};
 pub use jobs::{JobProgress, JobRow, NewJobRow};
+pub(crate) use jobs::{JobProgressed, job_place, note_step};

@@ -283,10 +283,13 @@ const GENERAL: &[Setting] = &[
     },
     Setting {
         path: "retention.decisions",
-        shape: "length of time, 1h to 3650d",
+        shape: "length of time, 1h to 3650d, or `0s`",
         default: "30d",
-        doc: "How long single decisions are kept for `tollgate events` and `tollgate explain`.",
-        read: |written, config| put(&mut config.retention.decisions, duration(written, "1h", "3650d")),
+        doc: "How long single decisions are kept for `tollgate events` and `tollgate explain`; `0s` keeps none, and what they sum up to stays.",
+        read: |written, config| {
+            let none = duration(written, "0s", "0s");
+            put(&mut config.retention.decisions, none.or_else(|_| duration(written, "1h", "3650d")))
+        },
     },
     Setting {
         path: "retention.usage",

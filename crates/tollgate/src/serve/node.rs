@@ -197,21 +197,16 @@ fn seals(config: &Config, roles: &[Role]) -> Result<Option<SealOptions>, Failure
 }
 
 fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {
-    let mut options = WorkerOptions {
+    WorkerOptions {
         poll_every: config.feed.poll,
         lease: config.feed.lease,
         decisions_kept: config.retention.decisions,
         usage_kept: config.retention.usage,
+        // Following the feed and shipping the own journal are part of serving; forgetting is left to the
+        // nodes that have the role.
+        forgets: roles.contains(&Role::Workers),
         ..WorkerOptions::default()
-    };
-    if !roles.contains(&Role::Workers) {
-        // Forgetting is left to the nodes that have the role; following the feed and shipping the
-        // own journal are part of serving.
-        const NEVER: Duration = Duration::from_secs(200 * 365 * 86_400);
-        options.decisions_kept = NEVER;
-        options.usage_kept = NEVER;
     }
-    options
 }
 
 /// Says what an operator should know about what is served.

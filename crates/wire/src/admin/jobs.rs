@@ -27,6 +27,14 @@ pub struct KeySelection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "test", pattern = "^(live|test)$")]
     pub environment: Option<String>,
+    /// In this state when their turn comes: `active`, `disabled`, `blocked` or `revoked`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "active", pattern = "^(active|disabled|blocked|revoked)$")]
+    pub state: Option<String>,
+    /// With this metadata: `name=value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "wave=1", max_length = 1100, pattern = "^[^=]+=.*$")]
+    pub metadata: Option<String>,
     /// With this in their name or last four characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 200)]
@@ -36,6 +44,10 @@ pub struct KeySelection {
     #[schema(format = DateTime, max_length = 64)]
     pub expires_before: Option<String>,
 }
+
+/// Free text by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tags(pub BTreeMap<String, String>);
 
 /// A change to many keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -62,6 +74,7 @@ pub enum NewJob {
         keys: KeySelection,
         /// Set to these values.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[schema(value_type = Tags)]
         set: BTreeMap<String, String>,
         /// Taken away.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,8 +94,25 @@ pub enum JobState {
     Failed,
     /// Somebody ended it; what it changed until then stays.
     Cancelled,
-    /// The process that ran it ended. What it changed until then stays; start it again for the rest.
+    /// The process that ran it ended. Within a minute or two another one goes on where it was.
     Lost,
+}
+
+/// What a job would be about, as far as it can be told before.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JobPreview {
+    /// Keys that the selection finds.
+    pub keys: u64,
+    /// Those that are not revoked.
+    pub live: u64,
+    /// Those that were used within the last day.
+    pub used: u64,
+    /// Addresses that they were last used from within the last day.
+    pub addresses: u64,
+    /// When any of them was last used within the last day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub last_used_at: Option<String>,
 }
 
 /// A job.
@@ -102,7 +132,8 @@ pub struct Job {
     pub total: u64,
     /// Keys that were looked at so far.
     pub done: u64,
-    /// Keys that were changed; the others were so already, or are revoked.
+    /// Keys that were changed, each once and with the job in its audit entry; the others were so already, or
+    /// are revoked. List them with `GET /keys?job=`.
     pub changed: u64,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -20,7 +20,7 @@ mod usage;
 
 pub use audit::{AuditEntry, AuditVerdict};
 pub use events::{Event, EventCount, EventDetail, TraceStep};
-pub use jobs::{Job, JobState, KeySelection, NewJob};
+pub use jobs::{Job, JobPreview, JobState, KeySelection, NewJob, Tags};
 pub use keys::{
     CreatedKey, CreatedKeys, Key, KeyChange, KeySecret, KeyState, KeyWithSecrets, NewKey, NewKeys,
     RevokedKey, Rotate, Waited,

@@ -12,6 +12,8 @@ use utoipa::{
 
 /// The schemas of what resources say.
 const RESOURCES: &str = include_str!("resources.json");
+/// The schemas of signing in, whose bodies hold secrets and are read where they are used.
+const SESSION: &str = include_str!("session.json");
 
 macro_rules! collect {
     ($($kind:ty),+ $(,)?) => {{
@@ -50,6 +52,9 @@ pub fn schemas() -> BTreeMap<String, Value> {
         super::RevokedKey,
         super::Job,
         super::NewJob,
+        super::JobPreview,
+        super::Tags,
+        super::KeySelection,
         super::Event,
         super::EventDetail,
         super::EventCount,
@@ -71,7 +76,9 @@ pub fn schemas() -> BTreeMap<String, Value> {
         .into_iter()
         .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
         .collect();
-    let resources: BTreeMap<String, Value> = serde_json::from_str(RESOURCES).unwrap_or_default();
-    schemas.extend(resources);
+    for written in [RESOURCES, SESSION] {
+        let written: BTreeMap<String, Value> = serde_json::from_str(written).unwrap_or_default();
+        schemas.extend(written);
+    }
     schemas
 }
