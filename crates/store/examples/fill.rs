@@ -202,7 +202,6 @@ fn record((place, holders): (&Place, &[Holder]), position: u64, at_us: i64) -> O
         upstream_us: 1_500 + u32::from(low) * 90,
         bytes_out: 500 + chance % 20_000,
         units: 1,
-        generation: 1,
         address: Ipv4Addr::new(10, 0, high, low).to_ipv6_mapped().octets(),
         ..Entry::default()
     };

@@ -93,6 +93,6 @@ pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
     DecisionFilter, DecisionRow, Intake, LastUses, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter,
-    UsageReport, UsageRow, UsageSums, With,
+    UsageMost, UsageReport, UsageRow, UsageSums, With,
 };
 pub use write::Committed;

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use tollgate_core::{authz::Action, keyring::KeyState};
-use tollgate_store::{KeyFilter, KeyView, UsageBy, UsageRow, UsageSums};
+use tollgate_store::{KeyFilter, KeyView, UsageBy, UsageFilter, UsageRow, UsageSums};
 
 use super::{
     chart::{Chart, Whose},
@@ -17,7 +17,7 @@ use super::{
 use crate::health::Report;
 
 /// Rows of a list of the most.
-const TOP: usize = 5;
+const TOP: u32 = 5;
 /// Refused codes that are listed.
 const CODES: usize = 8;
 
@@ -71,16 +71,16 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
             let codes = visit.store().usage(&[UsageBy::Code], &filter).await?;
             (
                 code_bars(&codes.rows),
-                visit.store().usage(&[UsageBy::Key], &filter).await?.rows,
-                most(visit.store().usage(&[UsageBy::Consumer], &filter).await?.rows),
-                most(visit.store().usage(&[UsageBy::Service], &filter).await?.rows),
+                most(&visit, UsageBy::Key, &filter).await?,
+                most(&visit, UsageBy::Consumer, &filter).await?,
+                most(&visit, UsageBy::Service, &filter).await?,
                 codes.total,
             )
         }
         None => (Vec::new(), Vec::new(), Vec::new(), Vec::new(), UsageSums::default()),
     };
     let mut named = Vec::new();
-    for row in most(top) {
+    for row in top {
         let Some(id) = row.key else { continue };
         if let Ok(found) = visit.store().key_of(visit.tenant(), id).await {
             named.push(TopKey { key: found.key, sums: row.sums });
@@ -127,9 +127,10 @@ fn code_bars(rows: &[UsageRow]) -> Vec<CodeBar> {
         .collect()
 }
 
-fn most(mut rows: Vec<UsageRow>) -> Vec<UsageRow> {
+/// The groups with the most requests; what came without a key, consumer or service is none.
+async fn most(visit: &Visit, by: UsageBy, filter: &UsageFilter) -> Result<Vec<UsageRow>, Trouble> {
+    let mut rows = visit.store().usage_most(by, filter, TOP + 1).await?.rows;
     rows.retain(|row| row.key.is_some() || row.consumer.is_some() || row.service.is_some());
-    rows.sort_by_key(|row| std::cmp::Reverse(row.sums.requests));
-    rows.truncate(TOP);
-    rows
+    rows.truncate(TOP as usize);
+    Ok(rows)
 }

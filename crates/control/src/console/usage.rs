@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use tollgate_core::authz::Action;
-use tollgate_store::{UsageBy, UsageReport, UsageRow, UsageSums};
+use tollgate_store::{UsageBy, UsageFilter, UsageMost, UsageReport, UsageRow, UsageSums};
 
 use super::{
     chart::Whose,
@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Groups of a page; the rest is told apart.
-const ROWS_MAX: usize = 200;
+const ROWS_MAX: u32 = 200;
 
 /// The groups on offer: name in addresses, words, column.
 const GROUPS: [(&str, &str, UsageBy); 7] = [
@@ -38,7 +38,7 @@ struct Page {
     group: &'static str,
     rows: Vec<Row>,
     total: UsageSums,
-    left_out: usize,
+    left_out: u64,
     of_key: Option<String>,
 }
 
@@ -63,18 +63,11 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
                 (whose.key, whose.consumer) = (Some(found.id), Some(found.consumer.id));
                 of_key = Some(super::key::title(&found));
             }
-            visit.store().usage(&[by], &whose.usage(&visit, &range)).await?
+            used(&visit, by, &whose.usage(&visit, &range)).await?
         }
-        None => UsageReport::default(),
+        None => UsageMost::default(),
     };
-    let mut rows: Vec<UsageRow> = report.rows;
-    if rows.iter().all(|row| row.time_us.is_none()) {
-        rows.sort_by_key(|row| std::cmp::Reverse(row.sums.requests));
-    } else {
-        rows.reverse();
-    }
-    let left_out = rows.len().saturating_sub(ROWS_MAX);
-    rows.truncate(ROWS_MAX);
+    let left_out = report.groups.saturating_sub(report.rows.len() as u64);
     html(&Page {
         ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
         groups: GROUPS
@@ -85,7 +78,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
                 is_chosen: own == name,
             })
             .collect(),
-        rows: rows.iter().map(|row| shown(row, &range)).collect(),
+        rows: report.rows.iter().map(|row| shown(row, &range)).collect(),
         total: report.total,
         left_out,
         group,
@@ -93,6 +86,18 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         of_key,
         shell: visit.shell("Usage"),
     })
+}
+
+/// The largest groups, or, of hours and days, the latest.
+async fn used(visit: &Visit, by: UsageBy, filter: &UsageFilter) -> Result<UsageMost, Trouble> {
+    if !matches!(by, UsageBy::Hour | UsageBy::Day) {
+        return Ok(visit.store().usage_most(by, filter, ROWS_MAX).await?);
+    }
+    let UsageReport { mut rows, total } = visit.store().usage(&[by], filter).await?;
+    let groups = rows.len() as u64;
+    rows.reverse();
+    rows.truncate(ROWS_MAX as usize);
+    Ok(UsageMost { rows, groups, total })
 }
 
 fn shown(row: &UsageRow, range: &Range) -> Row {

@@ -7,6 +7,7 @@ mod decisions;
 mod intake;
 mod marks;
 mod merge;
+mod most;
 mod names;
 mod quotas;
 mod report;
@@ -149,6 +150,17 @@ pub struct UsageReport {
     /// By group, in the order of the columns.
     pub rows: Vec<UsageRow>,
     /// In all.
+    pub total: UsageSums,
+}
+
+/// The groups that used most.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageMost {
+    /// These groups, the largest first.
+    pub rows: Vec<UsageRow>,
+    /// How many groups there are, with those that are not listed.
+    pub groups: u64,
+    /// In all, with those that are not listed.
     pub total: UsageSums,
 }
 

@@ -73,7 +73,7 @@ const fn step(column: UsageBy) -> Option<i64> {
     }
 }
 
-fn expression(column: UsageBy) -> String {
+pub(super) fn expression(column: UsageBy) -> String {
     if let Some(step) = step(column) {
         return format!("(minute_us / {step}) * {step}");
     }
@@ -88,7 +88,7 @@ fn expression(column: UsageBy) -> String {
     .to_owned()
 }
 
-fn conditions(filter: &UsageFilter) -> (String, Vec<i64>) {
+pub(super) fn conditions(filter: &UsageFilter) -> (String, Vec<i64>) {
     let mut wheres = Vec::new();
     let mut values = Vec::new();
     let from = filter.from_us.map(|from| from.div_euclid(MINUTE_US) * MINUTE_US);
@@ -117,7 +117,7 @@ fn conditions(filter: &UsageFilter) -> (String, Vec<i64>) {
     (wheres, values)
 }
 
-fn sums(row: &Row, first: usize) -> Result<UsageSums, StoreError> {
+pub(super) fn sums(row: &Row, first: usize) -> Result<UsageSums, StoreError> {
     Ok(UsageSums {
         requests: row.count(first)?,
         denied: row.count(first + 1)?,
@@ -141,7 +141,11 @@ fn plus(a: UsageSums, b: UsageSums) -> UsageSums {
     }
 }
 
-async fn named(conn: &mut AnyConnection, by: &[UsageBy], rows: &[Row]) -> Result<Vec<UsageRow>, StoreError> {
+pub(super) async fn named(
+    conn: &mut AnyConnection,
+    by: &[UsageBy],
+    rows: &[Row],
+) -> Result<Vec<UsageRow>, StoreError> {
     let mut names = Vec::with_capacity(by.len());
     for (index, column) in by.iter().enumerate() {
         let table = match column {

@@ -77,7 +77,6 @@ async fn callers(store: &Store) -> Vec<Caller> {
             policy: key.policy.as_ref().map(|policy| policy.id.0).unwrap_or_default(),
             method: 1,
             units: 1,
-            generation: 1,
             ..Entry::default()
         };
         Caller { entry, path, share: *share }

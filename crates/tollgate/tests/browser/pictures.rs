@@ -60,9 +60,10 @@ fn rotate(world: &World, tab: &mut Tab, fleet: &crate::world::Key) {
     tab.open_path(&format!("/keys/{}/rotate", fleet.id));
     tab.follow("button >> Rotate and show the new key");
     let new = tab.sees("#secret");
-    for number in 0..29 {
-        let key = if number == 7 { &fleet.key } else { &new };
-        let from = if number == 7 { "10.2.3.4" } else { "10.1.4.20" };
+    for number in 0..500 {
+        let is_late = number % 40 == 7;
+        let key = if is_late { &fleet.key } else { &new };
+        let from = if is_late { "10.2.3.4" } else { "10.1.4.20" };
         assert_eq!(world.send(Call::get("/routes?from=Kista&to=Solna", key, from)), 200);
     }
     world.settled();
