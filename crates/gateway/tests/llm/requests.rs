@@ -60,6 +60,23 @@ fn what_a_call_says_is_read() {
     assert_eq!((gemini.output_limit(), gemini.choices()), (Some(64), 3));
 }
 
+/// I9: what makes a call dearer is never taken for the ordinary service.
+#[test]
+fn everything_that_has_a_price_of_its_own_is_told() {
+    for (api, body, wanted) in [
+        (Api::OpenAiChat, r#"{"service_tier":"priority"}"#, Some("priority")),
+        (Api::OpenAiChat, r#"{"service_tier":"auto"}"#, None),
+        (Api::OpenAiResponses, r#"{"service_tier":null}"#, None),
+        (Api::AnthropicMessages, r#"{"speed":"fast","service_tier":"standard_only"}"#, Some("fast")),
+        (Api::AnthropicMessages, r#"{"inference_geo":"us"}"#, Some("us")),
+        (Api::AnthropicMessages, r#"{"inference_geo":"global","speed":"standard"}"#, None),
+        (Api::AnthropicMessages, r#"{"inference_geo":"us","speed":"fast"}"#, Some("fast+us")),
+        (Api::GeminiGenerate, r#"{"serviceTier":"priority"}"#, Some("priority")),
+    ] {
+        assert_eq!(call(api, body).service_tier(), wanted, "{body}");
+    }
+}
+
 /// What two parsers could read differently is no way around a limit.
 #[test]
 fn what_could_be_read_in_two_ways_is_refused() {
@@ -159,10 +176,12 @@ fn images_files_and_tools_of_the_provider_are_seen() {
     for (api, body) in [
         (Api::OpenAiResponses, r#"{"tools":[{"type":"web_search"}]}"#),
         (Api::OpenAiChat, r#"{"web_search_options":{}}"#),
+        (Api::OpenAiChat, r#"{"prediction":{"type":"content","content":"x"}}"#),
+        (Api::AnthropicMessages, r#"{"mcp_servers":[{"type":"url","url":"https://x"}]}"#),
         (Api::AnthropicMessages, r#"{"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#),
         (Api::GeminiGenerate, r#"{"tools":[{"google_search":{}}]}"#),
     ] {
-        assert!(call(api, &limited(body)).has_provider_tools(), "{body}");
+        assert!(call(api, &limited(body)).is_unbounded(), "{body}");
         assert_eq!(ask(api, body), None, "{body}");
     }
     let function = r#"{"tools":[{"type":"function","function":{"name":"web_search","parameters":{"type":"object","properties":{"file_id":{"type":"string"},"type":{"type":"string"}}}}}]}"#;

@@ -27,9 +27,13 @@ pub(super) enum Name {
     IncludeUsage,
     /// The object that Gemini's limits stand in.
     Generation,
+    /// How fast an answer is to come, which has its price.
+    Speed,
+    /// Where on the globe a call is to be served, which has its price.
+    Place,
 }
 
-const NAMES: usize = 9;
+const NAMES: usize = 11;
 
 /// A spelling of a member, as documented.
 type Spelling = (&'static str, Name);
@@ -57,6 +61,8 @@ const fn top(api: Api) -> &'static [Spelling] {
             ("model", Name::Model),
             ("stream", Name::Stream),
             ("service_tier", Name::ServiceTier),
+            ("speed", Name::Speed),
+            ("inference_geo", Name::Place),
             ("max_tokens", Name::OutputLimit),
         ],
         // Its parser takes the names of the protocol buffers too.
@@ -164,6 +170,8 @@ const fn spelling(name: Name) -> &'static str {
         Name::StreamOptions => "stream_options",
         Name::IncludeUsage => "include_usage",
         Name::Generation => "generationConfig",
+        Name::Speed => "speed",
+        Name::Place => "inference_geo",
     }
 }
 

@@ -11,7 +11,10 @@ mod survey;
 use std::{borrow::Cow, ops::Range};
 
 use thiserror::Error;
-use tollgate_core::money::{cost::Ask, price::Price};
+use tollgate_core::money::{
+    cost::Ask,
+    price::{Price, is_ordinary},
+};
 
 use crate::llm::api::Api;
 use members::{Found, Name};
@@ -87,7 +90,7 @@ impl<'b> Call<'b> {
             include_usage: found.flag(Name::IncludeUsage)?,
             stream: found.flag(Name::Stream)?.unwrap_or(false),
             model: found.text(Name::Model)?,
-            service_tier: found.text(Name::ServiceTier)?,
+            service_tier: service_tier(&found)?,
             body,
             api,
             found,
@@ -106,7 +109,8 @@ impl<'b> Call<'b> {
         self.stream
     }
 
-    /// The tier of service that is asked for, which may have other prices.
+    /// The tier of service that is asked for, when it is not the ordinary one: it has other prices.
+    /// Anthropic's speed and place count as tiers too; several are joined by `+`.
     #[must_use]
     pub fn service_tier(&self) -> Option<&str> {
         self.service_tier.as_deref()
@@ -130,18 +134,18 @@ impl<'b> Call<'b> {
         self.include_usage == Some(true)
     }
 
-    /// Whether tools of the provider itself take part: they read what nobody knows before, and have
-    /// fees. No bound holds for such a call.
+    /// Whether no bound holds for the call: tools of the provider itself take part, which read what
+    /// nobody knows before and have fees, or output is predicted, which is paid for when it is wrong.
     #[must_use]
-    pub const fn has_provider_tools(&self) -> bool {
-        self.survey.provider_tools
+    pub const fn is_unbounded(&self) -> bool {
+        self.survey.is_unbounded
     }
 
     /// What the call may use at most, for its reservation; `None` when that is not known, which is
     /// `unpriceable` under a hard budget.
     #[must_use]
     pub fn ask(&self, price: &Price) -> Option<Ask> {
-        if self.survey.provider_tools {
+        if self.survey.is_unbounded {
             return None;
         }
         let most = price.input_tokens_max;
@@ -166,6 +170,19 @@ impl<'b> Call<'b> {
     pub fn edited(&self, wishes: Wishes) -> Option<Vec<u8>> {
         edit::edited(self, wishes)
     }
+}
+
+/// Everything about the service that has prices of its own.
+fn service_tier<'b>(found: &Found<'b>) -> Result<Option<Cow<'b, str>>, BodyError> {
+    let mut tier: Option<Cow<'b, str>> = None;
+    for name in [Name::ServiceTier, Name::Speed, Name::Place] {
+        let said = found.text(name)?.filter(|said| !is_ordinary(said));
+        tier = match (tier, said) {
+            (Some(one), Some(other)) => Some(Cow::Owned(format!("{one}+{other}"))),
+            (one, other) => one.or(other),
+        };
+    }
+    Ok(tier)
 }
 
 /// What the gateway needs a body to say.

@@ -15,7 +15,8 @@ pub(super) struct Survey {
     pub(super) images: u32,
     /// Files, films, earlier answers, stored prompts: only the model's own bound holds.
     pub(super) refers_outside: bool,
-    pub(super) provider_tools: bool,
+    /// Tools of the provider, or predicted output: no bound holds.
+    pub(super) is_unbounded: bool,
 }
 
 /// Goes through a body. Nesting is bounded by the JSON parser (128).
@@ -39,7 +40,7 @@ enum Key {
     Reference,
     /// The same, and when it is an object.
     ReferenceOrObject,
-    /// A tool of the provider, when it is an object.
+    /// A tool of the provider and the like, when it is an object.
     Tool,
 }
 
@@ -68,15 +69,19 @@ fn key_of(api: Api, key: &str, depth: u32) -> Key {
             | "computer_use"
             | "enterpriseWebSearch"
             | "enterprise_web_search",
-        ) => Key::Tool,
+        ) if depth == TOOL_DEPTH => Key::Tool,
         (_, "file_id" | "file_data" | "file_url") => Key::Reference,
         (Api::OpenAiResponses, "previous_response_id" | "conversation" | "prompt") if depth == 1 => {
             Key::ReferenceOrObject
         }
-        (Api::OpenAiChat, "web_search_options") if depth == 1 => Key::Tool,
+        (Api::OpenAiChat, "web_search_options" | "prediction") if depth == 1 => Key::Tool,
+        (Api::AnthropicMessages, "mcp_servers") if depth == 1 => Key::Tool,
         _ => Key::Other,
     }
 }
+
+/// The members of Gemini's tools: in the body, in the list `tools`, in one of it.
+const TOOL_DEPTH: u32 = 3;
 
 struct Walk<'s> {
     survey: &'s mut Survey,
@@ -122,7 +127,7 @@ impl Walk<'_> {
             | "item_reference" => self.survey.refers_outside = true,
             kind => {
                 let is_tool = TOOLS.contains(&kind) || DATED_TOOLS.iter().any(|tool| kind.starts_with(tool));
-                self.survey.provider_tools |= is_tool;
+                self.survey.is_unbounded |= is_tool;
             }
         }
     }
@@ -171,7 +176,7 @@ impl<'b> Visitor<'b> for Walk<'_> {
     fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<(), A::Error> {
         match self.key {
             Key::ReferenceOrObject => self.survey.refers_outside = true,
-            Key::Tool => self.survey.provider_tools = true,
+            Key::Tool => self.survey.is_unbounded = true,
             Key::Other | Key::Type | Key::Mime | Key::Reference => {}
         }
         let (api, depth) = (self.api, self.depth.saturating_add(1));
