@@ -11,10 +11,13 @@
 //! | [`request`] | model, limits and bounds of a call; the edits of its body |
 //! | [`usage`] | what an answer says was used, streamed or whole |
 //! | [`usage_chunk`] | takes the usage that was asked for on the client's behalf out of its stream |
+//! | [`error_shape`], [`models`] | denials as the provider words them; lists of models, filtered |
 //! | `sse`, `members` | event streams (WHATWG) and JSON, cut anywhere |
 
 pub mod api;
+pub mod error_shape;
 mod members;
+pub mod models;
 pub mod request;
 mod sse;
 pub mod usage;

@@ -7,4 +7,5 @@ mod event_streams;
 mod flaws;
 mod mutations;
 mod requests;
+mod shapes;
 mod usage_chunks;
