@@ -27,17 +27,21 @@ pub(crate) struct RateFields {
     /// The values, one behind the other.
     text: Vec<u8>,
     /// Each name, and where its value ends.
-    fields: SmallVec<[(FieldName, usize); 2]>,
+    fields: SmallVec<[(&'static FieldName, usize); 2]>,
 }
+
+/// Room for the rate headers of a policy with a limit and a quota.
+const RATE_BYTES_USUAL: usize = 192;
 
 impl RateFields {
     /// The rate headers of a decision.
     pub(crate) fn of(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> Self {
         let mut made = Self::default();
-        let Some(policy) = policy else { return made };
-        rate::each_field(decision, policy, choice, |name, value| {
-            made.text.extend_from_slice(value);
-            made.fields.push((names::rate_header(name), made.text.len()));
+        let Some(policy) = policy.filter(|_| !decision.charged.is_empty()) else { return made };
+        made.text.reserve(RATE_BYTES_USUAL);
+        let Self { text, fields } = &mut made;
+        rate::each_field(decision, policy, choice, text, |name, end| {
+            fields.push((names::rate_header(name), end));
         });
         made
     }
@@ -119,13 +123,13 @@ impl Denial {
             Problem { violated: words.violated.as_deref(), ..Problem::new(words.code, &words.detail, id) };
         let mut answer = Answer::new(problem.status()).with_body(problem.to_body());
         let head = &mut answer.head;
-        head.set(names::CONTENT_TYPE.clone(), names::APPLICATION_PROBLEM_JSON.clone());
-        head.set(names::CACHE_CONTROL.clone(), names::NO_STORE.clone());
+        head.set(&names::CONTENT_TYPE, &names::APPLICATION_PROBLEM_JSON);
+        head.set(&names::CACHE_CONTROL, &names::NO_STORE);
         if let Some(seconds) = words.retry_after_s {
-            head.set(names::RETRY_AFTER.clone(), FieldValue::number(seconds));
+            head.set(&names::RETRY_AFTER, &FieldValue::number(seconds));
         }
         if let Some(challenge) = challenge(words.code) {
-            head.set(names::WWW_AUTHENTICATE.clone(), challenge.clone());
+            head.set(&names::WWW_AUTHENTICATE, challenge);
         }
         words.fields.write(head);
         answer

@@ -30,6 +30,9 @@ names! {
     X_FORWARDED_FOR = "x-forwarded-for";
     X_FORWARDED_HOST = "x-forwarded-host";
     X_FORWARDED_PROTO = "x-forwarded-proto";
+    X_RATELIMIT_LIMIT = headers::X_RATELIMIT_LIMIT;
+    X_RATELIMIT_REMAINING = headers::X_RATELIMIT_REMAINING;
+    X_RATELIMIT_RESET = headers::X_RATELIMIT_RESET;
     X_REAL_IP = "x-real-ip";
     X_REQUEST_ID = headers::REQUEST_ID;
     X_TOLLGATE_ASSERTION = headers::ASSERTION;
@@ -42,12 +45,14 @@ names! {
     X_TOLLGATE_TENANT = headers::TENANT;
 }
 
-/// The name of a rate header; those of the draft, which are on every answer, need no parsing.
-pub(crate) fn rate_header(name: &'static str) -> FieldName {
+/// The name of a rate header.
+pub(crate) fn rate_header(name: &'static str) -> &'static FieldName {
     match name {
-        headers::RATELIMIT => RATELIMIT.clone(),
-        headers::RATELIMIT_POLICY => RATELIMIT_POLICY.clone(),
-        name => FieldName::of(name),
+        headers::RATELIMIT => &RATELIMIT,
+        headers::RATELIMIT_POLICY => &RATELIMIT_POLICY,
+        headers::X_RATELIMIT_LIMIT => &X_RATELIMIT_LIMIT,
+        headers::X_RATELIMIT_REMAINING => &X_RATELIMIT_REMAINING,
+        _ => &X_RATELIMIT_RESET,
     }
 }
 

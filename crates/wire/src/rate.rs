@@ -22,25 +22,26 @@ use crate::{
 /// The largest integer of a structured field (RFC 9651 §3.3.1).
 const SF_INTEGER_MAX: u64 = 999_999_999_999_999;
 
-/// Gives every rate header of an answer, allowed or refused, to `put` as name and value.
-/// `Retry-After` is not among them (see [`retry_after_s`]).
+/// Writes the value of every rate header of an answer, allowed or refused, behind what is in `out`, and
+/// gives each name to `put` together with where its value ends. `Retry-After` is not among them (see
+/// [`retry_after_s`]).
 pub fn each_field(
     decision: &Decision,
     policy: &Policy,
     choice: RateHeaders,
-    mut put: impl FnMut(&'static str, &[u8]),
+    out: &mut Vec<u8>,
+    mut put: impl FnMut(&'static str, usize),
 ) {
     if decision.charged.is_empty() || choice == RateHeaders::None {
         return;
     }
-    let mut value = Vec::with_capacity(96);
     if matches!(choice, RateHeaders::Ietf | RateHeaders::Both) {
-        write_policy(decision, policy, &mut value);
-        put(headers::RATELIMIT_POLICY, &value);
-        value.clear();
-        write_limit(decision, policy, &mut value);
-        if !value.is_empty() {
-            put(headers::RATELIMIT, &value);
+        write_policy(decision, policy, out);
+        let start = out.len();
+        put(headers::RATELIMIT_POLICY, start);
+        write_limit(decision, policy, out);
+        if out.len() > start {
+            put(headers::RATELIMIT, out.len());
         }
     }
     if matches!(choice, RateHeaders::Legacy | RateHeaders::Both)
@@ -53,9 +54,8 @@ pub fn each_field(
             (headers::X_RATELIMIT_RESET, reset),
         ];
         for (name, number) in pairs {
-            value.clear();
-            push_number(&mut value, number);
-            put(name, &value);
+            push_number(out, number);
+            put(name, out.len());
         }
     }
 }
@@ -87,8 +87,8 @@ pub(crate) fn standings<'p>(
 
 /// `RateLimit-Policy`.
 fn write_policy(decision: &Decision, policy: &Policy, out: &mut Vec<u8>) {
-    for (rule, standing) in standings(decision, policy) {
-        push_name(out, &rule.name);
+    for (at, (rule, standing)) in standings(decision, policy).enumerate() {
+        push_name(out, at == 0, &rule.name);
         push_parameter(out, b";q=", rule.amount);
         match &rule.measure {
             Measure::Concurrency => out.extend_from_slice(b";qu=\"concurrent-requests\""),
@@ -111,8 +111,8 @@ fn write_policy(decision: &Decision, policy: &Policy, out: &mut Vec<u8>) {
 /// refused. Concurrency has no time to name and is left out when allowed.
 fn write_limit(decision: &Decision, policy: &Policy, out: &mut Vec<u8>) {
     let skip = if decision.is_allowed() { 0 } else { decision.charged.len().saturating_sub(1) };
-    for (rule, standing) in standings(decision, policy).skip(skip) {
-        push_name(out, &rule.name);
+    for (at, (rule, standing)) in standings(decision, policy).skip(skip).enumerate() {
+        push_name(out, at == 0, &rule.name);
         push_parameter(out, b";r=", standing.remaining);
         if decision.is_allowed() && matches!(rule.measure, Measure::Concurrency) {
             continue;
@@ -145,11 +145,14 @@ fn seconds_up(ns: u64) -> u64 {
 }
 
 /// A name as sf-string (RFC 9651 §3.3.3). Names of rules hold no other character that needs it.
-fn push_name(out: &mut Vec<u8>, name: &str) {
-    if !out.is_empty() {
-        out.extend_from_slice(b", ");
+fn push_name(out: &mut Vec<u8>, is_first: bool, name: &str) {
+    out.extend_from_slice(if is_first { b"\"" } else { b", \"" });
+    // Nearly every name is plain.
+    if name.bytes().fold(true, |plain, byte| plain & byte.is_ascii_graphic() & !matches!(byte, b'"' | b'\\'))
+    {
+        out.extend_from_slice(name.as_bytes());
+        return out.push(b'"');
     }
-    out.push(b'"');
     for byte in name.bytes().filter(|byte| (0x20..0x7f).contains(byte)) {
         if byte == b'"' || byte == b'\\' {
             out.push(b'\\');

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::body::BodySource;
-use super::field::{FieldName, FieldValue, Own, Texts};
+use super::field::{FieldName, FieldValue};
+use super::lines::Lines;
 use super::raw::{Kind, RawFields};
 use super::upstream::{Tunnel, UpstreamAnswer, UpstreamBody};
 
@@ -29,7 +30,7 @@ impl Answer {
 
     /// The same answer with one field set.
     #[must_use]
-    pub fn with(mut self, name: FieldName, value: FieldValue) -> Self {
+    pub fn with(mut self, name: &FieldName, value: &FieldValue) -> Self {
         self.head.set(name, value);
         self
     }
@@ -67,22 +68,17 @@ pub struct AnswerHead {
     pub(super) status: u16,
     /// What an upstream sent. Only fields of [`Kind::Plain`] are in it.
     pub(super) came: RawFields,
-    /// What was set or added here; never a field of another kind.
-    own: Vec<(FieldName, Own)>,
-    texts: Texts,
+    /// What was set or added here.
+    own: Lines,
     /// `Content-Length` of an upstream's answer to `HEAD`: it describes a body that is not there.
     pub(super) length_of_head: Option<u64>,
 }
 
-/// Own fields an answer usually has; one allocation holds them.
-const OWN_FIELDS: usize = 8;
-
 impl AnswerHead {
     /// No fields. A `status` outside 100..=999 becomes 500.
     pub fn new(status: u16) -> Self {
-        let own = Vec::with_capacity(OWN_FIELDS);
-        let (came, texts) = (RawFields::default(), Texts::default());
-        Self { status: checked(status), came, own, texts, length_of_head: None }
+        let (came, own) = (RawFields::default(), Lines::default());
+        Self { status: checked(status), came, own, length_of_head: None }
     }
 
     /// The status code.
@@ -102,67 +98,53 @@ impl AnswerHead {
 
     /// Every field, name in lower case: the upstream's first.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let came =
-            self.came.iter().map(|field| (std::str::from_utf8(field.name).unwrap_or_default(), field.value));
-        came.chain(self.own.iter().map(|(name, own)| (name.as_str(), own.bytes(&self.texts))))
+        self.headers_raw().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
-    /// As [`AnswerHead::headers`], names as bytes.
-    pub(super) fn headers_raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let came = self.came.iter().map(|field| (field.name, field.value));
-        came.chain(self.own.iter().map(|(name, own)| (name.as_str().as_bytes(), own.bytes(&self.texts))))
+    fn headers_raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.came.iter().map(|field| (field.name, field.value)).chain(self.own.iter())
+    }
+
+    /// Writes every field as a line.
+    pub(super) fn push_lines(&self, out: &mut Vec<u8>) {
+        self.came.push_lines(out, |_| true);
+        out.extend_from_slice(self.own.as_bytes());
     }
 
     /// Makes this the only field of this name.
-    pub fn set(&mut self, name: FieldName, value: FieldValue) {
+    pub fn set(&mut self, name: &FieldName, value: &FieldValue) {
         self.strip(name.as_str());
         self.add(name, value);
     }
 
     /// Adds one more field of this name.
-    pub fn add(&mut self, name: FieldName, value: FieldValue) {
-        if Kind::of(name.as_str().as_bytes()) != Kind::Engine {
-            self.own.push((name, Own::Value(value)));
+    pub fn add(&mut self, name: &FieldName, value: &FieldValue) {
+        if name.kind() != Kind::Engine {
+            self.own.add(name, value);
         }
     }
 
     /// As [`AnswerHead::set`], with a text that `write` adds to what it is given. A text other than visible
     /// ASCII, spaces and tabs is not sent, and neither is what was there before.
-    pub fn set_text(&mut self, name: FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn set_text(&mut self, name: &FieldName, write: impl FnOnce(&mut Vec<u8>)) {
         self.strip(name.as_str());
-        if Kind::of(name.as_str().as_bytes()) != Kind::Engine
-            && let Some(own) = self.texts.add(write)
-        {
-            self.own.push((name, own));
+        if name.kind() != Kind::Engine {
+            self.own.add_text(name, write);
         }
     }
 
     /// Removes every field named `name` (lower-case).
     pub fn strip(&mut self, name: &str) {
         self.came.remove(name);
-        self.own.retain(|(there, _)| there.as_str() != name);
+        self.own.remove(name.as_bytes());
     }
 
     /// The fields as a codec wants them.
     pub(super) fn into_map(self) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(self.came.places.len() + self.own.len() + 2);
-        for field in self.came.iter() {
-            if let (Ok(name), Ok(value)) = (field.name.try_into(), field.value.try_into()) {
-                let name: http::HeaderName = name;
-                let value: http::HeaderValue = value;
+        let mut map = HeaderMap::with_capacity(self.came.places.len() + 8);
+        for (name, value) in self.headers_raw() {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
                 map.append(name, value);
-            }
-        }
-        for (name, own) in self.own {
-            match own {
-                Own::Value(value) => {
-                    map.append(name.0, value.0);
-                }
-                text => {
-                    if let Ok(value) = text.bytes(&self.texts).try_into() {
-                        map.append(name.0, value);
-                    }
-                }
             }
         }
         map

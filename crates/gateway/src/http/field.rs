@@ -7,17 +7,20 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::raw::Span;
+use super::raw::Kind;
 
 /// A field name: a token (RFC 9110 §5.1), always lower-case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct FieldName(pub(super) HeaderName);
+pub struct FieldName {
+    name: HeaderName,
+    kind: Kind,
+}
 
 impl FieldName {
     /// The name `name`, which must be a lower-case token. Meant for constants: in a `const` a wrong name
     /// fails to compile; elsewhere it panics.
     pub const fn of(name: &'static str) -> Self {
-        Self(HeaderName::from_static(name))
+        Self { name: HeaderName::from_static(name), kind: Kind::of(name.as_bytes()) }
     }
 
     /// Reads a name as an administrator wrote it, in any case.
@@ -25,12 +28,24 @@ impl FieldName {
     /// # Errors
     /// [`FieldInvalid::Name`] when it is empty, too long or not a token.
     pub fn parse(name: &str) -> Result<Self, FieldInvalid> {
-        HeaderName::from_bytes(name.as_bytes()).map(Self).map_err(|_| FieldInvalid::Name)
+        HeaderName::from_bytes(name.as_bytes()).map(Self::from).map_err(|_| FieldInvalid::Name)
     }
 
     /// The name in lower case.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.name.as_str()
+    }
+
+    /// What it is to a proxy.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl From<HeaderName> for FieldName {
+    fn from(name: HeaderName) -> Self {
+        let kind = Kind::of(name.as_str().as_bytes());
+        Self { name, kind }
     }
 }
 
@@ -79,48 +94,6 @@ impl fmt::Debug for FieldValue {
     }
 }
 
-/// The value of a field that is to be sent: on its own, or a text among other texts of the same head.
-#[derive(Clone, Debug)]
-pub(super) enum Own {
-    Value(FieldValue),
-    Text(Span),
-}
-
-impl Own {
-    pub(super) fn bytes<'a>(&'a self, texts: &'a Texts) -> &'a [u8] {
-        match self {
-            Self::Value(value) => value.as_bytes(),
-            Self::Text(span) => span.bytes(&texts.0),
-        }
-    }
-}
-
-/// Texts of one head, written one behind the other, so that a head with a dozen of them needs one
-/// allocation.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Texts(Vec<u8>);
-
-/// Room for the texts of a usual head.
-const TEXT_BYTES_USUAL: usize = 256;
-
-impl Texts {
-    /// What `write` adds; `None` when that cannot be a field value, and then it is gone.
-    pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<Own> {
-        let start = self.0.len();
-        if start == 0 {
-            self.0.reserve(TEXT_BYTES_USUAL);
-        }
-        write(&mut self.0);
-        let text = self.0.get(start..).unwrap_or_default();
-        // One pass that the compiler vectorises: visible ASCII, space and tab.
-        if text.iter().fold(false, |odd, &byte| odd | (!(0x20..0x7f).contains(&byte) && byte != b'\t')) {
-            self.0.truncate(start);
-            return None;
-        }
-        Some(Own::Text(Span::of(start..self.0.len())))
-    }
-}
-
 /// Why a name or value cannot be a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldInvalid {
@@ -164,12 +137,12 @@ impl Fields {
 
     /// Adds one more field of this name.
     pub fn add(&mut self, name: FieldName, value: FieldValue) {
-        self.0.append(name.0, value.0);
+        self.0.append(name.name, value.0);
     }
 
     /// Makes this the only field of this name.
     pub fn set(&mut self, name: FieldName, value: FieldValue) {
-        self.0.insert(name.0, value.0);
+        self.0.insert(name.name, value.0);
     }
 
     /// Removes every field named `name` (lower-case).

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use smallvec::SmallVec;
 
-use super::field::{FieldName, FieldValue, Own, Texts};
-use super::raw::{Kind, NameSieve, RawField, RawFields, RawWriter, Span};
+use super::field::{FieldName, FieldValue};
+use super::lines::Lines;
+use super::raw::{Kind, NameList, RawField, RawFields, RawWriter, Span};
 
 /// Version of the client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +23,6 @@ pub enum Version {
     Http11,
     /// HTTP/2.
     Http2,
-}
-
-/// One change to make when the head is sent upstream. Changes apply in order of kind: strip and set remove
-/// what the client sent, then set and add append.
-#[derive(Clone, Debug)]
-pub(super) enum Edit {
-    Strip(FieldName),
-    StripPrefix(&'static str),
-    Set(FieldName, Own),
-    Add(FieldName, Own),
 }
 
 /// Where the parts of a request line stand in the buffer of the fields.
@@ -51,8 +43,11 @@ pub struct RequestHead {
     pub(super) line: RequestLine,
     pub(super) version: Version,
     pub(super) fields: RawFields,
-    pub(super) edits: Vec<Edit>,
-    texts: Texts,
+    /// What of the client's does not go upstream.
+    stripped: NameList,
+    stripped_prefixes: SmallVec<[&'static str; 2]>,
+    /// What goes upstream besides.
+    own: Lines,
     pub(super) target: Option<PathAndQuery>,
     pub(super) authority: Option<FieldValue>,
 }
@@ -81,8 +76,9 @@ impl RequestHead {
             line,
             version,
             fields,
-            edits: Vec::new(),
-            texts: Texts::default(),
+            stripped: NameList::default(),
+            stripped_prefixes: SmallVec::new(),
+            own: Lines::default(),
             target: None,
             authority: None,
         }
@@ -159,27 +155,27 @@ impl RequestHead {
         self.fields.iter().filter(|field| field.kind != Kind::Hidden)
     }
 
-    /// Calls `write` with every field that goes upstream but `Host` and what the engine writes itself: the
-    /// client's without those that are edited away, then those that are set or added.
+    /// Writes every field that goes upstream but `Host` and what the engine writes itself: the client's
+    /// without those that are edited away, then those that are set or added.
+    pub(super) fn push_forwarded(&self, out: &mut Vec<u8>) {
+        let named = self.fields.named_by_connection();
+        self.fields.push_lines(out, |field| self.is_forwarded(field, &named));
+        out.extend_from_slice(self.own.as_bytes());
+    }
+
+    /// As [`RequestHead::push_forwarded`], field by field.
     pub(super) fn for_each_forwarded(&self, mut write: impl FnMut(&[u8], &[u8])) {
         let named = self.fields.named_by_connection();
-        let sieve = self.sieve();
-        for RawField { name, value, kind } in self.fields.iter() {
-            let stays = kind != Kind::Plain
-                || (sieve.may_hold(name) && self.is_replaced(name))
-                || self.is_prefix_stripped(name)
-                || named.iter().any(|own| own == name);
-            if !stays {
-                write(name, value);
-            }
-        }
-        for edit in &self.edits {
-            if let Edit::Set(name, value) | Edit::Add(name, value) = edit
-                && Kind::of(name.as_str().as_bytes()) == Kind::Plain
-            {
-                write(name.as_str().as_bytes(), value.bytes(&self.texts));
-            }
-        }
+        let came = self.fields.iter().filter(|field| self.is_forwarded(*field, &named));
+        came.for_each(|field| write(field.name, field.value));
+        self.own.iter().for_each(|(name, value)| write(name, value));
+    }
+
+    fn is_forwarded(&self, RawField { name, kind, .. }: RawField<'_>, named: &[Vec<u8>]) -> bool {
+        kind == Kind::Plain
+            && !self.stripped.holds(name)
+            && !self.stripped_prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+            && !named.iter().any(|own| own == name)
     }
 
     /// The path and query that go upstream.
@@ -190,68 +186,50 @@ impl RequestHead {
         }
     }
 
-    fn sieve(&self) -> NameSieve {
-        let mut sieve = NameSieve::default();
-        for edit in &self.edits {
-            if let Edit::Strip(name) | Edit::Set(name, _) = edit {
-                sieve.add(name);
-            }
-        }
-        sieve
-    }
-
-    fn is_replaced(&self, name: &[u8]) -> bool {
-        self.edits.iter().any(|edit| match edit {
-            Edit::Strip(there) | Edit::Set(there, _) => there.as_str().as_bytes() == name,
-            Edit::StripPrefix(_) | Edit::Add(..) => false,
-        })
-    }
-
-    fn is_prefix_stripped(&self, name: &[u8]) -> bool {
-        self.edits.iter().any(|edit| match edit {
-            Edit::StripPrefix(prefix) => name.starts_with(prefix.as_bytes()),
-            Edit::Strip(_) | Edit::Set(..) | Edit::Add(..) => false,
-        })
-    }
-
     /// Does not send the client's fields of this name.
-    pub fn strip(&mut self, name: FieldName) {
-        self.edit(Edit::Strip(name));
+    pub fn strip(&mut self, name: &FieldName) {
+        self.stripped.add(name);
     }
 
     /// Does not send the client's fields whose names start with `prefix` (lower-case). Fields set or added
     /// here are not affected.
     pub fn strip_prefix(&mut self, prefix: &'static str) {
-        self.edit(Edit::StripPrefix(prefix));
+        self.stripped_prefixes.push(prefix);
     }
 
-    /// Sends this field instead of the client's of this name. A second `set` of a name replaces the first.
+    /// Sends this field instead of the client's of this name and of those set or added here before.
     /// Without effect on `Host` (see [`RequestHead::set_authority`]) and on connection and framing fields,
     /// which are the engine's.
-    pub fn set(&mut self, name: FieldName, value: FieldValue) {
-        self.set_own(name, Own::Value(value));
+    pub fn set(&mut self, name: &FieldName, value: &FieldValue) {
+        self.clear(name);
+        self.add(name, value);
     }
 
     /// As [`RequestHead::set`], with a text that `write` adds to what it is given. A text other than visible
     /// ASCII, spaces and tabs is not sent, and neither is the client's field.
-    pub fn set_text(&mut self, name: FieldName, write: impl FnOnce(&mut Vec<u8>)) {
-        match self.texts.add(write) {
-            Some(own) => self.set_own(name, own),
-            None => self.strip(name),
-        }
+    pub fn set_text(&mut self, name: &FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+        self.clear(name);
+        self.add_text(name, write);
     }
 
     /// Sends this field besides the client's of this name; the exceptions of [`RequestHead::set`] hold.
-    pub fn add(&mut self, name: FieldName, value: FieldValue) {
-        self.edit(Edit::Add(name, Own::Value(value)));
+    pub fn add(&mut self, name: &FieldName, value: &FieldValue) {
+        if name.kind() == Kind::Plain {
+            self.own.add(name, value);
+        }
     }
 
     /// As [`RequestHead::add`], with a text that `write` adds to what it is given. A text other than visible
     /// ASCII, spaces and tabs is not sent.
-    pub fn add_text(&mut self, name: FieldName, write: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(own) = self.texts.add(write) {
-            self.edit(Edit::Add(name, own));
+    pub fn add_text(&mut self, name: &FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+        if name.kind() == Kind::Plain {
+            self.own.add_text(name, write);
         }
+    }
+
+    fn clear(&mut self, name: &FieldName) {
+        self.stripped.add(name);
+        self.own.remove(name.as_str().as_bytes());
     }
 
     /// Sends this path and query instead of the client's.
@@ -278,25 +256,6 @@ impl RequestHead {
         }
         self.authority = Some(FieldValue::parse(parsed.as_str()).map_err(|_| TargetInvalid)?);
         Ok(())
-    }
-
-    fn edit(&mut self, edit: Edit) {
-        if self.edits.is_empty() {
-            // One allocation for the dozen identity headers a request gets.
-            self.edits.reserve(16);
-        }
-        self.edits.push(edit);
-    }
-
-    fn set_own(&mut self, name: FieldName, own: Own) {
-        let earlier = self.edits.iter_mut().find_map(|edit| match edit {
-            Edit::Set(there, value) if *there == name => Some(value),
-            _ => None,
-        });
-        match earlier {
-            Some(value) => *value = own,
-            None => self.edit(Edit::Set(name, own)),
-        }
     }
 }
 

@@ -15,9 +15,9 @@
 //! - nothing a peer can make grow is unbounded ([`bounds`]).
 //!
 //! Where to look: `exchange` and `answer` are what a handler sees, `head`, `body` and `field` the values
-//! in them, `raw` what stands behind a head; `serve` starts lanes; `guard` judges raw bytes; `connection`
+//! in them, `raw` and `lines` what stands behind a head; `serve` starts lanes; `guard` judges raw bytes; `connection`
 //! runs one client connection, with HTTP/1 in `connection::http1`; `upstream` sends requests on, with
-//! HTTP/1 in `upstream::h1`; `lane` and `ticks` are what the connections of a thread share.
+//! HTTP/1 in `upstream::h1`; `lane`, `ticks` and `buffers` are what the connections of a thread share.
 //!
 //! HTTP/1 is a codec of our own and HTTP/2 is hyper's (decision 0008). A small forwarded request costs two
 //! reads and two writes; a resting HTTP/1 connection holds no buffer.
@@ -25,12 +25,14 @@
 pub mod answer;
 pub mod body;
 pub mod bounds;
+mod buffers;
 mod connection;
 pub mod exchange;
 pub mod field;
 pub mod guard;
 pub mod head;
 mod lane;
+mod lines;
 mod raw;
 pub mod serve;
 mod stream;

@@ -43,7 +43,7 @@ impl Span {
 }
 
 /// What a field is to a proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// A field like any other.
     Plain,
@@ -57,7 +57,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The kind of a name in lower case.
-    pub(super) fn of(name: &[u8]) -> Self {
+    pub(super) const fn of(name: &[u8]) -> Self {
         match name {
             b"host" => Self::Host,
             b"connection"
@@ -72,10 +72,21 @@ impl Kind {
             | b"trailer"
             | b"transfer-encoding"
             | b"upgrade" => Self::Engine,
-            name if memchr::memchr(b'_', name).is_some() => Self::Hidden,
+            name if has_underscore(name) => Self::Hidden,
             _ => Self::Plain,
         }
     }
+}
+
+/// Names are short: looking at each byte is quicker than calling a search.
+const fn has_underscore(mut name: &[u8]) -> bool {
+    while let [byte, rest @ ..] = name {
+        if *byte == b'_' {
+            return true;
+        }
+        name = rest;
+    }
+    false
 }
 
 /// Where one field stands.
@@ -115,11 +126,41 @@ impl RawFields {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = RawField<'_>> {
-        self.places.iter().map(|place| RawField {
+        self.places.iter().map(|place| self.field(place))
+    }
+
+    fn field(&self, place: &FieldPlace) -> RawField<'_> {
+        RawField {
             name: place.name.bytes(&self.buffer),
             value: place.value.bytes(&self.buffer),
             kind: place.kind,
-        })
+        }
+    }
+
+    /// Writes the fields that `stays` keeps, each as a line. Lines that came as they go out, and next to each
+    /// other, are copied as one piece.
+    pub(super) fn push_lines(&self, out: &mut Vec<u8>, mut stays: impl FnMut(RawField<'_>) -> bool) {
+        let between = |from: usize, to: usize| self.buffer.get(from..to).unwrap_or_default();
+        let mut run = 0..0;
+        for place in &self.places {
+            let (name, value) = (place.name.range(), place.value.range());
+            if !stays(self.field(place)) {
+                continue;
+            }
+            let came_so = between(name.end, value.start) == b": ";
+            if came_so && !run.is_empty() && between(run.end, name.start) == b"\r\n" {
+                run.end = value.end;
+                continue;
+            }
+            push_run(out, between(run.start, run.end));
+            run = 0..0;
+            if came_so {
+                run = name.start..value.end;
+            } else {
+                push_line(out, place.name.bytes(&self.buffer), place.value.bytes(&self.buffer));
+            }
+        }
+        push_run(out, between(run.start, run.end));
     }
 
     /// Every value under `name` (lower-case), in order.
@@ -153,6 +194,21 @@ impl RawFields {
             .map(<[u8]>::to_ascii_lowercase)
             .collect()
     }
+}
+
+fn push_run(out: &mut Vec<u8>, run: &[u8]) {
+    if !run.is_empty() {
+        out.extend_from_slice(run);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Writes a field as a line of its own.
+pub(super) fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes a head that did not come as HTTP/1 into the form of one that did.
@@ -205,5 +261,32 @@ impl NameSieve {
         let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
         let mixed = name.len() + usize::from(first) * 7 + usize::from(last) * 31;
         1 << (mixed % 64)
+    }
+}
+
+/// A list of names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NameList {
+    /// Each with a line feed behind it.
+    text: Vec<u8>,
+    names: NameSieve,
+}
+
+/// Room for the names of a usual list.
+const LIST_BYTES_USUAL: usize = 128;
+
+impl NameList {
+    pub(super) fn add(&mut self, name: &FieldName) {
+        if self.text.is_empty() {
+            self.text.reserve(LIST_BYTES_USUAL);
+        }
+        self.names.add(name);
+        self.text.extend_from_slice(name.as_str().as_bytes());
+        self.text.push(b'\n');
+    }
+
+    /// Whether `name` (lower-case) is in it.
+    pub(super) fn holds(&self, name: &[u8]) -> bool {
+        self.names.may_hold(name) && self.text.split(|&byte| byte == b'\n').any(|there| there == name)
     }
 }

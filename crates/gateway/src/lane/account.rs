@@ -101,7 +101,7 @@ impl<C: Counters + 'static> Account<C> {
 
     /// Puts the id on its answer.
     pub(crate) fn write_request_id(&self, head: &mut AnswerHead) {
-        head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(self.request_id.as_bytes()));
+        head.set_text(&names::X_REQUEST_ID, |out| out.extend_from_slice(self.request_id.as_bytes()));
     }
 
     /// Notes what the head says.

@@ -138,5 +138,5 @@ fn unrecorded(id: DecisionId) -> Answer {
 /// Puts the id of its decision on an answer.
 pub(crate) fn set_request_id(answer: &mut Answer, id: DecisionId) {
     let text = DecisionText::of(id);
-    answer.head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(text.as_bytes()));
+    answer.head.set_text(&names::X_REQUEST_ID, |out| out.extend_from_slice(text.as_bytes()));
 }

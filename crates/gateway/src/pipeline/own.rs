@@ -133,7 +133,7 @@ fn granted<'t>(tables: &'t tollgate_core::tables::Tables, policy: Option<&Policy
 
 fn json(body: Vec<u8>, cache: &FieldValue) -> Answer {
     Answer::new(200)
-        .with(names::CONTENT_TYPE.clone(), names::APPLICATION_JSON.clone())
-        .with(names::CACHE_CONTROL.clone(), cache.clone())
+        .with(&names::CONTENT_TYPE, &names::APPLICATION_JSON)
+        .with(&names::CACHE_CONTROL, cache)
         .with_body(body)
 }

@@ -34,23 +34,23 @@ pub(super) fn write_request<C: Counters + 'static>(
 ) {
     head.strip_prefix(IDENTITY_PREFIX);
     head.strip_prefix(names::FORWARDED_PREFIX);
-    head.strip(names::FORWARDED.clone());
-    head.strip(names::X_REAL_IP.clone());
+    head.strip(&names::FORWARDED);
+    head.strip(&names::X_REAL_IP);
     strip_credentials(head, &passage.caller);
     change(head, &passage.service);
-    head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(request_id.as_bytes()));
+    head.set_text(&names::X_REQUEST_ID, |out| out.extend_from_slice(request_id.as_bytes()));
     write_forwarded(head, peer, passage.sender);
     write_identity(gateway, head, passage);
     if let Some(token) = assertion(gateway, passage) {
-        head.add(names::X_TOLLGATE_ASSERTION.clone(), token);
+        head.add(&names::X_TOLLGATE_ASSERTION, &token);
     }
 }
 
 fn strip_credentials(head: &mut RequestHead, caller: &Caller) {
     for place in &caller.strip {
         match place {
-            Place::Authorization => head.strip(names::AUTHORIZATION.clone()),
-            Place::Field(name) => head.strip((*name).clone()),
+            Place::Authorization => head.strip(&names::AUTHORIZATION),
+            Place::Field(name) => head.strip(name),
             // The target is written without it (see `target`).
             Place::Query(_) => {}
         }
@@ -60,7 +60,7 @@ fn strip_credentials(head: &mut RequestHead, caller: &Caller) {
 /// What the service's settings change; before the identity fields, which they cannot replace.
 fn change(head: &mut RequestHead, service: &ProxyService) {
     for name in &service.request_headers.strip {
-        head.strip(name.clone());
+        head.strip(name);
     }
     for (name, value) in &service.request_headers.set {
         if name.as_str() == "host" {
@@ -68,7 +68,7 @@ fn change(head: &mut RequestHead, service: &ProxyService) {
             // A host that cannot be one is left at the upstream's own.
             let _ = head.set_authority(authority);
         } else {
-            head.set(name.clone(), value.clone());
+            head.set(name, value);
         }
     }
 }
@@ -76,19 +76,18 @@ fn change(head: &mut RequestHead, service: &ProxyService) {
 /// The client's own fields of these names are stripped and services cannot add any (core refuses
 /// them), so that they need not be looked for before they are added.
 fn write_identity<C: Counters + 'static>(gateway: &Gateway<C>, head: &mut RequestHead, passage: &Passage) {
-    head.add(names::X_TOLLGATE_TENANT.clone(), passage.service.tenant.clone());
-    head.add(names::X_TOLLGATE_PROJECT.clone(), passage.service.project.clone());
+    head.add(&names::X_TOLLGATE_TENANT, &passage.service.tenant);
+    head.add(&names::X_TOLLGATE_PROJECT, &passage.service.project);
     let Some(Identity { record, scopes }) = &passage.caller.identity else { return };
-    head.add_text(names::X_TOLLGATE_KEY_ID.clone(), |out| push_id(out, "key", record.id.0));
+    head.add_text(&names::X_TOLLGATE_KEY_ID, |out| push_id(out, "key", record.id.0));
     gateway.with_consumer(record, |consumer| {
-        head.add_text(names::X_TOLLGATE_CONSUMER.clone(), |out| push_consumer(out, record, consumer));
+        head.add_text(&names::X_TOLLGATE_CONSUMER, |out| push_consumer(out, record, consumer));
         if let Some(external_id) = consumer.and_then(|consumer| consumer.external_id.as_deref()) {
-            let name = names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone();
-            head.add_text(name, |out| push_value(out, external_id));
+            head.add_text(&names::X_TOLLGATE_CONSUMER_EXTERNAL_ID, |out| push_value(out, external_id));
         }
     });
-    head.add(names::X_TOLLGATE_ENVIRONMENT.clone(), environment_value(record.environment));
-    head.add(names::X_TOLLGATE_SCOPES.clone(), scopes.clone());
+    head.add(&names::X_TOLLGATE_ENVIRONMENT, &environment_value(record.environment));
+    head.add(&names::X_TOLLGATE_SCOPES, scopes);
 }
 
 fn assertion<C: Counters + 'static>(gateway: &Gateway<C>, passage: &Passage) -> Option<FieldValue> {
@@ -112,10 +111,10 @@ fn write_forwarded(head: &mut RequestHead, peer: Peer, sender: Sender) {
     let proto = if peer.tls { &names::HTTPS } else { &names::HTTP };
     if !sender.trusted {
         let host = head.authority().map(short);
-        head.set_text(names::X_FORWARDED_FOR.clone(), |out| push_address(out, sender.peer));
-        head.set(names::X_FORWARDED_PROTO.clone(), proto.clone());
+        head.set_text(&names::X_FORWARDED_FOR, |out| push_address(out, sender.peer));
+        head.set(&names::X_FORWARDED_PROTO, proto);
         if let Some(host) = host {
-            head.set_text(names::X_FORWARDED_HOST.clone(), |out| out.extend_from_slice(&host));
+            head.set_text(&names::X_FORWARDED_HOST, |out| out.extend_from_slice(&host));
         }
         return;
     }
@@ -131,10 +130,10 @@ fn write_forwarded(head: &mut RequestHead, peer: Peer, sender: Sender) {
         _ => proto,
     };
     let host = only(head, names::X_FORWARDED_HOST.as_str()).or_else(|| head.authority()).map(short);
-    head.set_text(names::X_FORWARDED_FOR.clone(), |out| out.extend_from_slice(&path));
-    head.set(names::X_FORWARDED_PROTO.clone(), proto.clone());
+    head.set_text(&names::X_FORWARDED_FOR, |out| out.extend_from_slice(&path));
+    head.set(&names::X_FORWARDED_PROTO, proto);
     if let Some(host) = host {
-        head.set_text(names::X_FORWARDED_HOST.clone(), |out| out.extend_from_slice(&host));
+        head.set_text(&names::X_FORWARDED_HOST, |out| out.extend_from_slice(&host));
     }
 }
 
@@ -171,7 +170,7 @@ pub(super) fn write_answer(head: &mut AnswerHead, passage: Passage) {
         head.strip(name.as_str());
     }
     for (name, value) in &service.response_headers.set {
-        head.set(name.clone(), value.clone());
+        head.set(name, value);
     }
     passage.caller.rate.write(head);
 }

@@ -72,20 +72,17 @@ impl Cors {
     /// makes the browser refuse.
     pub(crate) fn preflight(&self, head: &RequestHead) -> Answer {
         let mut answer = Answer::new(204);
-        answer.head.set(names::VARY.clone(), names::VARY_PREFLIGHT.clone());
+        answer.head.set(&names::VARY, &names::VARY_PREFLIGHT);
         let Some(origin) = self.allow(head) else { return answer };
         let fields = &mut answer.head;
-        fields.set(names::ACCESS_CONTROL_ALLOW_ORIGIN.clone(), origin);
-        fields.set(names::ACCESS_CONTROL_ALLOW_METHODS.clone(), self.methods.clone());
+        fields.set(&names::ACCESS_CONTROL_ALLOW_ORIGIN, &origin);
+        fields.set(&names::ACCESS_CONTROL_ALLOW_METHODS, &self.methods);
         let asked = head.header("access-control-request-headers").filter(|_| self.any_header);
         let headers = asked.and_then(|asked| FieldValue::parse(asked).ok());
-        fields.set(
-            names::ACCESS_CONTROL_ALLOW_HEADERS.clone(),
-            headers.unwrap_or_else(|| self.headers.clone()),
-        );
-        fields.set(names::ACCESS_CONTROL_MAX_AGE.clone(), self.max_age.clone());
+        fields.set(&names::ACCESS_CONTROL_ALLOW_HEADERS, headers.as_ref().unwrap_or(&self.headers));
+        fields.set(&names::ACCESS_CONTROL_MAX_AGE, &self.max_age);
         if self.credentials {
-            fields.set(names::ACCESS_CONTROL_ALLOW_CREDENTIALS.clone(), names::TRUE.clone());
+            fields.set(&names::ACCESS_CONTROL_ALLOW_CREDENTIALS, &names::TRUE);
         }
         answer
     }
@@ -128,13 +125,13 @@ impl Grant {
             head.strip(name.as_str());
         }
         if self.varies {
-            head.add(names::VARY.clone(), names::VARY_ORIGIN.clone());
+            head.add(&names::VARY, &names::VARY_ORIGIN);
         }
         let Some(origin) = self.origin else { return };
-        head.set(names::ACCESS_CONTROL_ALLOW_ORIGIN.clone(), origin);
-        head.set(names::ACCESS_CONTROL_EXPOSE_HEADERS.clone(), self.expose);
+        head.set(&names::ACCESS_CONTROL_ALLOW_ORIGIN, &origin);
+        head.set(&names::ACCESS_CONTROL_EXPOSE_HEADERS, &self.expose);
         if self.credentials {
-            head.set(names::ACCESS_CONTROL_ALLOW_CREDENTIALS.clone(), names::TRUE.clone());
+            head.set(&names::ACCESS_CONTROL_ALLOW_CREDENTIALS, &names::TRUE);
         }
     }
 }

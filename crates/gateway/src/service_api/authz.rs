@@ -154,18 +154,17 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let record = decided.record();
         let (tenant, project) = decided.owner();
         let mut answer = Answer::new(200)
-            .with(names::CACHE_CONTROL.clone(), names::NO_STORE.clone())
-            .with(names::X_TOLLGATE_TENANT.clone(), value_of(tenant))
-            .with(names::X_TOLLGATE_PROJECT.clone(), value_of(project))
-            .with(names::X_TOLLGATE_ENVIRONMENT.clone(), environment_value(record.environment))
-            .with(names::X_TOLLGATE_SCOPES.clone(), decided.tables.scopes(decided.policy()));
+            .with(&names::CACHE_CONTROL, &names::NO_STORE)
+            .with(&names::X_TOLLGATE_TENANT, &value_of(tenant))
+            .with(&names::X_TOLLGATE_PROJECT, &value_of(project))
+            .with(&names::X_TOLLGATE_ENVIRONMENT, &environment_value(record.environment))
+            .with(&names::X_TOLLGATE_SCOPES, &decided.tables.scopes(decided.policy()));
         let head = &mut answer.head;
-        head.set_text(names::X_TOLLGATE_KEY_ID.clone(), |out| push_id(out, "key", record.id.0));
+        head.set_text(&names::X_TOLLGATE_KEY_ID, |out| push_id(out, "key", record.id.0));
         self.gateway.with_consumer(record, |consumer| {
-            head.set_text(names::X_TOLLGATE_CONSUMER.clone(), |out| push_consumer(out, record, consumer));
+            head.set_text(&names::X_TOLLGATE_CONSUMER, |out| push_consumer(out, record, consumer));
             if let Some(external_id) = consumer.and_then(|consumer| consumer.external_id.as_deref()) {
-                let name = names::X_TOLLGATE_CONSUMER_EXTERNAL_ID.clone();
-                head.set_text(name, |out| push_value(out, external_id));
+                head.set_text(&names::X_TOLLGATE_CONSUMER_EXTERNAL_ID, |out| push_value(out, external_id));
             }
         });
         RateFields::of(&decided.decision, decided.policy(), service.spec.headers).write(head);
@@ -191,10 +190,10 @@ fn for_nginx(answer: Answer, code: Code) -> Answer {
 fn for_nginx_refused(mut answer: Answer, code: &'static str, status: u16) -> Answer {
     let head = &mut answer.head;
     let real = head.status();
-    head.set(X_TOLLGATE_CODE.clone(), FieldValue::of(code));
-    head.set(X_TOLLGATE_STATUS.clone(), FieldValue::number(u64::from(real)));
+    head.set(&X_TOLLGATE_CODE, &FieldValue::of(code));
+    head.set(&X_TOLLGATE_STATUS, &FieldValue::number(u64::from(real)));
     if let Some(wait) = head.header(headers::RETRY_AFTER).and_then(|wait| FieldValue::parse(wait).ok()) {
-        head.set(X_TOLLGATE_RETRY_AFTER.clone(), wait);
+        head.set(&X_TOLLGATE_RETRY_AFTER, &wait);
     }
     head.set_status(status);
     answer

@@ -72,17 +72,17 @@ impl Mistake {
     pub(super) fn into_answer(self) -> Answer {
         let problem = Problem::undecided(self.entry, &self.detail);
         let mut answer = Answer::new(problem.status())
-            .with(names::CONTENT_TYPE.clone(), names::APPLICATION_PROBLEM_JSON.clone())
-            .with(names::CACHE_CONTROL.clone(), names::NO_STORE.clone())
+            .with(&names::CONTENT_TYPE, &names::APPLICATION_PROBLEM_JSON)
+            .with(&names::CACHE_CONTROL, &names::NO_STORE)
             .with_body(problem.to_body());
         if let Some(methods) = self.allow {
-            answer.head.set(ALLOW.clone(), FieldValue::of(methods));
+            answer.head.set(&ALLOW, &FieldValue::of(methods));
         }
         // RFC 6750 §3: no error where no token was sent.
         if self.entry == &TOKEN_MISSING {
-            answer.head.set(names::WWW_AUTHENTICATE.clone(), names::BEARER.clone());
+            answer.head.set(&names::WWW_AUTHENTICATE, &names::BEARER);
         } else if self.entry == &TOKEN_UNKNOWN {
-            answer.head.set(names::WWW_AUTHENTICATE.clone(), names::BEARER_INVALID.clone());
+            answer.head.set(&names::WWW_AUTHENTICATE, &names::BEARER_INVALID);
         }
         answer
     }

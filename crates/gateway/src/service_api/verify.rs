@@ -41,7 +41,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let mut out = Vec::with_capacity(ANSWER_BYTES);
         let id = self.answer(&request, &token, &mut out).await;
         let mut answer = json(out);
-        answer.head.set_text(names::X_REQUEST_ID.clone(), |out| out.extend_from_slice(id.as_bytes()));
+        answer.head.set_text(&names::X_REQUEST_ID, |out| out.extend_from_slice(id.as_bytes()));
         Ok(answer)
     }
 
@@ -250,7 +250,7 @@ fn unsupported(detail: &'static str) -> Mistake {
 
 fn json(body: Vec<u8>) -> Answer {
     Answer::new(200)
-        .with(names::CONTENT_TYPE.clone(), names::APPLICATION_JSON.clone())
-        .with(names::CACHE_CONTROL.clone(), names::NO_STORE.clone())
+        .with(&names::CONTENT_TYPE, &names::APPLICATION_JSON)
+        .with(&names::CACHE_CONTROL, &names::NO_STORE)
         .with_body(body)
 }

@@ -26,7 +26,7 @@ fn pieces_of_every_size_arrive_as_they_were() {
         let upstream = upstream(move |turn, mut client| {
             client.head();
             if turn == 0 {
-                client.send(&format!("HTTP/1.1 200 OK$Content-Length: {len}$$"));
+                client.send(&format!("HTTP/1.1 200 OK$Content-Length: {len}$Connection: close$$"));
                 client.send_bytes(&sent);
             } else {
                 client.send("HTTP/1.1 200 OK$Transfer-Encoding: chunked$Connection: close$$");

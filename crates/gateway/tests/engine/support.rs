@@ -177,8 +177,8 @@ impl Forwarder {
 
     async fn forward(&self, mut exchange: Exchange) -> Answer {
         let Some(origin) = &self.setup.origin else { return Answer::new(404) };
-        exchange.head.strip(FieldName::of("x-secret"));
-        exchange.head.set(FieldName::of("x-set"), FieldValue::of("by-gateway"));
+        exchange.head.strip(&FieldName::of("x-secret"));
+        exchange.head.set(&FieldName::of("x-set"), &FieldValue::of("by-gateway"));
         let mut request = UpstreamRequest {
             head: &exchange.head,
             body: exchange.body,

@@ -8,10 +8,14 @@ use tollgate_wire::rate::{each_field, retry_after_s};
 use crate::fixture::{allowed, exhausted, policy};
 
 fn fields(decision: &Decision, choice: RateHeaders) -> String {
+    let (mut values, mut ends) = (Vec::new(), Vec::new());
+    each_field(decision, &policy(), choice, &mut values, |name, end| ends.push((name, end)));
     let mut text = String::new();
-    each_field(decision, &policy(), choice, |name, value| {
-        let _ = writeln!(text, "{name}: {}", std::str::from_utf8(value).unwrap());
-    });
+    let mut start = 0;
+    for (name, end) in ends {
+        let _ = writeln!(text, "{name}: {}", std::str::from_utf8(&values[start..end]).unwrap());
+        start = end;
+    }
     text
 }
 

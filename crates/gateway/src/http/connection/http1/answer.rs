@@ -7,10 +7,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
+use tollgate_wire::text::push_number;
 
 use crate::http::body::Frame;
 use crate::http::field::Fields;
 use crate::http::lane::LaneState;
+use crate::http::raw::push_line;
 
 use super::super::out_body::{Cut, OutBody};
 use super::super::respond::Prepared;
@@ -45,22 +47,18 @@ pub(super) async fn send(io: &Io, prepared: Prepared, how: How) -> Result<Sent, 
         let version: &[u8] = if how.is_http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
         out.extend_from_slice(version);
         write_status(out, head.status());
-        let mut has_date = false;
-        for (name, value) in head.headers_raw() {
-            has_date |= name == b"date";
-            write_field(out, name, value);
-        }
-        if !has_date {
-            write_field(out, b"date", &io.lane().date());
+        head.push_lines(out);
+        if head.header("date").is_none() {
+            push_line(out, b"date", &io.lane().date());
         }
         framing.write(out);
         match &switch {
             Some((protocol, _)) => {
-                write_field(out, b"connection", b"upgrade");
-                write_field(out, b"upgrade", protocol.as_bytes());
+                push_line(out, b"connection", b"upgrade");
+                push_line(out, b"upgrade", protocol.as_bytes());
             }
-            None if closes => write_field(out, b"connection", b"close"),
-            None if how.is_http10 => write_field(out, b"connection", b"keep-alive"),
+            None if closes => push_line(out, b"connection", b"close"),
+            None if how.is_http10 => push_line(out, b"connection", b"keep-alive"),
             None => {}
         }
         out.extend_from_slice(b"\r\n");
@@ -97,10 +95,10 @@ impl Framing {
             Self::None | Self::UntilClose => {}
             Self::Length(length) => {
                 out.extend_from_slice(b"content-length: ");
-                push_decimal(out, length);
+                push_number(out, length);
                 out.extend_from_slice(b"\r\n");
             }
-            Self::Chunked => write_field(out, b"transfer-encoding", b"chunked"),
+            Self::Chunked => push_line(out, b"transfer-encoding", b"chunked"),
         }
     }
 }
@@ -157,7 +155,7 @@ impl Sending<'_> {
             // A client that did not ask for them may take them for something else (RFC 9110 §6.5.1).
             if let Some(trailers) = trailers.filter(|_| self.how.accepts_trailers) {
                 for (name, value) in trailers.iter() {
-                    write_field(out, name.as_bytes(), value);
+                    push_line(out, name.as_bytes(), value);
                 }
             }
             out.extend_from_slice(b"\r\n");
@@ -166,34 +164,11 @@ impl Sending<'_> {
 }
 
 fn write_status(out: &mut Vec<u8>, status: u16) {
-    push_decimal(out, u64::from(status));
+    push_number(out, u64::from(status));
     out.push(b' ');
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     out.extend_from_slice(reason.unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn push_decimal(out: &mut Vec<u8>, number: u64) {
-    // Twenty digits hold every u64.
-    let mut digits = [0; 20];
-    let mut left = number;
-    let mut from = digits.len();
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + u8::try_from(left % 10).unwrap_or(0);
-        left /= 10;
-        from -= 1;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(from..).unwrap_or_default());
 }
 
 impl LaneState {

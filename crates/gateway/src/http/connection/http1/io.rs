@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use crate::http::buffers;
 use crate::http::guard::chunked::{ChunkScan, Piece};
 use crate::http::guard::head::{Accepted, Framing, HeadScan};
 use crate::http::guard::{HeadBounds, Malformed};
@@ -145,7 +146,7 @@ impl Io {
         if inner.input.is_empty() {
             inner.input = BytesMut::new();
         }
-        inner.output = Vec::new();
+        buffers::give(std::mem::take(&mut inner.output));
     }
 
     /// The next piece of the present body; `None` at its end.
@@ -202,7 +203,11 @@ impl Io {
 
     /// Adds to what is to be written, behind all that was added before.
     pub(super) fn write(&self, with: impl FnOnce(&mut Vec<u8>)) {
-        with(&mut self.inner.borrow_mut().output);
+        let inner = &mut *self.inner.borrow_mut();
+        if inner.output.capacity() == 0 {
+            inner.output = buffers::take();
+        }
+        with(&mut inner.output);
     }
 
     /// Adds a piece of a body, framed as a chunk if wished. There must be room ([`Io::has_room`]).
@@ -330,15 +335,20 @@ impl Inner {
             self.is_over = true;
             return Poll::Ready(());
         };
-        // Asked first, so that a connection that waits needs no buffer.
-        if let Stream::Plain(tcp) = stream {
-            let _ = ready!(tcp.poll_read_ready(cx));
-        }
-        self.input.reserve(room);
-        let read = pin!(stream.read_buf(&mut self.input)).poll(cx);
-        if read.is_pending() && self.input.is_empty() {
-            self.input = BytesMut::new();
-        }
+        let read = if room < buffers::READ_BYTES {
+            buffers::poll_read(Pin::new(stream), cx, (&mut self.input, room))
+        } else {
+            // Asked first, so that a connection that waits needs no buffer.
+            if let Stream::Plain(tcp) = stream {
+                let _ = ready!(tcp.poll_read_ready(cx));
+            }
+            self.input.reserve(room);
+            let read = pin!(stream.read_buf(&mut self.input)).poll(cx);
+            if read.is_pending() && self.input.is_empty() {
+                self.input = BytesMut::new();
+            }
+            read
+        };
         if !matches!(ready!(read), Ok(1..)) {
             self.is_over = true;
         }
@@ -374,7 +384,7 @@ impl Inner {
             let is_done = rest.is_empty() && self.large.is_empty() && self.behind.is_empty();
             match wrote {
                 Ok(_) if is_done => {
-                    self.output.clear();
+                    buffers::give(std::mem::take(&mut self.output));
                     self.written = 0;
                     return Poll::Ready(Ok(()));
                 }

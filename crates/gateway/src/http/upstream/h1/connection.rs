@@ -13,12 +13,13 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
 
+use crate::http::buffers;
 use crate::http::stream::Stream;
 use crate::http::upstream::Tunnel;
 use crate::http::upstream::pool::Opened;
 
 /// Bytes read at once, at first and when every read fills them.
-const READ_BYTES_MIN: usize = 16 * 1024;
+const READ_BYTES_MIN: usize = buffers::READ_BYTES;
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// With less room than this left, a new buffer is taken.
 const ROOM_BYTES_MIN: usize = 4 * 1024;
@@ -80,16 +81,27 @@ impl Connection {
     }
 
     fn poll_receive_into(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.read_bytes <= buffers::READ_BYTES {
+            let into = (&mut self.received, self.read_bytes);
+            let len = ready!(buffers::poll_read(Pin::new(&mut self.stream), cx, into))?;
+            self.note_read(len, self.read_bytes);
+            return Poll::Ready(Ok(len));
+        }
         if self.room() < ROOM_BYTES_MIN {
             ready!(self.poll_readable(cx))?;
             self.received.reserve(self.read_bytes);
         }
         let room = self.room();
         let len = ready!(pin!(self.stream.read_buf(&mut self.received)).poll(cx))?;
+        self.note_read(len, room);
+        Poll::Ready(Ok(len))
+    }
+
+    /// There may be much to come when a read fills its room.
+    fn note_read(&mut self, len: usize, room: usize) {
         if len == room {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
         }
-        Poll::Ready(Ok(len))
     }
 
     fn room(&self) -> usize {

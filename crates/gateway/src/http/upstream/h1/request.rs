@@ -4,7 +4,9 @@
 use std::io::Write;
 
 use crate::http::body::RequestBody;
+use crate::http::buffers;
 use crate::http::head::RequestHead;
+use crate::http::raw::push_line;
 use crate::http::upstream::{Origin, UpstreamRequest};
 
 /// Room for what is added to the client's head: `Host`, framing, identity fields.
@@ -32,21 +34,22 @@ impl Framing {
 /// The head of `request`, its empty line included.
 pub(super) fn head(origin: &Origin, request: &UpstreamRequest<'_>, framing: Framing) -> Vec<u8> {
     let head = request.head;
-    let mut out = Vec::with_capacity(head.fields.buffer.len() + ADDED_BYTES);
+    let mut out = buffers::take();
+    out.reserve(head.fields.buffer.len() + ADDED_BYTES);
     request_line(&mut out, head);
     let host = head.authority.as_ref().map_or(origin.0.authority.as_str().as_bytes(), |host| host.as_bytes());
-    field(&mut out, b"host", host);
-    head.for_each_forwarded(|name, value| field(&mut out, name, value));
+    push_line(&mut out, b"host", host);
+    head.push_forwarded(&mut out);
     match framing {
         Framing::Length(length) => number(&mut out, length),
-        Framing::Chunked => field(&mut out, b"transfer-encoding", b"chunked"),
+        Framing::Chunked => push_line(&mut out, b"transfer-encoding", b"chunked"),
         // These methods expect a body, so its absence is said (RFC 9110 §8.6).
         Framing::None if matches!(head.method(), "POST" | "PUT" | "PATCH") => number(&mut out, 0),
         Framing::None => {}
     }
     if let Some(upgrade) = &request.upgrade {
-        field(&mut out, b"connection", b"upgrade");
-        field(&mut out, b"upgrade", upgrade.protocol.as_bytes());
+        push_line(&mut out, b"connection", b"upgrade");
+        push_line(&mut out, b"upgrade", upgrade.protocol.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
     out
@@ -63,15 +66,6 @@ fn request_line(out: &mut Vec<u8>, head: &RequestHead) {
     }
     debug_assert!(out.iter().skip(head.method().len() + 1).all(|&byte| byte > b' ' && byte != 0x7f));
     out.extend_from_slice(b" HTTP/1.1\r\n");
-}
-
-/// Names and values were judged when they came, or when they were made.
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    debug_assert!(!name.is_empty() && memchr::memchr3(b'\r', b'\n', 0, value).is_none());
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 fn number(out: &mut Vec<u8>, length: u64) {

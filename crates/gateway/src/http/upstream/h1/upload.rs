@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 
 use crate::http::body::{BodyError, Frame, RequestBody};
+use crate::http::buffers;
 
 use super::connection::Connection;
 use super::request::Framing;
@@ -125,6 +126,7 @@ impl Upload {
                 }
                 ready!(flushed);
                 self.state = State::Over;
+                buffers::give(std::mem::take(&mut self.out));
                 break;
             }
             let parts = self.parts();

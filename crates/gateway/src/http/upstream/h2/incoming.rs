@@ -131,7 +131,7 @@ pub(super) fn head(is_head: bool, parts: http::response::Parts) -> Result<Answer
     for (next, value) in fields {
         name = next.or(name);
         if let Some(name) = &name {
-            head.add(FieldName(name.clone()), FieldValue(value));
+            head.add(&FieldName::from(name.clone()), &FieldValue(value));
         }
     }
     Ok(head)

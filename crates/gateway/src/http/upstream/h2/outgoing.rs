@@ -50,8 +50,11 @@ fn target(head: &RequestHead) -> PathAndQuery {
     PathAndQuery::from_maybe_shared(Bytes::from(written)).unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
+/// What the pipeline adds to a usual request.
+const OWN_FIELDS_USUAL: usize = 12;
+
 fn fields(head: &RequestHead) -> HeaderMap {
-    let mut out = HeaderMap::with_capacity(head.fields.places.len() + head.edits.len() + 1);
+    let mut out = HeaderMap::with_capacity(head.fields.places.len() + OWN_FIELDS_USUAL);
     head.for_each_forwarded(|name, value| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             out.append(name, value);
