@@ -5,9 +5,10 @@
 //! The balances themselves live in the ledger of the store; here is only what is decided of them.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
-    id::KeyId,
+    id::{AccountId, KeyId},
     money::amount::{Amount, Currency},
     period::{Period, PeriodUnit, Window},
     policy::FieldError,
@@ -255,6 +256,19 @@ impl Refill {
         let room = self.up_to.checked_sub(left).unwrap_or(Amount::ZERO).max(Amount::ZERO);
         self.amount.min(room)
     }
+}
+
+/// The ledger's account of a budget in one period: every node opens the same one. `budget` is the id of
+/// the budget's row.
+#[must_use]
+pub fn account_of(budget: u64, window: Window) -> AccountId {
+    let hash = Sha256::new()
+        .chain_update(b"account")
+        .chain_update(budget.to_le_bytes())
+        .chain_update(window.start_us.to_le_bytes())
+        .finalize();
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash);
+    AccountId::from_random([a, b, c, d, e, f, g, h])
 }
 
 /// How much of a budget a node takes at once.

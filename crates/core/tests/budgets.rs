@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tollgate_core::{
-    budget::{Budget, BudgetMode, BudgetSpec, HolderSpec, Lease, lease},
+    budget::{Budget, BudgetMode, BudgetSpec, HolderSpec, Lease, account_of, lease},
     money::amount::{Amount, Currency},
 };
 
@@ -75,6 +75,16 @@ fn thresholds_are_crossed_once() {
     assert_eq!(crossed(4, 10), [50, 80, 100]);
     assert_eq!(crossed(10, 12), [] as [u8; 0]);
     assert_eq!(budget.window(0).end_us, i64::MAX, "once is for ever");
+}
+
+#[test]
+fn an_account_is_one_budget_in_one_period() {
+    let month =
+        Budget::compile(&spec("project = 'p'\ncurrency = 'USD'\namount = '1'\nperiod = 'month'")).unwrap();
+    let account = |budget, wall_us| account_of(budget, month.window(wall_us));
+    assert_eq!(account(7, NEW_YEAR_US), account(7, NEW_YEAR_US + 1_000_000));
+    assert_ne!(account(7, NEW_YEAR_US), account(7, NEW_YEAR_US - 1));
+    assert_ne!(account(7, NEW_YEAR_US), account(8, NEW_YEAR_US));
 }
 
 #[test]

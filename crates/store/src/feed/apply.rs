@@ -170,6 +170,8 @@ impl Asked {
             }
             // People; requests are decided without them.
             "user" | "session" | "invitation" => {}
+            // Funds; what is left of them is asked of the ledger.
+            "account" => {}
             _ => self.tables = true,
         }
         Ok(())
