@@ -57,6 +57,7 @@ conformance! {
         an_invitation_is_good_once, only_owners_make_owners, a_change_of_role_ends_sessions,
         developers_are_mapped_to_consumers_of_the_tenant,
         passwords_and_second_factors_change_by_their_person_only, a_reset_is_good_once_and_ends_sessions,
+        an_administrator_begins_a_reset_for_members_only, a_first_step_is_good_once_and_ends_with_the_password,
         a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
     tenants:
         one_resource_is_created_replaced_and_deleted, a_project_goes_only_when_it_is_empty,

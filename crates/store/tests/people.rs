@@ -344,6 +344,49 @@ pub(crate) async fn a_reset_is_good_once_and_ends_sessions(world: World) {
     assert_eq!(account.password_hash.unwrap().expose(), hash.expose());
 }
 
+pub(crate) async fn an_administrator_begins_a_reset_for_members_only(world: World) {
+    let place = place(world).await;
+    let store = place.store();
+    let admin = place.member("admin@example.com", Role::Admin, 1).await;
+    let by = place.by(admin, Role::Admin, Action::ChangeMembers);
+    let new = |account, token: u8| NewReset { account, digest: Digest::of(&[token]), expires_us: NOW + HOUR };
+    store.begin_reset(&by, new(place.owner, 2), NOW).await.unwrap();
+    assert_eq!(store.reset(Digest::of(&[2]), NOW).await.unwrap(), Some(place.owner));
+    let audit = store.audit_list(&Default::default(), &PageRequest { limit: 1, cursor: None }).await.unwrap();
+    let last = &audit.items[0];
+    assert_eq!((last.actor.as_str(), last.action.as_str()), (&*admin.to_string(), "user.reset_begin"), "I20");
+    assert!(store.begin_reset(&by, new(UserId(5), 3), NOW).await.is_err(), "nobody of this tenant");
+    let developer = place.by(admin, Role::Developer, Action::UseOwnAccount);
+    assert!(store.begin_reset(&developer, new(place.owner, 4), NOW).await.is_err(), "I21");
+    let member = MemberRef { tenant: place.tenant, account: admin, version: None };
+    let owner = place.by(place.owner, Role::Owner, Action::ChangeMembers);
+    store.remove_member(&owner, member, NOW).await.unwrap();
+    assert!(store.begin_reset(&owner, new(admin, 5), NOW).await.is_err(), "who left is another tenant's");
+}
+
+pub(crate) async fn a_first_step_is_good_once_and_ends_with_the_password(world: World) {
+    let place = place(world).await;
+    let store = place.store();
+    let digest = |token: u8| Digest::of(&[token]);
+    let begin = async |token| {
+        store.begin_step((place.owner, digest(token)), (NOW, NOW + HOUR)).await.unwrap();
+    };
+    begin(1).await;
+    begin(2).await;
+    assert_eq!(store.step(digest(1), NOW).await.unwrap(), None, "a later one ends it");
+    assert_eq!(store.step(digest(2), NOW + HOUR).await.unwrap(), None, "it expires");
+    assert_eq!(store.step(digest(2), NOW).await.unwrap(), Some(place.owner));
+    assert_eq!(store.reset(digest(2), NOW).await.unwrap(), None, "it sets no password");
+    assert_eq!(store.invitation(digest(2), NOW).await.unwrap(), None, "and invites nobody");
+    assert!(store.end_step(digest(2)).await.unwrap());
+    assert!(!store.end_step(digest(2)).await.unwrap(), "of two one is first");
+    begin(3).await;
+    let change = OwnChange { account: place.owner, tenant: place.tenant, session: None };
+    let hash = Secret::new(HASH.replace("aGFz", "bGFz"));
+    store.set_password(&own(place.owner, Action::ChangeOwnAccount), change, &hash, NOW).await.unwrap();
+    assert_eq!(store.step(digest(3), NOW).await.unwrap(), None, "the old password is no way in");
+}
+
 pub(crate) async fn a_thousand_mutual_demotions_leave_an_owner(world: World) {
     let place = Arc::new(place(world).await);
     let second = place.member("second@example.com", Role::Owner, 1).await;

@@ -19,12 +19,14 @@ use super::{
     trouble::{Trouble, html},
     visit::{Posted, Visit},
 };
-use crate::sign_in::links::send_reset_to;
+use crate::sign_in::{caller::Caller, links::send_reset_to};
 
 #[derive(Template)]
 #[template(path = "member.html")]
 struct Page {
     shell: Shell,
+    /// The address, or the name where no address is known.
+    title: String,
     own: MemberView,
     roles: Vec<Role>,
     /// The consumers as they are typed, one a line.
@@ -44,6 +46,7 @@ struct Page {
 #[template(path = "member_remove.html")]
 struct Ask {
     shell: Shell,
+    title: String,
     own: MemberView,
     is_fresh: bool,
     problem: Option<String>,
@@ -80,9 +83,15 @@ async fn page(visit: &Visit, own: MemberView, errors: Errors) -> Result<Response
         is_self: own.account == visit.who.user,
         is_fresh: visit.who.is_fresh,
         errors,
-        shell: visit.shell(format!("{}, member", own.email)),
+        shell: visit.shell(format!("{}, member", title(&own))),
+        title: title(&own),
         own,
     })
+}
+
+/// What people call a member.
+fn title(own: &MemberView) -> String {
+    if own.email.is_empty() { own.name.clone() } else { own.email.clone() }
 }
 
 fn may_change(visit: &Visit, own: &MemberView) -> bool {
@@ -161,11 +170,15 @@ pub(crate) async fn end_sessions(Path(id): Path<String>, posted: Posted) -> Resu
 }
 
 /// Mails a member a link to set a new password.
-pub(crate) async fn reset(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
+pub(crate) async fn reset(
+    Path(id): Path<String>,
+    caller: Caller,
+    posted: Posted,
+) -> Result<Response, Trouble> {
     let Posted { visit, .. } = posted;
     visit.permit(Action::ChangeMembers)?;
     let own = seen(&visit, &id).await?;
-    match send_reset_to(&visit.app, &visit.who, own.account).await {
+    match send_reset_to(&visit.app, &caller, &visit.who, own.account).await {
         Ok(()) => Ok(back(own.account, "reset-mailed")),
         Err(refused) => page(&visit, own, Errors::from(refused.into())?).await,
     }
@@ -182,8 +195,9 @@ pub(crate) async fn ask_remove(visit: Visit, Path(id): Path<String>) -> Result<R
 }
 
 fn ask(visit: &Visit, own: MemberView, problem: Option<String>) -> Result<Response, Trouble> {
-    let shell = visit.shell(format!("Remove {}", own.email));
-    html(&Ask { shell, is_fresh: visit.who.is_fresh, own, problem })
+    let title = title(&own);
+    let shell = visit.shell(format!("Remove {title}"));
+    html(&Ask { shell, title, is_fresh: visit.who.is_fresh, own, problem })
 }
 
 /// Removes a member from the tenant.

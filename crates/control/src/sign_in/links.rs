@@ -176,8 +176,15 @@ async fn send_reset(app: &App, email: &str) -> Result<(), Refused> {
 
 /// Mails a member a link to set a new password. It goes to the member and to nobody else: whoever could
 /// read it would be them.
-pub(crate) async fn send_reset_to(app: &App, who: &SignedIn, member: UserId) -> Result<(), Refused> {
+pub(crate) async fn send_reset_to(
+    app: &App,
+    caller: &Caller,
+    who: &SignedIn,
+    member: UserId,
+) -> Result<(), Refused> {
     let permit = who.permit(Action::ChangeMembers)?;
+    // Nobody's mailbox is filled, not by administrators either.
+    app.throttle().take_own(who.user, caller.address, app.mono_ns())?;
     app.store().member(who.tenant.id, member).await?;
     let account = app.store().account(member).await?;
     mail_reset(app, &permit, account, "An administrator of your tenant asked").await

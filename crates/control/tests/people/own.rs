@@ -107,6 +107,8 @@ async fn developers_see_no_header_values_and_nothing_of_the_node() {
         "upstreams": ["http://127.0.0.1:9000"], "request_headers": {"add": {"X-Upstream-Key": "s3cret"}}});
     let changed = owner.change("PUT", &path, ("*", Some(spec))).await;
     assert_eq!(changed.status, 200, "{}", changed.text());
+    let audit = owner.get("/audit").await.text();
+    assert!(audit.contains("X-Upstream-Key") && !audit.contains("s3cret"), "the audit is for ever: {audit}");
     for (role, sees) in [("owner", true), ("admin", true), ("developer", false), ("auditor", false)] {
         let consumers: &[&str] = if role == "developer" { &["app"] } else { &[] };
         let person = world.member("acme", role, consumers).await;

@@ -17,7 +17,7 @@ use super::{
     change::{UserChange, user_change},
     credentials::{OwnChange, put_password},
     members::{checked_consumers, load, needs, set_consumers},
-    sessions::{is_own, own},
+    sessions::own,
 };
 use crate::{
     error::{Entity, StoreError},
@@ -276,9 +276,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for an account without a password.
     pub async fn begin_reset(&self, permit: &Permit, new: NewReset, now_us: i64) -> Result<(), StoreError> {
-        let (needs, tenant) = match permit.tenant() {
-            Some(tenant) if !is_own(permit, new.account) => (Action::ChangeMembers, Some(tenant)),
-            _ => {
+        let administers = |tenant: &TenantId| permit.covers(Action::ChangeMembers, Some(*tenant));
+        let (needs, tenant) = match permit.tenant().filter(administers) {
+            Some(tenant) => (Action::ChangeMembers, Some(tenant)),
+            None => {
                 own(permit, new.account)?;
                 (Action::UseOwnAccount, None)
             }

@@ -8,6 +8,7 @@ use tollgate_core::{
 
 use super::{
     ApplyMode, Op, Plan, PlannedChange,
+    audited::audited,
     diff::{Diff, Edit},
     rows::State,
 };
@@ -103,6 +104,7 @@ fn planned(edit: &Edit) -> PlannedChange {
 pub(super) fn record(write: &mut Write<'_>, edit: &Edit) -> Result<(), StoreError> {
     // A new tenant is nobody's yet: only who may change the whole installation creates one.
     let tenant = (edit.kind != Entity::Tenant).then_some(edit.tenant);
+    let (before, after) = audited(edit.before.as_deref(), edit.after.as_deref());
     write.record(Change {
         needs: Action::ChangeResources,
         tenant,
@@ -110,8 +112,8 @@ pub(super) fn record(write: &mut Write<'_>, edit: &Edit) -> Result<(), StoreErro
         entity: edit.kind,
         id: edit.id,
         version: edit.version,
-        before: edit.before.clone(),
-        after: edit.after.clone(),
+        before,
+        after,
     })
 }
 

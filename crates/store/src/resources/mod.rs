@@ -1,6 +1,7 @@
 //! Declarative resources: `apply` brings the rows to what a file says, `export` writes them out.
 
 mod apply;
+mod audited;
 mod checks;
 mod consumers;
 mod diff;
