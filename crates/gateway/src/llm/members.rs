@@ -6,8 +6,9 @@
 
 use memchr::memchr2;
 
-/// The most that is kept of one captured member. The usage of a call takes some hundred bytes.
-pub(super) const MEMBER_BYTES_MAX: usize = 16 * 1024;
+/// The most that is kept of one captured member. The usage of a call takes some hundred bytes, and as
+/// many for each of its samplings.
+pub(super) const MEMBER_BYTES_MAX: usize = 64 * 1024;
 /// The longest key that means anything.
 const KEY_LEN_MAX: usize = 24;
 

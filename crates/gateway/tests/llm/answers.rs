@@ -40,8 +40,10 @@ pub(super) const ANSWERS: &[(&str, &[u8])] = answers![
     "protocol-conversion/empty-sse-frames.sse",
     "protocol-conversion/openrouter-double-finish.sse",
     "protocol-conversion/usage-only-final-chunk.sse",
+    "vendors/anthropic-compaction.json",
     "vendors/anthropic-hour-cache-and-search.json",
     "vendors/anthropic-restated-input.sse",
+    "vendors/chat-cache-hit-by-other-name.json",
     "vendors/chat-hidden-thoughts.json",
     "vendors/chat-zero.json",
     "vendors/responses-incomplete.sse",
@@ -107,6 +109,8 @@ fn expected(name: &str) -> Option<Usage> {
         "vendors/anthropic-hour-cache-and-search.json" => {
             Usage { cache_write: 10, cache_write_1h: 100, reasoning: 20, searches: 2, ..plain(117, 50) }
         }
+        "vendors/anthropic-compaction.json" => plain(203_000, 4_500),
+        "vendors/chat-cache-hit-by-other-name.json" => Usage { cached_input: 64, ..plain(80, 3) },
         "vendors/anthropic-restated-input.sse" => Usage { cached_input: 30_464, ..plain(34_347, 120) },
         "vendors/chat-hidden-thoughts.json" => Usage { reasoning: 100, ..plain(20, 101) },
         "vendors/chat-zero.json" => plain(0, 0),

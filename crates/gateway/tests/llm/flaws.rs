@@ -53,7 +53,7 @@ fn unknown_members_and_decoys_change_nothing() {
 
 #[test]
 fn a_usage_larger_than_any_is_not_kept() {
-    let padding = "x".repeat(20_000);
+    let padding = "x".repeat(70_000);
     let usage = format!(r#"{{"prompt_tokens":1,"completion_tokens":2,"padding":"{padding}"}}"#);
     assert_eq!(chat(&usage), None);
 }
@@ -65,4 +65,12 @@ fn an_aborted_stream_is_estimated() {
     let reading = read((Api::AnthropicMessages, Framing::EventStream), [stream.as_bytes()]);
     let usage = reading.or_estimate(1_000, 1_000);
     assert_eq!((usage.input, usage.output, usage.estimated), (50, 12, true));
+}
+
+/// A call that another model advised is not priced by its own model alone.
+#[test]
+fn samplings_of_another_model_mark_the_usage() {
+    let body = r#"{"type":"message","content":[],"usage":{"input_tokens":10,"output_tokens":5,"iterations":[{"type":"message","input_tokens":10,"output_tokens":5},{"type":"advisor_message","model":"claude-opus-5","input_tokens":800,"output_tokens":500}]}}"#;
+    let usage = read((Api::AnthropicMessages, Framing::Json), [body.as_bytes()]).usage.unwrap();
+    assert_eq!((usage.input, usage.output, usage.estimated), (810, 505, true));
 }

@@ -60,6 +60,21 @@ fn what_a_call_says_is_read() {
     assert_eq!((gemini.output_limit(), gemini.choices()), (Some(64), 3));
 }
 
+/// What is granted is a model by its name; another one in the same body is no way around it.
+#[test]
+fn models_beside_the_one_asked_for_are_told() {
+    for (api, body, wanted) in [
+        (Api::OpenAiChat, r#"{"model":"cheap","models":["cheap","dear"]}"#, true),
+        (Api::OpenAiChat, r#"{"model":"cheap","fallbacks":[{"model":"dear"}]}"#, true),
+        (Api::OpenAiResponses, r#"{"tools":[{"type":"image_generation","model":"gpt-image-1"}]}"#, true),
+        (Api::AnthropicMessages, r#"{"tools":[{"type":"advisor_20260301","model":"claude-opus-5"}]}"#, true),
+        (Api::AnthropicMessages, r#"{"model":"claude","messages":[{"content":"model"}]}"#, false),
+    ] {
+        let call = call(api, body);
+        assert_eq!((call.names_other_models(), call.is_unbounded()), (wanted, wanted), "{body}");
+    }
+}
+
 /// I9: what makes a call dearer is never taken for the ordinary service.
 #[test]
 fn everything_that_has_a_price_of_its_own_is_told() {
@@ -180,6 +195,7 @@ fn images_files_and_tools_of_the_provider_are_seen() {
         (Api::AnthropicMessages, r#"{"mcp_servers":[{"type":"url","url":"https://x"}]}"#),
         (Api::AnthropicMessages, r#"{"tools":[{"type":"web_search_20250305","name":"web_search"}]}"#),
         (Api::GeminiGenerate, r#"{"tools":[{"google_search":{}}]}"#),
+        (Api::AnthropicMessages, r#"{"context_management":{"edits":[{"type":"compact_20260112"}]}}"#),
     ] {
         assert!(call(api, &limited(body)).is_unbounded(), "{body}");
         assert_eq!(ask(api, body), None, "{body}");

@@ -141,6 +141,13 @@ impl<'b> Call<'b> {
         self.survey.is_unbounded
     }
 
+    /// Whether models are named beside the one that is asked for. Who grants models by name must refuse
+    /// such a call: it may be answered by one that was not granted.
+    #[must_use]
+    pub const fn names_other_models(&self) -> bool {
+        self.survey.names_other_models
+    }
+
     /// What the call may use at most, for its reservation; `None` when that is not known, which is
     /// `unpriceable` under a hard budget.
     #[must_use]

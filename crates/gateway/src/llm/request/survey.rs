@@ -17,6 +17,8 @@ pub(super) struct Survey {
     pub(super) refers_outside: bool,
     /// Tools of the provider, or predicted output: no bound holds.
     pub(super) is_unbounded: bool,
+    /// Models beside the one that is asked for: fallbacks, advisers, painters.
+    pub(super) names_other_models: bool,
 }
 
 /// Goes through a body. Nesting is bounded by the JSON parser (128).
@@ -42,6 +44,8 @@ enum Key {
     ReferenceOrObject,
     /// A tool of the provider and the like, when it is an object.
     Tool,
+    /// Another model, or a list of them.
+    OtherModel,
 }
 
 /// The meaning of a key. Keys of the schemas that describe functions have objects as their values, or
@@ -70,6 +74,9 @@ fn key_of(api: Api, key: &str, depth: u32) -> Key {
             | "enterpriseWebSearch"
             | "enterprise_web_search",
         ) if depth == TOOL_DEPTH => Key::Tool,
+        // Of a tool; and what vendors call fallbacks.
+        (_, "model") if depth == TOOL_DEPTH => Key::OtherModel,
+        (_, "models" | "fallbacks" | "fallback_model" | "fallback_models") if depth == 1 => Key::OtherModel,
         (_, "file_id" | "file_data" | "file_url") => Key::Reference,
         (Api::OpenAiResponses, "previous_response_id" | "conversation" | "prompt") if depth == 1 => {
             Key::ReferenceOrObject
@@ -98,8 +105,13 @@ impl Walk<'_> {
             // Sound has fewer tokens than bytes; films and documents may have more.
             Key::Mime if text.starts_with("audio/") || text.starts_with("text/") => {}
             Key::Mime | Key::Reference | Key::ReferenceOrObject => self.survey.refers_outside = true,
+            Key::OtherModel => self.other_model(),
             Key::Other | Key::Tool => {}
         }
+    }
+
+    fn other_model(self) {
+        (self.survey.names_other_models, self.survey.is_unbounded) = (true, true);
     }
 
     fn image(self) {
@@ -119,8 +131,15 @@ impl Walk<'_> {
             "computer",
         ];
         // Anthropic's have their day behind their name.
-        const DATED_TOOLS: [&str; 5] =
-            ["web_search_2", "web_fetch_2", "code_execution_2", "tool_search_tool_", "mcp_toolset"];
+        const DATED_TOOLS: [&str; 7] = [
+            "web_search_2",
+            "web_fetch_2",
+            "code_execution_2",
+            "tool_search_tool_",
+            "mcp_toolset",
+            "advisor_2",
+            "compact_2",
+        ];
         match kind {
             "image_url" | "input_image" | "image" => self.image(),
             "file" | "input_file" | "document" | "container_upload" | "video_url" | "input_video"
@@ -177,6 +196,9 @@ impl<'b> Visitor<'b> for Walk<'_> {
         match self.key {
             Key::ReferenceOrObject => self.survey.refers_outside = true,
             Key::Tool => self.survey.is_unbounded = true,
+            Key::OtherModel => {
+                (self.survey.names_other_models, self.survey.is_unbounded) = (true, true);
+            }
             Key::Other | Key::Type | Key::Mime | Key::Reference => {}
         }
         let (api, depth) = (self.api, self.depth.saturating_add(1));

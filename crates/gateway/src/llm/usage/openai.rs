@@ -16,6 +16,10 @@ struct ChatUsage {
     total_tokens: Count,
     prompt_tokens_details: Option<InputDetails>,
     completion_tokens_details: Option<OutputDetails>,
+    /// What DeepSeek calls cached tokens.
+    prompt_cache_hit_tokens: Count,
+    /// What Moonshot calls them.
+    cached_tokens: Count,
 }
 
 #[derive(Deserialize, Default)]
@@ -50,7 +54,12 @@ struct OutputDetails {
 /// The usage of chat completions and embeddings.
 pub(super) fn chat(json: &[u8]) -> Result<Usage, Unreadable> {
     let read: ChatUsage = object(json)?;
-    let input_details = read.prompt_tokens_details.unwrap_or_default();
+    let mut input_details = read.prompt_tokens_details.unwrap_or_default();
+    for by_other_name in [read.prompt_cache_hit_tokens, read.cached_tokens] {
+        if input_details.cached_tokens.said().is_none() {
+            input_details.cached_tokens = by_other_name;
+        }
+    }
     let output_details = read.completion_tokens_details.unwrap_or_default();
     let totals = [read.prompt_tokens, read.completion_tokens, read.total_tokens];
     Ok(usage(totals, &input_details, &output_details))
