@@ -49,6 +49,7 @@ mod open;
 mod page;
 mod people;
 mod random;
+mod reminders;
 mod requests;
 mod resources;
 mod seal;
@@ -82,6 +83,7 @@ pub use people::{
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,
     SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
+pub use reminders::{Digest, Reminder, ReminderFilter, ReminderKind, ReminderRules};
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{
     ApplyMode, Op, Plan, PlannedChange, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView,
@@ -92,7 +94,7 @@ pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 /// What [`Store::ship`] takes, for whoever has no journal to read it from.
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
-    DecisionFilter, DecisionRow, Intake, LastUses, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter,
-    UsageMost, UsageReport, UsageRow, UsageSums, With,
+    DecisionFilter, DecisionRow, Intake, LastUses, Latency, LatencyFilter, QuotaTotal, Shipped, Taken,
+    UsageBy, UsageFilter, UsageMost, UsageReport, UsageRow, UsageSums, With,
 };
 pub use write::Committed;

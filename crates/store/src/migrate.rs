@@ -20,6 +20,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_ledger.sql"),
     include_str!("../migrations/0006_audit_seals.sql"),
     include_str!("../migrations/0007_job_steps.sql"),
+    include_str!("../migrations/0008_reminders.sql"),
+    include_str!("../migrations/0009_usage_latency.sql"),
 ];
 
 /// Runs what is missing.

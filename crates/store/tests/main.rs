@@ -14,6 +14,7 @@ mod ledger;
 mod nodes;
 mod opening;
 mod people;
+mod reminders;
 mod resources;
 mod seals;
 mod tenants;
@@ -72,6 +73,7 @@ conformance! {
         concurrent_switches_never_undo_a_revocation;
     audit: the_chain_verifies, any_change_of_a_field_is_found, missing_added_and_moved_rows_are_found,
         the_audit_is_listed_by_page;
+    reminders: each_is_made_once_and_ends_when_it_is_so_no_longer, a_digest_is_taken_once_a_day;
     seals: every_byte_of_an_export_counts, lines_that_are_gone_new_or_moved_are_found,
         every_byte_of_a_checkpoint_counts, a_chain_that_was_cut_or_computed_anew_is_found,
         the_last_checkpoint_of_each_key_is_noted;
@@ -79,7 +81,7 @@ conformance! {
     usage:
         shipping_again_counts_once, overlapping_and_concurrent_shipments_count_once, losses_count_once,
         quotas_are_exact, usage_is_grouped, decisions_are_kept_and_paged, the_last_use_is_shown,
-        what_is_old_is_forgotten, secrets_ended_long_ago_are_forgotten;
+        what_is_old_is_forgotten, times_of_answers_add_up, secrets_ended_long_ago_are_forgotten;
     ledger:
         a_reservation_takes_all_or_nothing_and_ends_once, transfers_that_mean_nothing_are_refused,
         a_lease_left_behind_counts_as_spent, an_overrun_blocks_until_it_is_forgiven,

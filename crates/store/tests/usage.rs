@@ -6,11 +6,12 @@ use tollgate_core::{
     authz::Action,
     code::Code,
     counters::RuleId,
-    id::{DecisionId, KeyId},
+    id::{DecisionId, KeyId, TenantId},
 };
 use tollgate_journal::{Batch, Charge, Entry, Flags, StoredRecord};
 use tollgate_store::{
-    DecisionFilter, PageRequest, QuotaTotal, Rotation, StoreError, UsageBy, UsageFilter, UsageMost,
+    DecisionFilter, LatencyFilter, PageRequest, QuotaTotal, Rotation, StoreError, UsageBy, UsageFilter,
+    UsageMost,
 };
 
 use crate::world::{NOW, SECOND, World, new_key, permit, random};
@@ -286,12 +287,42 @@ pub(crate) async fn what_is_old_is_forgotten(world: World) {
     assert_eq!(world.store.forget_decisions_before(NOW + 100 * SECOND).await.unwrap(), 100);
     assert_eq!(world.store.forget_decisions_before(NOW + 100 * SECOND).await.unwrap(), 0);
     assert_eq!(world.store.oldest_decision_us().await.unwrap(), Some(NOW + 100 * SECOND));
-    assert_eq!(world.store.forget_usage_before(NOW + 60 * SECOND).await.unwrap(), 2);
+    let gone = world.store.forget_usage_before(NOW + 60 * SECOND).await.unwrap();
+    assert_eq!(gone, 3, "two roll-ups, and how long answers took in that minute");
     assert_eq!(requests(&world).await, 60);
     assert_eq!(world.store.forget_quotas_ended_before(NOW + MONTH).await.unwrap(), 0);
     assert_eq!(world.store.forget_quotas_ended_before(NOW + MONTH + 1).await.unwrap(), 1);
     world.store.ship(&[batch(0, 0..120)], true).await.unwrap();
     assert_eq!(requests(&world).await, 60, "what was forgotten does not come back");
+}
+
+pub(crate) async fn times_of_answers_add_up(world: World) {
+    let mut batch = batch(0, 0..200);
+    for (record, ms) in batch.records.iter_mut().zip(0u32..) {
+        record.entry.latency_us = ms * 1000;
+        record.entry.service = 6 + u64::from(ms % 2);
+    }
+    for _ in 0..2 {
+        world.store.ship(std::slice::from_ref(&batch), false).await.unwrap();
+    }
+    let all = world.store.latency(&LatencyFilter::default()).await.unwrap();
+    assert_eq!(all.requests(), 160, "once, and those that were allowed");
+    for (share, ms) in [(500, 100), (950, 190), (990, 198)] {
+        let found = all.per_mille(share).unwrap() / 1000;
+        assert!(found.abs_diff(ms) * 8 <= ms, "{found} ms for {ms}");
+    }
+    let services = world.store.latency_by_service(&LatencyFilter::default()).await.unwrap();
+    assert_eq!(services.iter().map(|(_, own)| own.requests()).collect::<Vec<_>>(), [80, 80]);
+    let (one, _) = services[0];
+    let filter =
+        LatencyFilter { service: Some(one), from_us: Some(NOW + 60 * SECOND), ..LatencyFilter::default() };
+    assert_eq!(
+        world.store.latency(&filter).await.unwrap().requests(),
+        56,
+        "70 of 140 seconds, but each fifth"
+    );
+    let nobody = LatencyFilter { tenant: Some(TenantId(1)), ..LatencyFilter::default() };
+    assert_eq!(world.store.latency(&nobody).await.unwrap().per_mille(500), None);
 }
 
 pub(crate) async fn secrets_ended_long_ago_are_forgotten(world: World) {

@@ -12,6 +12,7 @@
 //! | `beat` | writes down how far this node is | what `revoke --wait` relies on |
 //! | `ship` | takes the journal over into the database | I12, I13 |
 //! | `rehash` | replaces imported hashes after their first use | – |
+//! | `remind` | tells of keys that expire, grow old or are not used | – |
 //! | `seal` | signs checkpoints of the audit into a file and a system log | I20 |
 //! | `retention` | forgets old decisions and ended periods, sweeps counters | – |
 //!
@@ -23,6 +24,7 @@ mod faults;
 mod feed;
 mod pace;
 mod rehash;
+mod remind;
 mod retention;
 mod running;
 mod seal;
@@ -32,6 +34,7 @@ mod stop;
 mod syslog;
 
 pub use faults::Faults;
+pub use remind::{Letter, Postman, RemindOptions};
 pub use running::{Options, Parts, PrepareError, Prepared, Running};
 pub use seal::SealOptions;
 pub use ship::QuotaSink;

@@ -20,6 +20,7 @@ use crate::{
     feed::Feed,
     pace::Pace,
     rehash,
+    remind::{RemindOptions, Reminding},
     retention::Retention,
     seal::{SealOptions, Sealer},
     ship::{Failure, QuotaSink, Shipper},
@@ -80,6 +81,8 @@ pub struct Parts {
     pub rehashes: mpsc::Receiver<Rehash>,
     /// How the audit is sealed; only where the node has the role for it.
     pub seal: Option<SealOptions>,
+    /// Whom to remind of what; only where the node has the role for it.
+    pub remind: Option<RemindOptions>,
     /// This node.
     pub node: u64,
     /// This run of it.
@@ -173,7 +176,7 @@ impl Prepared {
     /// When the node's first heartbeat cannot be written: nobody would wait for it otherwise.
     pub async fn start(self) -> Result<Running, StoreError> {
         let Self { parts, applied, shipper, progress, moved, asks } = self;
-        let Parts { store, snapshot, clock, rehashes, node, boot, options, sweep, seal, .. } = parts;
+        let Parts { store, snapshot, clock, rehashes, node, boot, options, sweep, seal, remind, .. } = parts;
         let beat = Beat {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -210,12 +213,15 @@ impl Prepared {
             let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
             Sealer::new(store, clock, Arc::clone(&progress), seal)
         });
+        let reminding =
+            remind.map(|options| Reminding { store: Arc::clone(&store), clock: Arc::clone(&clock), options });
         let mut tasks = vec![
             tokio::spawn(feed.run(stopped.clone())),
             tokio::spawn(beat.run(stopped.clone())),
             tokio::spawn(rehash::run(Arc::clone(&store), clock, rehashes, stopped.clone())),
             tokio::spawn(retention.run(stopped.clone())),
         ];
+        tasks.extend(reminding.map(|reminding| tokio::spawn(reminding.run(stopped.clone()))));
         tasks.extend(sealer.map(|sealer| tokio::spawn(sealer.run(stopped.clone()))));
         let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
         Ok(Running { store, node, options, progress, asks, stop, tasks, shipping })

@@ -6,6 +6,7 @@ mod faults;
 mod feed;
 #[cfg(test)]
 mod rehash;
+mod remind;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]

@@ -146,6 +146,7 @@ impl World {
             }),
             rehashes: received,
             seal: None,
+            remind: None,
             node: 7,
             boot: self.boots,
             options,
@@ -154,14 +155,44 @@ impl World {
         Process { snapshot, journal, writer, told, rehashes, sweeps, parts: Some(parts) }
     }
 
+    /// Another process on the same database.
+    pub(crate) async fn other(&self) -> Store {
+        Store::open(&self.url, OpenOptions::default()).await.unwrap()
+    }
+
+    /// Somebody who owns the tenant.
+    pub(crate) async fn add_owner(&self, email: &str) {
+        let mut stranger = self.stranger().await;
+        stranger
+            .run(&format!(
+                "INSERT INTO accounts (id, email, login, name, totp_step, created_us, version) \
+                 VALUES (1, '{email}', '{email}', 'Owner', 0, 0, 1)"
+            ))
+            .await;
+        stranger
+            .run(
+                "INSERT INTO members (account, tenant, role, source, created_us, version) \
+                  SELECT 1, id, 'owner', 'local', 0, 1 FROM tenants",
+            )
+            .await;
+    }
+
     pub(crate) async fn create_key(&self, seed: u8) -> CreatedKey {
+        self.create(seed, None).await
+    }
+
+    pub(crate) async fn create_expiring_key(&self, seed: u8, expires_us: i64) -> CreatedKey {
+        self.create(seed, Some(expires_us)).await
+    }
+
+    async fn create(&self, seed: u8, expires_us: Option<i64>) -> CreatedKey {
         let new = NewKey {
             project: "maps".into(),
             consumer: "app".into(),
             policy: None,
             environment: Environment::Live,
             name: None,
-            expires_us: None,
+            expires_us,
             bind_host: None,
             allow_ips: None,
             metadata: Default::default(),

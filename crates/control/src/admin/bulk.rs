@@ -178,6 +178,7 @@ async fn selected(
         expires_before_us,
         created_until_us: Some(at_us),
         job: None,
+        attention: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use axum::body::Body;
-use tollgate_store::{UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums};
+use tollgate_store::{LatencyFilter, UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums};
 use tollgate_wire::admin as wire;
 
 use super::{
@@ -24,9 +24,9 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
     let columns: Vec<&str> = call.query.words("by").collect();
     let complete = bring_in(&call).await?;
     let by: Vec<UsageBy> = columns.iter().filter_map(|name| column(name)).collect();
-    let report = match filter(&call).await? {
-        Some(filter) => call.store().usage(&by, &filter).await?,
-        None => UsageReport::default(),
+    let (report, latency) = match filter(&call).await? {
+        Some(filter) => (call.store().usage(&by, &filter).await?, latency(&call, &filter).await?),
+        None => (UsageReport::default(), None),
     };
     if report.rows.len() > ROWS_MAX {
         let problem = format!(
@@ -38,6 +38,7 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
     let usage = wire::Usage {
         rows: report.rows.iter().map(|row| shown_row(&columns, row)).collect(),
         total: sums(&report.total),
+        latency,
         complete,
     };
     if call.query.text("format") == Some("csv") {
@@ -63,6 +64,25 @@ async fn filter(call: &Call) -> Result<Option<UsageFilter>, Refused> {
         project,
         tenant: Some(call.tenant()),
     }))
+}
+
+/// How long allowed requests took. It is counted by service and minute: what is restricted otherwise
+/// has no answer.
+async fn latency(call: &Call, filter: &UsageFilter) -> Result<Option<wire::UsageLatency>, Refused> {
+    let UsageFilter { from_us, to_us, key, consumer, service, project, tenant, code, consumers } =
+        filter.clone();
+    let is_whole =
+        key.is_none() && consumer.is_none() && consumers.is_none() && project.is_none() && code.is_none();
+    if !is_whole || call.permit.consumers().is_some() {
+        return Ok(None);
+    }
+    let latency = call.store().latency(&LatencyFilter { from_us, to_us, tenant, service }).await?;
+    let ms = |share| latency.per_mille(share).map(|us| us as f64 / 1000.0);
+    let shown = || {
+        let (p50_ms, p95_ms, p99_ms) = (ms(500)?, ms(950)?, ms(990)?);
+        Some(wire::UsageLatency { requests: latency.requests(), p50_ms, p95_ms, p99_ms })
+    };
+    Ok(shown())
 }
 
 /// The stored column. No call to a model is recorded in this version: `model` is always empty.

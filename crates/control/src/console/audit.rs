@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use tollgate_core::authz::Action;
-use tollgate_store::{AuditFilter, AuditRow, PageRequest};
+use tollgate_store::{Anchors, AuditFilter, AuditRow, PageRequest, Seal};
 
 use super::{
     shell::Shell,
@@ -25,6 +25,7 @@ struct Page {
     verify: String,
     one: bool,
     may_export: bool,
+    sealed: Option<Seal>,
 }
 
 struct Row {
@@ -61,7 +62,9 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         after: pretty(row.after.as_deref()),
         row,
     });
+    let sealed = visit.store().checkpoints().await?.into_iter().next();
     html(&Page {
+        sealed,
         rows: rows.collect(),
         older: visit.older(next.as_deref()).filter(|_| one.is_none()),
         verdict: if visit.query.text("verify").is_some() { Some(verdict(&visit).await?) } else { None },
@@ -80,7 +83,16 @@ async fn verdict(visit: &Visit) -> Result<Verdict, Trouble> {
     let _place = PLACE
         .try_acquire()
         .map_err(|_| Refused::Busy("the audit is being verified already; wait for that to end".to_owned()))?;
-    Ok(match visit.store().audit_verify().await? {
+    // Those that the database knows; the ones that prove against its administrators lie elsewhere.
+    let mut anchors = Anchors::default();
+    let mut wrong = None;
+    for seal in visit.store().checkpoints().await? {
+        wrong = wrong.or(anchors.add(seal).err());
+    }
+    if let Some(problem) = wrong {
+        return Ok(Verdict { holds: false, words: format!("A checkpoint was altered: {problem}") });
+    }
+    Ok(match visit.store().audit_verify_against(&anchors).await? {
         Ok(verified) => Verdict {
             holds: true,
             words: format!(

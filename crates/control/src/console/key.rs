@@ -11,11 +11,12 @@ use tollgate_core::{
     resource::PolicySpec,
 };
 use tollgate_store::{
-    AuditRow, DecisionFilter, DecisionRow, KeyDetail, KeySecret, KeyView, PageRequest, ResourceId,
-    ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
+    AuditFilter, AuditRow, DecisionFilter, DecisionRow, KeyDetail, KeySecret, KeyView, PageRequest, Reminder,
+    ResourceId, ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
 };
 
 use super::{
+    attention,
     consumer::history,
     pieces::{Html, bar},
     policy_words::{Sentence, of_key, of_policy},
@@ -44,10 +45,19 @@ struct Page {
     month: UsageSums,
     decisions: Vec<DecisionRow>,
     history: Vec<AuditRow>,
+    switches: Vec<Switch>,
+    reminders: Vec<Reminder>,
     is_live: bool,
     may_tend: bool,
     may_change: bool,
     enable_problem: Option<&'static str>,
+}
+
+/// A change of whether the key may be used.
+struct Switch {
+    row: AuditRow,
+    /// Why, where whoever or whatever did it said so.
+    reason: Option<String>,
 }
 
 /// A rotation that is not finished: both secrets are valid.
@@ -109,6 +119,8 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         month,
         decisions: recent,
         history: history(&visit, &key.id.to_string()).await?,
+        switches: switches(&visit, key.id).await?,
+        reminders: attention::of_key(&visit, key.id).await?,
         is_live: key.state != KeyState::Revoked,
         may_tend: visit.may(Action::TendKeys),
         may_change: visit.may_all(Action::ChangeKeys),
@@ -117,6 +129,29 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         shell: visit.shell(format!("{}, key", title(&key))),
         key,
     })
+}
+
+/// When the key was switched off, on, blocked or revoked, by whom and why, newest first, of its last 200
+/// changes; where the role may see them.
+async fn switches(visit: &Visit, key: KeyId) -> Result<Vec<Switch>, Trouble> {
+    const LOOKED_AT: PageRequest = PageRequest { limit: 200, cursor: None };
+    const ACTIONS: [&str; 5] = ["key.disable", "key.enable", "key.block", "key.revoke", "key.expire"];
+    if !visit.may(Action::ReadAudit) {
+        return Ok(Vec::new());
+    }
+    let filter = AuditFilter {
+        tenant: Some(visit.tenant()),
+        subject: Some(key.to_string()),
+        ..AuditFilter::default()
+    };
+    let rows = visit.store().audit_list(&filter, &LOOKED_AT).await?.items;
+    let own = rows.into_iter().filter(|row| ACTIONS.contains(&row.action.as_str()));
+    Ok(own.map(|row| Switch { reason: reason(&row), row }).collect())
+}
+
+fn reason(row: &AuditRow) -> Option<String> {
+    let after: serde_json::Value = serde_json::from_str(row.after.as_deref()?).ok()?;
+    Some(after.get("reason")?.as_str()?.to_owned())
 }
 
 /// What a policy says, for words about a key that has it.

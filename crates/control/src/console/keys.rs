@@ -6,6 +6,7 @@ use tollgate_core::{authz::Action, id::ConsumerId, key::Environment, keyring::Ke
 use tollgate_store::{Entity, KeyFilter, KeyView, PageRequest, ResourceFilter};
 
 use super::{
+    attention,
     shell::Shell,
     trouble::{Trouble, html},
     visit::Visit,
@@ -43,6 +44,7 @@ struct Asked {
     environment: String,
     search: String,
     expires: String,
+    attention: String,
 }
 
 pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
@@ -59,6 +61,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         environment: text("environment"),
         search: text("search"),
         expires: text("expires"),
+        attention: text("attention"),
     };
     let found = match filter(&visit, own).await {
         Ok(filter) => visit.store().list_keys(&filter, &visit.rows()).await.map_err(Trouble::from),
@@ -72,12 +75,28 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         }
         Err(trouble) => return Err(trouble),
     };
-    let filters =
-        ["project", "consumer", "policy", "state", "environment", "search", "expires", "metadata", "job"];
+    let filters = [
+        "project",
+        "consumer",
+        "policy",
+        "state",
+        "environment",
+        "search",
+        "expires",
+        "metadata",
+        "job",
+        "attention",
+    ];
+    // What selects keys for a while only is nothing to change many by.
+    let passing = ["job", "attention"];
     let may_change = visit.may_all(Action::ChangeKeys);
-    let selects = filters.iter().filter(|name| **name != "job").any(|name| visit.query.text(name).is_some());
-    let change = (may_change && selects && !keys.is_empty() && visit.query.text("job").is_none())
-        .then(|| format!("/keys/bulk?{}", visit.query.with(&[("cursor", None), ("done", None)])));
+    let selects =
+        filters.iter().filter(|name| !passing.contains(name)).any(|name| visit.query.text(name).is_some());
+    let change = (may_change
+        && selects
+        && !keys.is_empty()
+        && passing.iter().all(|name| visit.query.text(name).is_none()))
+    .then(|| format!("/keys/bulk?{}", visit.query.with(&[("cursor", None), ("done", None)])));
     html(&Page {
         keys,
         older: visit.older(next.as_deref()),
@@ -121,6 +140,7 @@ async fn filter(visit: &Visit, consumers: Option<Vec<ConsumerId>>) -> Result<Key
             .text("expires")
             .and_then(|days| days.parse::<i64>().ok())
             .map(|days| visit.now_us.saturating_add(days.clamp(0, 36_500) * DAY_US)),
+        attention: query.text("attention").and_then(attention::kind),
         ..KeyFilter::default()
     })
 }

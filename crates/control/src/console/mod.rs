@@ -10,6 +10,7 @@
 
 mod account;
 mod assets;
+mod attention;
 mod audit;
 mod bulk;
 mod chart;
@@ -49,6 +50,7 @@ mod services;
 mod settings;
 mod shell;
 mod sign_in;
+mod times;
 mod tokens;
 mod trial;
 mod trouble;

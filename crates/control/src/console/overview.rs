@@ -6,10 +6,12 @@ use tollgate_core::{authz::Action, keyring::KeyState};
 use tollgate_store::{KeyFilter, KeyView, UsageBy, UsageFilter, UsageRow, UsageSums};
 
 use super::{
+    attention::{self, Attention},
     chart::{Chart, Whose},
     pieces::{Html, Outcome, bar},
     range::{Choice, Range},
     shell::Shell,
+    times::{self, Times},
     trouble::{Trouble, html},
     visit::Visit,
     words::{self, DAY_US},
@@ -30,6 +32,8 @@ struct Page {
     range: Range,
     per_second: String,
     mean: String,
+    times: Option<Times>,
+    attention: Attention,
     upstream: String,
     codes: Vec<CodeBar>,
     keys: Vec<TopKey>,
@@ -60,6 +64,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     // Whoever is mapped to no consumer has a page, and nothing on it.
     let whose = Whose::all(&visit, &permit);
     let own = whose.clone().unwrap_or_default();
+    let attention = attention::all(&visit, limited.clone()).await?;
     let keys = KeyFilter { tenant: Some(visit.tenant()), consumers: limited, ..KeyFilter::default() };
     let chart = match &whose {
         Some(whose) => Chart::read(&visit, whose, &range, false).await?,
@@ -96,6 +101,8 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     html(&Page {
         per_second: words::per_second(chart.requests, range.length_us()),
         mean: mean(total.latency_us),
+        times: times::read(&visit, &range, None).await?,
+        attention,
         upstream: mean(total.upstream_us),
         expiring: visit.store().count_keys_of(&expiring).await?,
         is_new: chart.requests == 0 && visit.store().count_keys_of(&keys).await? == 0,

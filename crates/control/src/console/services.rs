@@ -9,7 +9,8 @@ use tollgate_core::{
     resource::ServiceSpec,
 };
 use tollgate_store::{
-    Entity, Named, ResourceFilter, ResourceId, ResourceSpec, ResourceView, UsageBy, UsageFilter,
+    Entity, LatencyFilter, Named, ResourceFilter, ResourceId, ResourceSpec, ResourceView, UsageBy,
+    UsageFilter,
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     keys::projects,
     range::{Choice, Range},
     shell::Shell,
+    times::{self, Times},
     trouble::{Trouble, html},
     visit::Visit,
     words,
@@ -48,6 +50,8 @@ pub(crate) struct Upstream {
     pub(crate) ok: bool,
     pub(crate) words: String,
     pub(crate) requests: u64,
+    /// How long the allowed ones took; `None` without any, and for whoever sees only their own.
+    pub(crate) p95: Option<String>,
 }
 
 #[derive(Template)]
@@ -59,6 +63,7 @@ struct Page {
     spec: ServiceSpec,
     upstream: Upstream,
     chart: Option<Chart>,
+    times: Option<Times>,
     ranges: Vec<Choice>,
     range: Range,
     toml: String,
@@ -110,7 +115,18 @@ async fn lately(visit: &Visit, id: ServiceId) -> Result<Upstream, Trouble> {
         (0, _) => "answers".to_owned(),
         (failed, passed) => format!("{} not answered", words::percent(failed, failed + passed)),
     };
-    Ok(Upstream { ok: failed == 0, words, requests: report.total.requests })
+    let latency = LatencyFilter {
+        tenant: filter.tenant,
+        service: Some(id),
+        from_us: filter.from_us,
+        ..LatencyFilter::default()
+    };
+    let p95 = if visit.may_all(Action::ReadUsage) {
+        visit.store().latency(&latency).await?.per_mille(950).map(words::length)
+    } else {
+        None
+    };
+    Ok(Upstream { ok: failed == 0, words, requests: report.total.requests, p95 })
 }
 
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
@@ -128,6 +144,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         None => None,
     };
     html(&Page {
+        times: times::read(&visit, &range, Some(id)).await?,
         upstream: lately(&visit, id).await?,
         toml: toml::to_string(&*spec).unwrap_or_default(),
         ranges: range.choices(|name| visit.link(&[("range", Some(name))])),

@@ -152,6 +152,10 @@ async fn conditions(conn: &mut AnyConnection, filter: &KeyFilter) -> Result<Cond
     if let Some(until) = filter.created_until_us {
         wheres.int("k.created_us <= ?", until);
     }
+    if let Some(kind) = filter.attention {
+        let text = "k.id IN (SELECT r.key FROM reminders r WHERE r.kind = ? AND r.done_us IS NULL)";
+        wheres.int(text, kind.number());
+    }
     Ok(wheres)
 }
 

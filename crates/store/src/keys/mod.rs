@@ -163,6 +163,8 @@ pub struct KeyFilter {
     pub created_until_us: Option<i64>,
     /// That this job changed.
     pub job: Option<JobId>,
+    /// That somebody was reminded of, for this reason, which is still so.
+    pub attention: Option<crate::reminders::ReminderKind>,
 }
 
 /// What is changed about a key; what is `None` stays as it is.

@@ -13,6 +13,7 @@ use tollgate_journal::{Batch, Extent, LentRecord, Mark};
 
 use super::{
     block::{Builder, Packed, Unpacked},
+    latency::HISTOGRAMS_MAX,
     rollup::Sums,
     uses::LastUses,
 };
@@ -124,7 +125,7 @@ impl Intake {
     /// Whether the sums, or the last uses, have reached their bound and must be written.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        self.sums.len() >= SUMS_MAX || self.uses.is_heavy()
+        self.sums.len() >= SUMS_MAX || self.sums.histograms() >= HISTOGRAMS_MAX || self.uses.is_heavy()
     }
 
     /// Whether finished blocks have reached their bound and should be written.

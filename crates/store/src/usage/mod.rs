@@ -5,6 +5,7 @@ mod asks;
 mod block;
 mod decisions;
 mod intake;
+mod latency;
 mod marks;
 mod merge;
 mod most;
@@ -28,6 +29,7 @@ use tollgate_core::{
 use crate::named::Named;
 
 pub use intake::Intake;
+pub use latency::{Latency, LatencyFilter};
 pub use ship::{Taken, With};
 pub use uses::LastUses;
 

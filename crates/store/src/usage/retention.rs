@@ -89,7 +89,9 @@ impl Store {
     /// When the database cannot be written.
     pub async fn forget_usage_before(&self, before_us: i64) -> Result<u64, StoreError> {
         let row = "minute_us, key, service, code, consumer, project, tenant";
-        self.forget("usage_minute", (row, "minute_us"), before_us).await
+        let rows = self.forget("usage_minute", (row, "minute_us"), before_us).await?;
+        let row = "minute_us, service, tenant, bucket";
+        Ok(rows + self.forget("usage_latency", (row, "minute_us"), before_us).await?)
     }
 
     /// Forgets nodes that were last seen before a moment without saying good-bye.

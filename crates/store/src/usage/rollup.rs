@@ -1,16 +1,16 @@
 //! Records summed up before they are written: by minute and by quota.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry as Place},
     hash::{Hash, Hasher},
 };
 
 use foldhash::fast::RandomState;
 use sqlx::AnyConnection;
-use tollgate_core::counters::RuleId;
+use tollgate_core::{code::Code, counters::RuleId};
 use tollgate_journal::{Charge, Entry, LentRecord};
 
-use super::{QuotaTotal, uses::LastUses};
+use super::{QuotaTotal, latency::Histograms, uses::LastUses};
 use crate::{
     error::StoreError,
     sql::{Bulk, Columns as _, all, run},
@@ -65,6 +65,8 @@ struct Row {
     charge: Charge,
     /// The generation, the moment and the address of the last use; `None` before the first.
     used: Option<(u16, i64, [u8; 16])>,
+    /// Where its times are counted: found once, when the group is made.
+    histogram: u32,
 }
 
 /// (rule, subject, start).
@@ -78,12 +80,18 @@ pub(super) struct Sums {
     charged: usize,
     /// The charges that found no place in a group, to (end, amount).
     quotas: HashMap<QuotaKey, (i64, i64), RandomState>,
+    histograms: Histograms,
 }
 
 impl Sums {
     /// How many rows they are, at most.
     pub(super) fn len(&self) -> usize {
         self.groups.len() + self.charged + self.quotas.len()
+    }
+
+    /// How many histograms they have.
+    pub(super) fn histograms(&self) -> usize {
+        self.histograms.len()
     }
 
     /// How many secrets were used, at most.
@@ -94,6 +102,7 @@ impl Sums {
     pub(super) fn clear(&mut self) {
         self.groups.clear();
         self.quotas.clear();
+        self.histograms.clear();
         self.charged = 0;
     }
 
@@ -101,7 +110,18 @@ impl Sums {
     #[inline]
     pub(super) fn add(&mut self, record: &LentRecord<'_>, uses: &mut LastUses) {
         let entry = &record.entry;
-        let row = self.groups.entry(Group::of(entry)).or_default();
+        let row = match self.groups.entry(Group::of(entry)) {
+            Place::Occupied(place) => place.into_mut(),
+            Place::Vacant(place) => {
+                let Group { minute_us, service, tenant, .. } = *place.key();
+                // What was refused says nothing about how long a service takes.
+                let is_counted = entry.code == Code::Valid.number() && service != 0;
+                let histogram =
+                    if is_counted { self.histograms.at(minute_us, service, tenant) } else { u32::MAX };
+                place.insert(Row { histogram, ..Row::default() })
+            }
+        };
+        self.histograms.add(row.histogram, entry.latency_us);
         let more = [
             1,
             i64::from(entry.units),
@@ -153,6 +173,7 @@ impl Sums {
         with_totals: bool,
     ) -> Result<Vec<QuotaTotal>, StoreError> {
         self.write_minutes(conn).await?;
+        self.histograms.write(conn).await?;
         self.write_quotas(conn, with_totals).await
     }
 

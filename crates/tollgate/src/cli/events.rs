@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use tollgate_core::code::Code;
+use tollgate_store::ReminderKind;
 
 use super::time::Moment;
 
@@ -19,7 +20,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   tollgate events query --key key_4fQn2SVkIqT --from 1h
-  tollgate events query --code ip_not_allowed --from 24h --count")]
+  tollgate events query --code ip_not_allowed --from 24h --count
+  tollgate events query --type key.expiring --from 7d")]
     Query(QueryArgs),
 }
 
@@ -76,6 +78,27 @@ fn code(text: &str) -> Result<Code, String> {
 pub(crate) enum EventType {
     /// A request was allowed or denied
     Decision,
+    /// A key expires within 30, 7 or 1 days
+    #[value(name = "key.expiring")]
+    KeyExpiring,
+    /// A key has had the same secret for long
+    #[value(name = "key.rotation_due")]
+    KeyRotationDue,
+    /// A key is not used for long
+    #[value(name = "key.unused")]
+    KeyUnused,
+}
+
+impl EventType {
+    /// Of what somebody was reminded; `None` for decisions.
+    pub(crate) const fn reminder(self) -> Option<ReminderKind> {
+        match self {
+            Self::Decision => None,
+            Self::KeyExpiring => Some(ReminderKind::Expiring),
+            Self::KeyRotationDue => Some(ReminderKind::RotationDue),
+            Self::KeyUnused => Some(ReminderKind::Unused),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use events::{
-    AuditCommand, AuditExportArgs, AuditListArgs, AuditVerifyArgs, EventFilter, EventsCommand, QueryArgs,
-    UsageArgs, UsageColumn,
+    AuditCommand, AuditExportArgs, AuditListArgs, AuditVerifyArgs, EventFilter, EventType, EventsCommand,
+    QueryArgs, UsageArgs, UsageColumn,
 };
 pub(crate) use keys::{
     CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName,

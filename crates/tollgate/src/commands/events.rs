@@ -9,9 +9,9 @@ use serde::Serialize;
 use tollgate_core::id::{DecisionId, KeyId};
 use tollgate_store::{DecisionFilter, DecisionRow, PAGE_ROWS_MAX, PageRequest, Store};
 
-use super::recorded;
+use super::{recorded, reminders};
 use crate::{
-    cli::{EventFilter, EventsCommand, QueryArgs, time::rfc3339},
+    cli::{EventFilter, EventType, EventsCommand, QueryArgs, time::rfc3339},
     context::Context,
     failure::Failure,
     print,
@@ -84,6 +84,9 @@ pub(crate) async fn run(context: &Context, command: EventsCommand) -> Result<(),
 }
 
 async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
+    if let Some(kind) = args.filter.kind.and_then(EventType::reminder) {
+        return reminders::query(context, kind, args).await;
+    }
     let store = context.store().await?;
     let now_us = context.now_us();
     recorded::bring_in(context, &store).await?;
@@ -117,6 +120,10 @@ async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
 }
 
 async fn tail(context: &Context, filter: &EventFilter) -> Result<(), Failure> {
+    if filter.kind.and_then(EventType::reminder).is_some() {
+        let problem = "tail follows decisions; ask for other types with `tollgate events query --type`";
+        return Err(Failure::Usage(problem.to_owned()));
+    }
     let store = context.store().await?;
     let mut filter = resolve(&store, filter).await?;
     filter.oldest_first = true;

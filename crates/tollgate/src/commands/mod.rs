@@ -9,6 +9,7 @@ mod import;
 mod init;
 mod keys;
 mod recorded;
+mod reminders;
 mod service_tokens;
 mod usage;
 mod view;

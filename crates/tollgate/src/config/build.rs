@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, people,
+    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, people, reminders,
     settings::{SETTINGS, Setting},
     smtp,
     value::Written,
@@ -242,6 +242,7 @@ fn blank(data_dir: PathBuf) -> Config {
         people: people::People::default(),
         smtp: smtp::Smtp::default(),
         audit: audit::Audit::default(),
+        reminders: reminders::Reminders::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },
         journal: Journal::default(),

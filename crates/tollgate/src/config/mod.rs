@@ -10,6 +10,7 @@ mod build;
 pub mod docs;
 mod load;
 pub mod people;
+pub mod reminders;
 pub mod settings;
 pub mod smtp;
 mod value;
@@ -37,6 +38,8 @@ pub struct Config {
     pub people: people::People,
     /// Where mail is handed in.
     pub smtp: smtp::Smtp,
+    /// Of what people are reminded.
+    pub reminders: reminders::Reminders,
     /// How the audit is sealed, and where the seals go.
     pub audit: audit::Audit,
     /// The signed assertion for upstreams.

@@ -88,8 +88,7 @@ pub(super) const TOGETHER: &[(&str, &str)] = &[
     ("ldap.bind_dn", "ldap.url"),
 ];
 
-const ROLES: &str =
-    "`GROUP=ROLE,GROUP=ROLE`, or a table `\"GROUP\" = \"ROLE\"`; roles are owner, admin, developer, auditor, member";
+const ROLES: &str = "`GROUP=ROLE,GROUP=ROLE`, or a table `\"GROUP\" = \"ROLE\"`; roles are owner, admin, developer, auditor, member";
 const LDAP_ROLES_DOC: &str = "Which group gives which role; a group is named by its `cn` or whole, in whatever spelling, `*` is everybody in the directory. Whole names have commas: write a table, `[ldap.roles]` and below it `\"cn=admins,ou=groups,dc=example,dc=com\" = \"admin\"`, or separate the pairs with `;`. Whoever has no role this way cannot sign in, and a role is followed at each sign-in.";
 const ROLES_DOC: &str = "Which group gives which role; `*` is everybody the provider proves. Whoever has no role this way cannot sign in, and a role is followed at each sign-in.";
 const TENANT_DOC: &str = "The tenant whose members its people become; the only one when not set.";

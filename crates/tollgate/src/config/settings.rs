@@ -5,7 +5,7 @@
 //! rendered from here.
 
 use super::{
-    Config, audit, people, smtp,
+    Config, audit, people, reminders, smtp,
     value::{Written, address, bytes, choice, duration, networks, number, path, text},
 };
 
@@ -42,9 +42,19 @@ const COUNT_MAX: u64 = 1_000_000;
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &ALL;
 
-const PARTS: [&[Setting]; 4] = [GENERAL, people::SETTINGS, smtp::SETTINGS, audit::SETTINGS];
+const PARTS: [&[Setting]; 5] =
+    [GENERAL, people::SETTINGS, smtp::SETTINGS, audit::SETTINGS, reminders::SETTINGS];
 
-const ALL: [Setting; GENERAL.len() + people::SETTINGS.len() + smtp::SETTINGS.len() + audit::SETTINGS.len()] = {
+const LENGTH: usize = {
+    let (mut part, mut length) = (0, 0);
+    while part < PARTS.len() {
+        length += PARTS[part].len();
+        part += 1;
+    }
+    length
+};
+
+const ALL: [Setting; LENGTH] = {
     let mut all = [GENERAL[0]; _];
     let (mut part, mut index, mut next) = (0, 0, 0);
     while next < all.len() {

@@ -18,14 +18,16 @@ use tollgate_core::tables::Snapshot;
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::http::serve::Serving;
 use tollgate_store::Store;
-use tollgate_workers::{Options as WorkerOptions, Parts, Prepared, Running, SealOptions};
+use tollgate_workers::{
+    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions,
+};
 
 use super::{
     control::{ControlServer, start_control},
     data_plane::{DataPlane, open_journal},
     health::{NodeHealth, Phase},
     listeners,
-    sinks::{Quotas, REHASHES_MAX},
+    sinks::{Post, Quotas, REHASHES_MAX},
 };
 use crate::{cli::Role, clock::SystemClock, config::Config, context::Context, data_dir, failure::Failure};
 
@@ -98,6 +100,7 @@ impl Node {
             }),
             rehashes: rehash_inbox,
             seal: seals(config, roles)?,
+            remind: reminding(config, roles, courier.as_ref()),
             node,
             boot,
             options: worker_options(config, roles),
@@ -194,6 +197,14 @@ fn seals(config: &Config, roles: &[Role]) -> Result<Option<SealOptions>, Failure
     }
     let key = Arc::new(data_dir::audit_key(&config.audit_key_file())?);
     Ok(Some(SealOptions::new(key, config.audit_checkpoint_file(), config.audit.syslog.clone())))
+}
+
+/// Whom this node reminds of what, where it has the role for it.
+fn reminding(config: &Config, roles: &[Role], courier: Option<&Arc<SmtpCourier>>) -> Option<RemindOptions> {
+    let postman = courier.map(|courier| Arc::new(Post(Arc::clone(courier))) as Arc<dyn Postman>);
+    let console = config.people.public_url.clone();
+    let options = RemindOptions { rules: config.reminders.rules(), postman, console };
+    roles.contains(&Role::Workers).then_some(options)
 }
 
 fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tollgate_core::period::Window;
+use tollgate_control::{Courier as _, Mail, SmtpCourier};
+use tollgate_core::{period::Window, secret::Secret};
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::slow_hash;
 use tollgate_store::{QuotaTotal, Rehash};
@@ -26,6 +27,16 @@ impl tollgate_workers::QuotaSink for Quotas {
         if refused > 0 {
             tracing::warn!(refused, "there is no room to count more quotas; their subjects are refused");
         }
+    }
+}
+
+/// Hands the workers' mails to what sends them.
+pub(super) struct Post(pub(super) Arc<SmtpCourier>);
+
+impl tollgate_workers::Postman for Post {
+    fn post(&self, letter: tollgate_workers::Letter) {
+        let tollgate_workers::Letter { to, subject, text } = letter;
+        self.0.send(Mail { to, subject, text: Secret::new(text) });
     }
 }
 

@@ -35,7 +35,7 @@ pub use resources::{
 pub use schemas::schemas;
 pub use status::{Status, StatusPart};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceToken};
-pub use usage::{Usage, UsageRow, UsageSums};
+pub use usage::{Usage, UsageLatency, UsageRow, UsageSums};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;

@@ -1,0 +1,77 @@
+//! What needs attention: keys that expire, whose secret is old, that nobody uses.
+
+use tollgate_core::{
+    authz::Action,
+    id::{ConsumerId, KeyId},
+};
+use tollgate_store::{PageRequest, Reminder, ReminderFilter, ReminderKind};
+
+use super::{trouble::Trouble, visit::Visit};
+
+/// Rows of the part of the overview.
+const ROWS: PageRequest = PageRequest { limit: 6, cursor: None };
+
+/// What needs attention.
+#[derive(Default)]
+pub(super) struct Attention {
+    /// How many keys by kind, where there are any, with the list that shows them.
+    pub(super) kinds: Vec<Kind>,
+    /// The newest of them.
+    pub(super) rows: Vec<Reminder>,
+}
+
+/// How many keys need the same.
+pub(super) struct Kind {
+    pub(super) words: &'static str,
+    pub(super) count: u64,
+    pub(super) href: String,
+}
+
+/// What needs attention of what may be seen.
+pub(super) async fn all(visit: &Visit, own: Option<Vec<ConsumerId>>) -> Result<Attention, Trouble> {
+    if !visit.may(Action::ReadKeys) {
+        return Ok(Attention::default());
+    }
+    let filter = ReminderFilter {
+        tenant: Some(visit.tenant()),
+        consumers: own,
+        open_only: true,
+        ..ReminderFilter::default()
+    };
+    let mut kinds = Vec::new();
+    for kind in ReminderKind::ALL {
+        let count =
+            visit.store().count_reminders(&ReminderFilter { kind: Some(kind), ..filter.clone() }).await?;
+        if count > 0 {
+            kinds.push(Kind { words: words(kind), count, href: format!("/keys?attention={}", kind.name()) });
+        }
+    }
+    let rows =
+        if kinds.is_empty() { Vec::new() } else { visit.store().reminders(&filter, &ROWS).await?.items };
+    Ok(Attention { kinds, rows })
+}
+
+/// What needs attention of a key that may be seen.
+pub(super) async fn of_key(visit: &Visit, key: KeyId) -> Result<Vec<Reminder>, Trouble> {
+    let filter = ReminderFilter {
+        tenant: Some(visit.tenant()),
+        key: Some(key),
+        open_only: true,
+        ..ReminderFilter::default()
+    };
+    Ok(visit.store().reminders(&filter, &ROWS).await?.items)
+}
+
+/// The kind of a word in an address.
+pub(super) fn kind(name: &str) -> Option<ReminderKind> {
+    ReminderKind::ALL.into_iter().find(|kind| kind.name() == name)
+}
+
+/// In a list of choices, and before a number of keys.
+pub(super) const fn words(kind: ReminderKind) -> &'static str {
+    match kind {
+        ReminderKind::Expiring => "expire soon",
+        ReminderKind::RotationDue => "are due for rotation",
+        ReminderKind::Unused => "are not used",
+    }
+}

@@ -1,0 +1,208 @@
+//! Finding whom to remind of what, and what is so no longer.
+
+use sqlx::AnyConnection;
+
+use super::ReminderKind;
+use crate::{
+    error::StoreError,
+    open::Store,
+    sql::{Bulk, Columns as _, Statement, all, only, run, sql},
+};
+
+const DAY_US: i64 = 86_400_000_000;
+/// How many days before a key expires, the next reminder after each.
+const STEPS: [(i64, i64); 3] = [(30, 7), (7, 1), (1, 0)];
+/// Reminders made in one transaction.
+const FOUND_MAX: usize = 500;
+
+const INSERT: &str = "INSERT INTO reminders (number, key, kind, due_us, step, tenant, project, consumer, at_us) \
+     VALUES ";
+
+/// Keys that may be used at $1 and expire after $2 and up to $3, made before that was less than the step:
+/// a key of an hour is not said to expire within a day.
+const EXPIRING: &str = "SELECT k.id, k.expires_us, p.tenant, k.project, k.consumer FROM keys k \
+     JOIN projects p ON p.id = k.project WHERE k.state = 0 AND k.expires_us > $1 AND k.expires_us > $2 \
+     AND k.expires_us <= $3 AND k.created_us < k.expires_us - $4 AND NOT EXISTS (SELECT 1 FROM reminders r \
+     WHERE r.key = k.id AND r.kind = 0 AND r.due_us = k.expires_us AND r.step = $5) \
+     ORDER BY k.expires_us, k.id LIMIT 500";
+
+/// Keys that may be used at $1 and whose secret is from before $2.
+const ROTATION_DUE: &str = "SELECT * FROM (SELECT k.id, COALESCE((SELECT MAX(a.at_us) FROM changes a \
+     WHERE a.entity_id = k.id AND a.action = 'key.rotate'), k.created_us) AS since, p.tenant, k.project, \
+     k.consumer FROM keys k JOIN projects p ON p.id = k.project WHERE k.state = 0 AND k.expires_us > $1 \
+     AND k.created_us <= $2 AND NOT EXISTS (SELECT 1 FROM reminders r WHERE r.key = k.id AND r.kind = 1 \
+     AND r.done_us IS NULL)) old WHERE since <= $2 AND NOT EXISTS (SELECT 1 FROM reminders r \
+     WHERE r.key = old.id AND r.kind = 1 AND r.due_us = old.since + $3) ORDER BY since, old.id LIMIT 500";
+
+/// Keys that may be used at $1 and were not since $2, neither used nor made.
+const UNUSED: &str = "SELECT * FROM (SELECT k.id, COALESCE((SELECT MAX(u.used_us) FROM key_uses u \
+     WHERE u.key = k.id), k.created_us) AS since, p.tenant, k.project, k.consumer FROM keys k \
+     JOIN projects p ON p.id = k.project WHERE k.state = 0 AND k.expires_us > $1 AND k.created_us <= $2 \
+     AND NOT EXISTS (SELECT 1 FROM reminders r WHERE r.key = k.id AND r.kind = 2 AND r.done_us IS NULL)) old \
+     WHERE since <= $2 AND NOT EXISTS (SELECT 1 FROM reminders r WHERE r.key = old.id AND r.kind = 2 \
+     AND r.due_us = old.since + $3) ORDER BY since, old.id LIMIT 500";
+
+/// Reminders of keys that are gone, stand still or have expired at $1.
+const DONE_WITH_THE_KEY: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND NOT EXISTS \
+     (SELECT 1 FROM keys k WHERE k.id = reminders.key AND k.state = 0 AND k.expires_us > $1)";
+/// Those of an expiry that was moved, or for which the next step has come.
+const DONE_WITH_THE_EXPIRY: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND kind = 0 AND \
+     (NOT EXISTS (SELECT 1 FROM keys k WHERE k.id = reminders.key AND k.expires_us = reminders.due_us) \
+     OR EXISTS (SELECT 1 FROM reminders r WHERE r.key = reminders.key AND r.kind = 0 \
+     AND r.due_us = reminders.due_us AND r.step < reminders.step))";
+/// Those of secrets that were replaced since; $2 is the age at which a secret is old.
+const DONE_WITH_THE_SECRET: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND kind = 1 AND \
+     EXISTS (SELECT 1 FROM changes a WHERE a.entity_id = reminders.key AND a.action = 'key.rotate' \
+     AND a.at_us > reminders.due_us - $2)";
+/// Those of keys that were used since; $2 is for how long a key is not used.
+const DONE_WITH_THE_USE: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND kind = 2 AND \
+     EXISTS (SELECT 1 FROM key_uses u WHERE u.key = reminders.key AND u.used_us > reminders.due_us - $2)";
+
+/// When somebody is reminded; `None` never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReminderRules {
+    /// Whether of keys that expire, 30, 7 and 1 days before.
+    pub expiring: bool,
+    /// Of secrets of this age, microseconds.
+    pub rotation_after_us: Option<i64>,
+    /// Of keys that were not used for so long, microseconds.
+    pub unused_after_us: Option<i64>,
+}
+
+/// One thing to look for.
+#[derive(Clone, Copy)]
+enum Look {
+    Expiring { step: i64, next: i64 },
+    RotationDue { after_us: i64 },
+    Unused { after_us: i64 },
+}
+
+impl ReminderRules {
+    fn looks(&self) -> Vec<Look> {
+        let mut looks = Vec::new();
+        if self.expiring {
+            looks.extend(STEPS.map(|(step, next)| Look::Expiring { step, next }));
+        }
+        looks.extend(self.rotation_after_us.map(|after_us| Look::RotationDue { after_us }));
+        looks.extend(self.unused_after_us.map(|after_us| Look::Unused { after_us }));
+        looks
+    }
+}
+
+impl Look {
+    fn kind(self) -> ReminderKind {
+        match self {
+            Self::Expiring { .. } => ReminderKind::Expiring,
+            Self::RotationDue { .. } => ReminderKind::RotationDue,
+            Self::Unused { .. } => ReminderKind::Unused,
+        }
+    }
+
+    fn statement(self, now_us: i64) -> Statement {
+        match self {
+            Self::Expiring { step, next } => sql(EXPIRING)
+                .bind(now_us)
+                .bind(now_us.saturating_add(next * DAY_US))
+                .bind(now_us.saturating_add(step * DAY_US))
+                .bind(step * DAY_US)
+                .bind(step),
+            Self::RotationDue { after_us } => {
+                sql(ROTATION_DUE).bind(now_us).bind(now_us.saturating_sub(after_us)).bind(after_us)
+            }
+            Self::Unused { after_us } => {
+                sql(UNUSED).bind(now_us).bind(now_us.saturating_sub(after_us)).bind(after_us)
+            }
+        }
+    }
+
+    /// What lies between the moment that a row gives and the one that the reminder is about.
+    const fn after_us(self) -> i64 {
+        match self {
+            Self::Expiring { .. } => 0,
+            Self::RotationDue { after_us } | Self::Unused { after_us } => after_us,
+        }
+    }
+
+    const fn step(self) -> i64 {
+        match self {
+            Self::Expiring { step, .. } => step,
+            Self::RotationDue { .. } | Self::Unused { .. } => 0,
+        }
+    }
+}
+
+impl Store {
+    /// Makes the reminders that are due and marks those that are so no longer; how many were made. At
+    /// most 500 of a kind a call: call again until it gives 0.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub async fn remind(&self, rules: &ReminderRules, now_us: i64) -> Result<u64, StoreError> {
+        let mut made = 0;
+        for look in rules.looks() {
+            // Looked for without the lock first: mostly there is nothing.
+            let mut conn = self.reader().await?;
+            let is_nothing = all(look.statement(now_us), &mut conn).await?.is_empty();
+            drop(conn);
+            if is_nothing {
+                continue;
+            }
+            let mut tx = self.begin_write().await?;
+            if let Some(lock) = self.engine().lock_mutations() {
+                only(sql(lock), &mut tx).await?;
+            }
+            made += make(&mut tx, look, now_us).await?;
+            tx.commit().await?;
+        }
+        self.mark_done(rules, now_us).await?;
+        Ok(made)
+    }
+
+    async fn mark_done(&self, rules: &ReminderRules, now_us: i64) -> Result<(), StoreError> {
+        let mut conn = self.reader().await?;
+        let open =
+            only(sql("SELECT COUNT(*) FROM reminders WHERE done_us IS NULL"), &mut conn).await?.int(0)?;
+        drop(conn);
+        if open == 0 {
+            return Ok(());
+        }
+        let mut tx = self.begin_write().await?;
+        for text in [DONE_WITH_THE_KEY, DONE_WITH_THE_EXPIRY] {
+            run(sql(text).bind(now_us), &mut tx).await?;
+        }
+        for (text, after) in
+            [(DONE_WITH_THE_SECRET, rules.rotation_after_us), (DONE_WITH_THE_USE, rules.unused_after_us)]
+        {
+            if let Some(after_us) = after {
+                run(sql(text).bind(now_us).bind(after_us), &mut tx).await?;
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn make(conn: &mut AnyConnection, look: Look, now_us: i64) -> Result<u64, StoreError> {
+    let found = all(look.statement(now_us), conn).await?;
+    let last = only(sql("SELECT COALESCE(MAX(number), 0) FROM reminders"), conn).await?.int(0)?;
+    let mut insert = Bulk::new(conn, INSERT, 9, "");
+    let mut number = last;
+    let found = found.get(..found.len().min(FOUND_MAX)).unwrap_or_default();
+    for part in found.chunks(insert.rows_max()) {
+        let mut statement = insert.of(part.len());
+        for row in part {
+            number += 1;
+            statement = statement
+                .bind(number)
+                .bind(row.int(0)?)
+                .bind(look.kind().number())
+                .bind(row.int(1)?.saturating_add(look.after_us()))
+                .bind(look.step())
+                .bind(row.int(2)?)
+                .bind(row.int(3)?)
+                .bind(row.int(4)?)
+                .bind(now_us);
+        }
+        run(statement, conn).await?;
+    }
+    Ok((number - last).unsigned_abs())
+}
