@@ -171,14 +171,14 @@ impl<'g> Held<'g> {
 
     /// Takes all charges or none.
     fn decide(&mut self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal> {
-        let before: SmallVec<[State; USUAL]> = self.cells.iter().map(|(_, state)| **state).collect();
-        let mut after = before.clone();
+        let mut after = self.states();
         for (index, charge) in charges.iter().enumerate() {
             let outcome = self.present(&after, index, charge, now).take(charge, now);
             match (outcome, self.of_charge.get(index).copied().flatten().and_then(|at| after.get_mut(at))) {
                 (Ok(state), Some(cell)) => *cell = state,
                 (Ok(_), None) => {}
                 (Err(refused), _) => {
+                    let before = self.states();
                     let asked = charges.iter().enumerate().take(index + 1);
                     standings.extend(
                         asked.map(|(at, asked)| {
@@ -196,6 +196,11 @@ impl<'g> Held<'g> {
             **cell = state;
         }
         Ok(())
+    }
+
+    /// What the cells count; nothing is written before all charges pass.
+    fn states(&self) -> SmallVec<[State; USUAL]> {
+        self.cells.iter().map(|(_, state)| **state).collect()
     }
 
     /// The count of a charge among `states`, at `now`; a fresh one when it has no cell.

@@ -64,8 +64,10 @@ pub fn each_field(
 /// of the code; `None` where waiting does not help.
 #[must_use]
 pub fn retry_after_s(decision: &Decision) -> Option<u64> {
+    if decision.is_allowed() {
+        return None;
+    }
     match (decision.retry_after_ns, entry(decision.code).retry) {
-        _ if decision.is_allowed() => None,
         (Some(wait_ns), _) => Some(seconds_up(wait_ns).max(1)),
         (None, Retry::Wait(seconds)) => Some(seconds),
         (None, Retry::Never | Retry::BackOff) => None,

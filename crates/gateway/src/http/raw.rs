@@ -58,8 +58,19 @@ pub(super) enum Kind {
 impl Kind {
     /// The kind of a name in lower case.
     pub(super) const fn of(name: &[u8]) -> Self {
+        match Self::known(name) {
+            Some(known) => known,
+            None if has_underscore(name) => Self::Hidden,
+            None => Self::Plain,
+        }
+    }
+
+    /// The kind of a name that means something to the engine.
+    const fn known(name: &[u8]) -> Option<Self> {
+        // Most names are told apart from these by their first letter.
+        let [b'c' | b'e' | b'h' | b'k' | b'p' | b't' | b'u', ..] = name else { return None };
         match name {
-            b"host" => Self::Host,
+            b"host" => Some(Self::Host),
             b"connection"
             | b"content-length"
             | b"expect"
@@ -71,9 +82,8 @@ impl Kind {
             | b"te"
             | b"trailer"
             | b"transfer-encoding"
-            | b"upgrade" => Self::Engine,
-            name if has_underscore(name) => Self::Hidden,
-            _ => Self::Plain,
+            | b"upgrade" => Some(Self::Engine),
+            _ => None,
         }
     }
 }
@@ -114,12 +124,13 @@ pub(super) struct RawField<'a> {
 }
 
 impl RawFields {
-    /// The fields of a head whose bytes were judged: names become lower-case where they stand.
+    /// The fields of a head whose bytes were judged, and which of them are [`Kind::Hidden`]: names become
+    /// lower-case where they stand.
     pub(super) fn received(mut head: BytesMut, mut places: Vec<FieldPlace>) -> Self {
         for place in &mut places {
             if let Some(name) = head.get_mut(place.name.range()) {
                 name.make_ascii_lowercase();
-                place.kind = Kind::of(name);
+                place.kind = Kind::known(name).unwrap_or(place.kind);
             }
         }
         Self { buffer: head.freeze(), places }
