@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use tollgate_core::{
-    budget::{Budget, BudgetMode, BudgetSpec, HolderSpec, Lease, account_of, lease},
+    budget::{
+        Budget, Lease, account_of, lease,
+        spec::{BudgetMode, BudgetSpec, HolderSpec},
+    },
     money::amount::{Amount, Currency},
 };
 
