@@ -5,6 +5,7 @@ use tollgate_core::{code::Code, id::DecisionId};
 use tollgate_store::{Batch, Entry, Flags, StoredRecord};
 
 use super::world::{NOW, Person, SECOND, World};
+use crate::people::Pages;
 
 /// What the table of methods says must be what the gateway counts by.
 const GET: u8 = 1;
@@ -168,4 +169,20 @@ pub(crate) async fn a_developer_sees_what_own_consumers_did(mut world: World) {
         "which of both is to be said"
     );
     assert_eq!(both.get("/events?consumer=app").await.json()["items"].as_array().unwrap().len(), 10);
+}
+
+pub(crate) async fn a_developer_sees_no_counts_of_others(mut world: World) {
+    let admin = world.person("admin").await;
+    ship(&world, &admin, 3600).await;
+    admin.key("web").await;
+    let (own, foreign) = (world.developer(&["app"]).await, world.developer(&["web"]).await);
+    for path in ["/services", "/usage?range=6h", "/"] {
+        let mut mine = Pages::with(world.address, own.headers());
+        let mut others = Pages::with(world.address, foreign.headers());
+        mine.get(path).await.is(200).lacks("no request in 10 minutes");
+        let page = others.get(path).await;
+        page.is(200).lacks("3,600").lacks("answers");
+    }
+    Pages::with(world.address, foreign.headers()).get("/services").await.has("no request in 10 minutes");
+    Pages::with(world.address, own.headers()).get("/services").await.has("answers");
 }

@@ -55,7 +55,7 @@ promises! { sqlite:
     tokens: a_token_is_shown_once_and_revoked;
     audit: the_audit_shows_before_and_after, an_export_has_every_change, a_broken_chain_is_told;
     events: events_are_filtered_paged_and_explained, usage_is_summed_as_json_and_csv,
-        a_developer_sees_what_own_consumers_did;
+        a_developer_sees_what_own_consumers_did, a_developer_sees_no_counts_of_others;
     openapi: anyone_may_read_the_document, a_wrong_method_is_told_the_right_ones;
 }
 
