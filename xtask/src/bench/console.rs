@@ -17,7 +17,7 @@ use crate::workspace;
 const EVENTS: usize = 10_000_000;
 const DAYS: usize = 30;
 /// Requests of each page, after two that are not counted.
-const REQUESTS: usize = 25;
+const REQUESTS: usize = 20;
 /// What a page may take at the median, milliseconds.
 const AIM_MS: f64 = 300.0;
 const PASSWORD: &str = "correct horse battery staple";
