@@ -21,6 +21,7 @@ mod contract;
 mod deny;
 mod fuzz;
 mod needs;
+mod openid;
 mod prices;
 mod tidy;
 mod workspace;

@@ -43,6 +43,12 @@ pub(crate) const BROWSER: &[Need] = &[
     Need { what: "curl", present: || find("curl").is_some(), package: "curl" },
 ];
 
+/// What runs an OpenID provider, and what brings it.
+pub(crate) const OPENID: &[Need] = &[
+    Need { what: "node", present: || find("node").is_some(), package: "nodejs" },
+    Need { what: "npm", present: || find("npm").is_some(), package: "npm" },
+];
+
 /// What starts a server on one CPU.
 pub(crate) const TASKSET: &[Need] =
     &[Need { what: "taskset", present: || find("taskset").is_some(), package: "util-linux" }];

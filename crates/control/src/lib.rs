@@ -40,7 +40,9 @@ pub use follow::Follow;
 pub use health::{Health, Part, Report};
 pub use mail::{Courier, Mail};
 pub use password::{PASSWORD_CHARS_MIN, hash_password, password_problem};
-pub use providers::{FirebaseOptions, LdapOptions, OidcOptions, ProviderOptions, RoleMap};
+pub use providers::{
+    FirebaseOptions, LdapOptions, OidcOptions, ProviderFinding, ProviderOptions, RoleMap, examine_providers,
+};
 pub use routes::serve;
 pub use smtp::{Sender, SmtpCourier, SmtpOptions, SmtpSecurity, check_smtp};
 pub use state::{Control, SignInOptions};

@@ -18,6 +18,7 @@ mod help;
 mod importing;
 mod many_keys;
 mod newcomer;
+mod openid;
 mod outages;
 mod person;
 mod refusals;

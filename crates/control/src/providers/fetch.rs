@@ -23,6 +23,9 @@ const ANSWER_BYTES_MAX: usize = 512 << 10;
 /// How long an exchange may take, from the name to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A body, and the time that the other side says it has, seconds.
+type Dated = (Bytes, Option<i64>);
+
 /// Sends requests.
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
@@ -37,8 +40,23 @@ impl Fetcher {
         serde_json::from_slice(&bytes).map_err(|error| format!("{url}: {error}"))
     }
 
+    /// The same, with the time that the other side says it has, seconds.
+    pub(crate) async fn dated_json<T: DeserializeOwned>(
+        &self,
+        url: &str,
+    ) -> Result<(T, Option<i64>), String> {
+        let request = Request::builder().method(Method::GET).uri(url).body(Full::default());
+        let answer = self.send_dated(request.map_err(|error| format!("{url}: {error}"))?).await?;
+        let value = serde_json::from_slice(&answer.0).map_err(|error| format!("{url}: {error}"))?;
+        Ok((value, answer.1))
+    }
+
     /// Sends a request; the body of a 200.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Bytes, String> {
+        Ok(self.send_dated(request).await?.0)
+    }
+
+    async fn send_dated(&self, request: Request<Full<Bytes>>) -> Result<Dated, String> {
         let url = request.uri().clone();
         let outcome = tokio::time::timeout(TIMEOUT, self.exchange(request)).await;
         outcome
@@ -46,7 +64,7 @@ impl Fetcher {
             .map_err(|error| format!("{url}: {error}"))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Bytes, String> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Dated, String> {
         let url = request.uri().clone();
         let host = url.host().ok_or("no host")?.to_owned();
         let is_https = check_url(&url)?;
@@ -97,7 +115,7 @@ pub(crate) fn check_url(url: &Uri) -> Result<bool, String> {
 async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     mut request: Request<Full<Bytes>>,
-) -> Result<Bytes, String> {
+) -> Result<Dated, String> {
     let url = request.uri().clone();
     let authority = url.authority().ok_or("no host")?.as_str().parse().map_err(|_| "no host")?;
     request.headers_mut().insert(header::HOST, authority);
@@ -110,8 +128,12 @@ async fn ask(
     let answer = sender.send_request(request).await.map_err(|error| error.to_string());
     let outcome = match answer {
         Ok(answer) if answer.status() == 200 => {
+            // RFC 9110 §5.6.7, which RFC 2822 reads too.
+            let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+            let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+            let date_s = date.map(|date| date.timestamp().as_second());
             let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
+            body.map(|body| (body.to_bytes(), date_s)).map_err(|error| error.to_string())
         }
         Ok(answer) => Err(format!("it answered {}", answer.status())),
         Err(error) => Err(error),

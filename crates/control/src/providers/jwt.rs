@@ -49,6 +49,18 @@ pub(crate) struct Jwk {
     y: Option<String>,
 }
 
+impl Jwk {
+    /// Whether tokens that it signed may be accepted at all.
+    pub(crate) fn is_usable(&self) -> bool {
+        let fits = matches!(
+            (self.kty.as_str(), self.crv.as_deref()),
+            ("RSA", _) | ("EC", Some("P-256")) | ("OKP", Some("Ed25519"))
+        );
+        let named = self.alg.as_deref().is_none_or(|alg| Algorithm::named(alg).is_some());
+        fits && named && self.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
+    }
+}
+
 /// What a token must say.
 pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a str,

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// How long each step may take.
-const STEP: Duration = Duration::from_secs(5);
+pub(super) const STEP: Duration = Duration::from_secs(5);
 /// How long finding somebody may take, and proving them.
 const ALL: Duration = Duration::from_secs(15);
 /// Groups that are looked at.
@@ -158,7 +158,7 @@ async fn in_time<T>(work: impl std::future::Future<Output = Result<T, NotProven>
 }
 
 /// A connection that searches.
-async fn searcher(options: &LdapOptions) -> Result<Ldap, NotProven> {
+pub(super) async fn searcher(options: &LdapOptions) -> Result<Ldap, NotProven> {
     let mut searcher = connect(options).await?;
     let bound =
         searcher.with_timeout(STEP).simple_bind(&options.bind_dn, options.bind_password.expose()).await?;
@@ -173,7 +173,7 @@ fn nothing_of(login: &str) -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), login)
 }
 
-async fn connect(options: &LdapOptions) -> Result<Ldap, NotProven> {
+pub(super) async fn connect(options: &LdapOptions) -> Result<Ldap, NotProven> {
     let is_tls = options.url.starts_with("ldaps://") || options.start_tls;
     if !is_tls && !is_own_machine(&options.url) {
         return Err(NotProven::Failed(

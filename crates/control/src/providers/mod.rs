@@ -9,8 +9,10 @@
 //! | `oidc` | code flow with PKCE, and ID tokens as bearer |
 //! | `firebase` | Firebase ID tokens |
 //! | `ldap` | search, then bind |
+//! | `examine` | whether they can be used, for `tollgate doctor` |
 
 mod dn;
+mod examine;
 mod fetch;
 pub(crate) mod firebase;
 mod jwks;
@@ -19,6 +21,7 @@ pub(crate) mod ldap;
 pub(crate) mod oidc;
 mod roles;
 
+pub use examine::{ProviderFinding, examine_providers};
 pub use firebase::FirebaseOptions;
 pub use ldap::LdapOptions;
 pub use oidc::OidcOptions;

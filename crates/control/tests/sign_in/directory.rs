@@ -299,3 +299,39 @@ async fn tls_to_the_directory_is_verified_and_never_given_up() {
         assert!(!answer.body.to_string().contains("127.0.0.1"), "causes stay in the log");
     }
 }
+
+#[tokio::test]
+async fn a_directory_is_examined_step_by_step() {
+    let directory = directory().await;
+    let found = async |options: LdapOptions| {
+        let providers = ProviderOptions { ldap: Some(options), ..ProviderOptions::default() };
+        tollgate_control::examine_providers(&providers, world::NOW).await
+    };
+    let start = LdapOptions {
+        start_tls: true,
+        ca_file: Some(directory.folder.path().join("cert.pem")),
+        ..options(&directory)
+    };
+    let good = found(start.clone()).await;
+    let checks: Vec<_> = good.iter().map(|found| (found.check, found.is_ok)).collect();
+    let all = ["ldap connect", "ldap bind", "ldap.user_base", "ldap.group_base"];
+    assert_eq!(checks, all.map(|check| (check, true)), "{good:?}");
+    let other = Some(directory.folder.path().join("other-cert.pem"));
+    let nowhere = Some("ou=nowhere,dc=example,dc=test".to_owned());
+    for (options, wrong) in [
+        (LdapOptions { url: "ldap://127.0.0.1:1".into(), ..start.clone() }, "ldap connect"),
+        (LdapOptions { ca_file: other, ..start.clone() }, "ldap connect"),
+        (LdapOptions { url: "ldap://192.0.2.1".into(), start_tls: false, ..start.clone() }, "ldap connect"),
+        (LdapOptions { bind_password: Secret::new("wrong".into()), ..start.clone() }, "ldap bind"),
+        (
+            LdapOptions { user_base: "ou=nowhere,dc=example,dc=test".into(), ..start.clone() },
+            "ldap.user_base",
+        ),
+        (LdapOptions { group_base: nowhere, ..start }, "ldap.group_base"),
+    ] {
+        let found = found(options).await;
+        let bad: Vec<_> = found.iter().filter(|found| !found.is_ok).collect();
+        assert!(bad.len() == 1 && bad[0].check == wrong && !bad[0].remedy.is_empty(), "{wrong}: {found:?}");
+        assert!(!format!("{found:?}").contains("admin\""), "no password is said");
+    }
+}

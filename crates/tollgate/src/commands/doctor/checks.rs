@@ -153,6 +153,20 @@ pub(super) async fn smtp(config: &Config) -> Finding {
     }
 }
 
+/// Directory and OpenID provider, as a sign-in would use them.
+pub(super) async fn providers(context: &Context) -> Vec<Finding> {
+    let options = context.config.people.providers();
+    let found = tollgate_control::examine_providers(&options, context.clock.now().wall_us).await;
+    let finding = |found: tollgate_control::ProviderFinding| {
+        if found.is_ok {
+            Finding::ok(found.check, found.found)
+        } else {
+            Finding::wrong(found.check, found.found, found.remedy)
+        }
+    };
+    found.into_iter().map(finding).collect()
+}
+
 pub(super) fn clock(context: &Context) -> Finding {
     const CHECK: &str = "clock";
     /// A clock before the year 2024 was never set.

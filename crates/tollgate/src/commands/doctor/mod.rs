@@ -8,7 +8,7 @@ mod finding;
 use serde::Serialize;
 
 use self::{
-    checks::{clock, database, descriptors, folder, listeners, secret_files, smtp},
+    checks::{clock, database, descriptors, folder, listeners, providers, secret_files, smtp},
     finding::{Finding, Outcome},
 };
 use crate::{
@@ -69,8 +69,12 @@ async fn examine(context: &Context) -> Vec<Finding> {
     checks.push(descriptors());
     checks.extend(listeners(config));
     checks.push(smtp(config).await);
-    let absent = ["redis", "kafka", "ldap", "oidc"];
-    checks.extend(absent.map(Finding::absent));
+    checks.extend(providers(context).await);
+    let used = config.people.providers();
+    let absent =
+        [("redis", false), ("kafka", false), ("ldap", used.ldap.is_some()), ("oidc", used.oidc.is_some())];
+    let absent = absent.into_iter().filter(|(_, is_used)| !is_used);
+    checks.extend(absent.map(|(name, _)| Finding::absent(name)));
     checks
 }
 

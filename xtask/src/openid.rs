@@ -1,0 +1,33 @@
+//! Sign-in at a real OpenID provider: npm's `oidc-provider`, installed into `target/tools` on first use.
+
+use crate::command::{Outcome, cargo, in_root, show};
+use crate::{needs, workspace};
+
+/// The version whose login pages the test goes through.
+const VERSION: &str = "9.13.3";
+
+/// Runs the test that starts the provider.
+pub(crate) fn run() -> Outcome {
+    needs::provide(needs::OPENID)?;
+    let home = std::path::absolute(workspace::tools().join(format!("oidc-provider-{VERSION}")))?;
+    // Written last, so that an installation that was interrupted begins anew.
+    let done = home.join("installed");
+    if !done.exists() {
+        println!("installing oidc-provider {VERSION} into {}", home.display());
+        std::fs::create_dir_all(&home)?;
+        std::fs::write(home.join("package.json"), "{ \"private\": true }\n")?;
+        let mut npm = in_root("npm");
+        npm.arg("--prefix").arg(&home).args([
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+        ]);
+        show(npm.arg(format!("oidc-provider@{VERSION}")))?;
+        std::fs::write(done, VERSION)?;
+    }
+    let mut test = cargo();
+    test.args(["test", "-p", "tollgate", "--test", "main", "--", "--ignored", "real_openid_provider"]);
+    show(test.env("TOLLGATE_OIDC_PROVIDER", home))
+}
