@@ -247,6 +247,15 @@ impl Tab {
         text.unwrap_or_else(|error| panic!("{path}: {error}")).as_str().unwrap_or_default().to_owned()
     }
 
+    /// What an asynchronous function of JavaScript makes of a text.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn promise(&mut self, function: &str, text: &str) -> String {
+        let made = self.evaluate(&format!("({function})({})", json!(text)), true);
+        made.unwrap_or_else(|error| panic!("{error}")).as_str().unwrap_or_default().to_owned()
+    }
+
     /// Waits until the address is this path, with any query.
     #[track_caller]
     pub fn is_at(&mut self, path: &str) {

@@ -9,7 +9,7 @@ use tollgate_testkit::browser::{Screen, Tab};
 use crate::world::World;
 
 /// Pages without an object of their own.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 26] = [
     "/",
     "/?range=7d",
     "/events",
@@ -23,6 +23,10 @@ const PAGES: [&str; 22] = [
     "/keys",
     "/keys?search=zzz",
     "/keys/new",
+    "/keys/many",
+    "/keys/bulk?consumer=android-team",
+    "/keys/jobs",
+    "/confirm?next=/account",
     "/policies",
     "/policies/new",
     "/services",
@@ -64,6 +68,10 @@ fn look_at_everything(screen: Screen) {
     let world = World::shared();
     let mut tab = world.tab(screen);
     let mut wrong = examine(&mut tab, "/sign-in", screen);
+    for path in ["/forgot", "/invitation", "/reset"] {
+        tab.open_path(path);
+        wrong.extend(examine(&mut tab, path, screen));
+    }
     drop(tab);
     let mut tab = world.owner(screen);
     let objects = objects(&mut tab, &world);
