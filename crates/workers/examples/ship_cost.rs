@@ -77,6 +77,8 @@ async fn main() {
         quotas: Arc::new(Nobody),
         sweep: Arc::new(|_| {}),
         rehashes: received,
+        seal: None,
+        remind: None,
         node: 1,
         boot,
         options: Options::default(),

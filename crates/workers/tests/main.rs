@@ -6,11 +6,13 @@ mod faults;
 mod feed;
 #[cfg(test)]
 mod rehash;
+#[cfg(test)]
 mod remind;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod seal;
+#[cfg(test)]
 mod ship;
 #[cfg(test)]
 mod stop;

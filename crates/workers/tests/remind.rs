@@ -20,15 +20,15 @@ const RULES: ReminderRules = ReminderRules {
 };
 
 #[derive(Default)]
-struct Box_(Mutex<Vec<Letter>>);
+struct Pile(Mutex<Vec<Letter>>);
 
-impl Postman for Box_ {
+impl Postman for Pile {
     fn post(&self, letter: Letter) {
         self.0.lock().unwrap().push(letter);
     }
 }
 
-async fn start(world: &mut World, postman: Option<Arc<Box_>>) -> Running {
+async fn start(world: &mut World, postman: Option<Arc<Pile>>) -> Running {
     let mut process = world.boot();
     let postman = postman.map(|postman| postman as Arc<dyn Postman>);
     let console = Some("https://gate.example.com".to_owned());
@@ -167,7 +167,7 @@ async fn a_digest_goes_out_once_a_day_and_survives_restarts() {
     let now = world.clock.now().wall_us;
     let key = world.create_expiring_key(1, now + 60 * DAY_US).await;
     world.clock.advance(DAY * 31);
-    let letters = Arc::new(Box_::default());
+    let letters = Arc::new(Pile::default());
     let running = start(&mut world, Some(letters.clone())).await;
     let count = || async { letters.0.lock().unwrap().len() };
     until("the first digest", || async { count().await == 1 }).await;

@@ -104,7 +104,7 @@ async fn a_line_that_a_power_cut_tore_is_cut_off() {
     let options = SealOptions::new(key(), file.clone(), None);
     start(&mut world, &options).await.stop().await.unwrap();
     let whole = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{whole}{}", &whole[..40])).unwrap();
+    std::fs::write(&file, format!("{whole}{}", whole.get(..40).unwrap())).unwrap();
     world.create_key(1).await;
     start(&mut world, &options).await.stop().await.unwrap();
     assert_eq!(seals(&file).len(), 2);

@@ -67,11 +67,11 @@ pub(super) fn kind(name: &str) -> Option<ReminderKind> {
     ReminderKind::ALL.into_iter().find(|kind| kind.name() == name)
 }
 
-/// In a list of choices, and before a number of keys.
+/// Behind a number of keys.
 pub(super) const fn words(kind: ReminderKind) -> &'static str {
     match kind {
-        ReminderKind::Expiring => "expire soon",
-        ReminderKind::RotationDue => "are due for rotation",
-        ReminderKind::Unused => "are not used",
+        ReminderKind::Expiring => "expiring soon",
+        ReminderKind::RotationDue => "due for rotation",
+        ReminderKind::Unused => "not used",
     }
 }

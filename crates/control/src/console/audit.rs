@@ -26,6 +26,8 @@ struct Page {
     one: bool,
     may_export: bool,
     sealed: Option<Seal>,
+    /// The beginning of the key that signed it.
+    sealed_by: String,
 }
 
 struct Row {
@@ -64,6 +66,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     });
     let sealed = visit.store().checkpoints().await?.into_iter().next();
     html(&Page {
+        sealed_by: sealed.as_ref().map(|seal| beginning(&seal.key.to_string())).unwrap_or_default(),
         sealed,
         rows: rows.collect(),
         older: visit.older(next.as_deref()).filter(|_| one.is_none()),
@@ -75,6 +78,11 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         may_export: visit.may(Action::ExportAudit),
         shell: visit.shell("Audit"),
     })
+}
+
+/// Enough of a public key to tell it from others.
+fn beginning(key: &str) -> String {
+    key.chars().take(16).collect()
 }
 
 /// Recomputes the chain, one person at a time: it reads the whole audit.
