@@ -7,12 +7,11 @@ use tollgate_core::id::{
 };
 
 use crate::{
-    chain::{self, Link},
+    chain::Link,
     error::StoreError,
     open::Store,
     page::{PAGE_ROWS_MAX, Page, PageRequest},
-    seal::Anchors,
-    sql::{Columns as _, Row, all, built, only, sql},
+    sql::{Columns as _, Row, all, built},
 };
 
 /// Rows read at a time while the chain is recomputed.
@@ -125,52 +124,13 @@ impl Store {
         let next = (rows.len() > limit).then(|| items.last().map(|row| row.seq.to_string())).flatten();
         Ok(Page { items, next })
     }
-
-    /// Recomputes the chain from all rows: any row altered, deleted, inserted or moved is found.
-    ///
-    /// # Errors
-    /// When the database cannot be read. A broken chain is no error but the answer `Err(Broken)`.
-    pub async fn audit_verify(&self) -> Result<Result<Verified, Broken>, StoreError> {
-        self.audit_verify_against(&Anchors::default()).await
-    }
-
-    /// Recomputes the chain from all rows and holds it against checkpoints from elsewhere: that its end
-    /// was cut off, or all of it computed anew, is found too, up to the last checkpoint.
-    ///
-    /// # Errors
-    /// As [`Store::audit_verify`].
-    pub async fn audit_verify_against(
-        &self,
-        anchors: &Anchors,
-    ) -> Result<Result<Verified, Broken>, StoreError> {
-        let mut tx = self.begin_read().await?;
-        let head = only(sql("SELECT seq, hash, installation FROM feed_head WHERE id = 1"), &mut tx).await?;
-        let (last, last_hash, installation) = (head.int(0)?, head.blob(1)?.to_vec(), head.int(2)?);
-        let start = Verified { rows: 0, head: 0, hash: chain::genesis(installation) };
-        let outcome = match anchors.is_of(installation as u64) {
-            Ok(()) => verify_from(&mut tx, start, Some(anchors)).await?,
-            Err(broken) => Err(broken),
-        };
-        tx.rollback().await?;
-        Ok(outcome.and_then(|verified| {
-            anchors.reached_by(&verified)?;
-            let broken = |what: &str| Err(Broken { seq: verified.head + 1, what: what.to_owned() });
-            if last.unsigned_abs() != verified.head {
-                broken("the head has another number than the last change; changes at the end are missing")
-            } else if last_hash != verified.hash {
-                broken("the head has another hash than the last change")
-            } else {
-                Ok(verified)
-            }
-        }))
-    }
 }
 
-/// Recomputes the chain from a change that is known to its end.
+/// Recomputes the chain from a change that is known to its end; `held` may know more of a change.
 pub(crate) async fn verify_from(
     conn: &mut AnyConnection,
     start: Verified,
-    anchors: Option<&Anchors>,
+    held: &(dyn Fn(&Verified) -> Result<(), Broken> + Sync),
 ) -> Result<Result<Verified, Broken>, StoreError> {
     let mut verified = start;
     loop {
@@ -182,7 +142,7 @@ pub(crate) async fn verify_from(
                 return Ok(Err(Broken { seq: verified.head + 1, what }));
             }
             verified = Verified { rows: verified.rows + 1, head: seq.unsigned_abs(), hash: row.hash(11)? };
-            if let Some(Err(broken)) = anchors.map(|anchors| anchors.holds(verified.head, &verified.hash)) {
+            if let Err(broken) = held(&verified) {
                 return Ok(Err(broken));
             }
         }

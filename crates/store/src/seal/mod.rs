@@ -42,6 +42,45 @@ pub struct AuditHead {
 }
 
 impl Store {
+    /// Recomputes the chain from all rows: any row altered, deleted, inserted or moved is found.
+    ///
+    /// # Errors
+    /// When the database cannot be read. A broken chain is no error but the answer `Err(Broken)`.
+    pub async fn audit_verify(&self) -> Result<Result<Verified, Broken>, StoreError> {
+        self.audit_verify_against(&Anchors::default()).await
+    }
+
+    /// Recomputes the chain from all rows and holds it against checkpoints from elsewhere: that its end
+    /// was cut off, or all of it computed anew, is found too, up to the last checkpoint.
+    ///
+    /// # Errors
+    /// As [`Store::audit_verify`].
+    pub async fn audit_verify_against(
+        &self,
+        anchors: &Anchors,
+    ) -> Result<Result<Verified, Broken>, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let head = only(sql("SELECT seq, hash, installation FROM feed_head WHERE id = 1"), &mut tx).await?;
+        let (last, last_hash, installation) = (head.int(0)?, head.blob(1)?.to_vec(), head.int(2)?);
+        let start = Verified { rows: 0, head: 0, hash: chain::genesis(installation) };
+        let outcome = match anchors.is_of(installation as u64) {
+            Ok(()) => verify_from(&mut tx, start, &|at| anchors.holds(at.head, &at.hash)).await?,
+            Err(broken) => Err(broken),
+        };
+        tx.rollback().await?;
+        Ok(outcome.and_then(|verified| {
+            anchors.reached_by(&verified)?;
+            let broken = |what: &str| Err(Broken { seq: verified.head + 1, what: what.to_owned() });
+            if last.unsigned_abs() != verified.head {
+                broken("the head has another number than the last change; changes at the end are missing")
+            } else if last_hash != verified.hash {
+                broken("the head has another hash than the last change")
+            } else {
+                Ok(verified)
+            }
+        }))
+    }
+
     /// The end of the chain.
     ///
     /// # Errors
@@ -72,7 +111,7 @@ impl Store {
                 format!("the checkpoint is of change {seq}, the last there is has the number {}", head.seq);
             return Ok(Err(Broken { seq: head.seq + 1, what }));
         }
-        let outcome = verify_from(&mut tx, start, None).await?;
+        let outcome = verify_from(&mut tx, start, &|_| Ok(())).await?;
         tx.rollback().await?;
         Ok(outcome.and_then(|verified| {
             let broken = |what: &str| Err(Broken { seq: verified.head, what: what.to_owned() });

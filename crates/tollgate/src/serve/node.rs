@@ -17,6 +17,7 @@ use tollgate_control::SmtpCourier;
 use tollgate_core::tables::Snapshot;
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::http::serve::Serving;
+use tollgate_journal::Journal;
 use tollgate_store::Store;
 use tollgate_workers::{
     Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions,
@@ -109,16 +110,8 @@ impl Node {
         health.follow(prepared.progress());
         announce(&store, &plane.snapshot, config.assertion.key_file.is_some()).await?;
         let running = prepared.start().await?;
-        let listening =
-            journal.as_ref().map_or(Ok((None, None)), |journal| plane.listen(config, roles, journal));
-        let (gateway, service_api) = match listening {
-            Ok(listening) => listening,
-            Err(failure) => {
-                // Otherwise `revoke --wait` would wait for a node that never served.
-                let _retired = running.stop().await;
-                return Err(failure);
-            }
-        };
+        let (running, (gateway, service_api)) =
+            listen(running, (config, roles), &plane, journal.as_ref()).await?;
         let at = gateway.as_ref().map(Serving::local_addr);
         if let Some(url) = listeners::gateway_url(&config.gateway, at) {
             health.reached_at(url);
@@ -188,6 +181,23 @@ impl Node {
 fn start_courier(config: &Config) -> Result<Option<Arc<SmtpCourier>>, Failure> {
     let started = config.smtp.options().map(|options| SmtpCourier::start(&options));
     started.transpose().map_err(Failure::failed)
+}
+
+/// Opens the listeners of the data plane. When that fails the node is taken off the list, or
+/// `revoke --wait` would wait for one that never served.
+async fn listen(
+    running: Running,
+    (config, roles): (&Config, &[Role]),
+    plane: &DataPlane,
+    journal: Option<&Arc<Journal>>,
+) -> Result<(Running, (Option<Serving>, Option<Serving>)), Failure> {
+    match journal.map_or(Ok((None, None)), |journal| plane.listen(config, roles, journal)) {
+        Ok(listening) => Ok((running, listening)),
+        Err(failure) => {
+            let _retired = running.stop().await;
+            Err(failure)
+        }
+    }
 }
 
 /// How this node seals the audit, where it has the role for it.
