@@ -60,6 +60,7 @@ struct Place {
     consumers: Vec<(String, u64)>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it took is said to whoever waits for it")]
 fn main() -> Result<(), Failure> {
     let wanted = wanted()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
