@@ -108,7 +108,7 @@ fn check_times(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
 }
 
 /// Headers that frame a message or belong to one connection (RFC 9110 §7.6.1): Tollgate's own.
-const FRAMING: [&str; 9] = [
+const FRAMING: [&str; 12] = [
     "connection",
     "content-length",
     "keep-alive",
@@ -118,6 +118,9 @@ const FRAMING: [&str; 9] = [
     "transfer-encoding",
     "upgrade",
     "expect",
+    "http2-settings",
+    "proxy-authenticate",
+    "proxy-authorization",
 ];
 
 fn check_headers(field: &str, headers: &HeadersSpec, errors: &mut Vec<FieldError>) {

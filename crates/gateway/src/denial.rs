@@ -37,7 +37,8 @@ impl RateFields {
     /// The rate headers of a decision.
     pub(crate) fn of(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> Self {
         let mut made = Self::default();
-        let Some(policy) = policy.filter(|_| !decision.charged.is_empty()) else { return made };
+        let has_any = !decision.charged.is_empty() && choice != RateHeaders::None;
+        let Some(policy) = policy.filter(|_| has_any) else { return made };
         made.text.reserve(RATE_BYTES_USUAL);
         let Self { text, fields } = &mut made;
         rate::each_field(decision, policy, choice, text, |name, end| {

@@ -15,8 +15,10 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub(super) const READ_BYTES: usize = 16 * 1024;
 /// Buffers that wait to be used again, of a thread.
 const SPARES_MAX: usize = 8;
-/// A larger buffer is let go.
-const SPARE_BYTES_MAX: usize = 32 * 1024;
+/// A smaller buffer is not worth a place, a larger one is let go.
+const SPARE_BYTES: std::ops::RangeInclusive<usize> = 1024..=32 * 1024;
+/// What a new buffer has room for: a usual head and a small body.
+const FRESH_BYTES: usize = 1024;
 
 thread_local! {
     static READ: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -45,7 +47,7 @@ pub(super) fn poll_read(
 pub(super) fn take() -> Vec<u8> {
     SPARES.with(|spares| {
         let mut there = spares.take();
-        let spare = there.pop().unwrap_or_default();
+        let spare = there.pop().unwrap_or_else(|| Vec::with_capacity(FRESH_BYTES));
         spares.set(there);
         spare
     })
@@ -53,7 +55,7 @@ pub(super) fn take() -> Vec<u8> {
 
 /// Hands a buffer over that is not needed any more.
 pub(super) fn give(mut spare: Vec<u8>) {
-    if spare.capacity() == 0 || spare.capacity() > SPARE_BYTES_MAX {
+    if !SPARE_BYTES.contains(&spare.capacity()) {
         return;
     }
     spare.clear();

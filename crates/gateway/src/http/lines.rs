@@ -3,6 +3,8 @@
 //! A head gets a dozen of them on every request. As lines they need one allocation, and go out as one piece.
 //! Invariant: every line is a name, `: `, a value without CR, LF or NUL, and CRLF.
 
+use std::fmt;
+
 use super::field::{FieldName, FieldValue};
 use super::raw::NameSieve;
 
@@ -10,15 +12,23 @@ use super::raw::NameSieve;
 const LINES_BYTES_USUAL: usize = 512;
 
 /// See the module. Whose fields they are keeps those of the engine out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Lines {
     text: Vec<u8>,
     names: NameSieve,
 }
 
+/// Says only how much there is: a value may be a credential.
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lines({} bytes)", self.text.len())
+    }
+}
+
 impl Lines {
     /// Adds a field, whatever there is of this name.
     pub(super) fn add(&mut self, name: &FieldName, value: &FieldValue) {
+        debug_assert!(memchr::memchr3(b'\r', b'\n', 0, value.as_bytes()).is_none());
         self.begin(name);
         self.text.extend_from_slice(value.as_bytes());
         self.text.extend_from_slice(b"\r\n");
@@ -31,7 +41,7 @@ impl Lines {
         self.begin(name);
         let value = self.text.len();
         write(&mut self.text);
-        let value = self.text.get(value..).unwrap_or_default();
+        let value = self.text.get(value..).unwrap_or(b"\0");
         // One pass that the compiler vectorises: visible ASCII, space and tab.
         if value.iter().fold(false, |odd, &byte| odd | (!(0x20..0x7f).contains(&byte) && byte != b'\t')) {
             self.text.truncate(line);

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use http::header::HeaderMap;
+use http::header::{COOKIE, HeaderMap};
 
 use super::field::FieldName;
 
@@ -158,6 +158,15 @@ impl RawFields {
             if !stays(self.field(place)) {
                 continue;
             }
+            debug_assert!(
+                [place.name, place.value].iter().all(|part| memchr::memchr3(
+                    b'\r',
+                    b'\n',
+                    0,
+                    part.bytes(&self.buffer)
+                )
+                .is_none())
+            );
             let came_so = between(name.end, value.start) == b": ";
             if came_so && !run.is_empty() && between(run.end, name.start) == b"\r\n" {
                 run.end = value.end;
@@ -216,6 +225,7 @@ fn push_run(out: &mut Vec<u8>, run: &[u8]) {
 
 /// Writes a field as a line of its own.
 pub(super) fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    debug_assert!(!name.is_empty() && memchr::memchr3(b'\r', b'\n', 0, value).is_none());
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -241,12 +251,18 @@ impl RawWriter {
         Span::of(start..self.buffer.len())
     }
 
-    /// Copies all fields of a map in.
+    /// Copies all fields of a map in. Cookies, which HTTP/2 may cut into crumbs, become one field again
+    /// (RFC 9113 §8.2.3).
     pub(super) fn put_map(&mut self, map: &HeaderMap) {
-        for (name, value) in map {
+        for (name, value) in map.iter().filter(|(name, _)| **name != COOKIE) {
             let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
             let place = FieldPlace { name: self.put(name), value: self.put(value), kind: Kind::of(name) };
             self.places.push(place);
+        }
+        let crumbs: Vec<&[u8]> = map.get_all(COOKIE).iter().map(|crumb| crumb.as_bytes()).collect();
+        if !crumbs.is_empty() {
+            let (name, value) = (self.put(b"cookie"), self.put(&crumbs.join(&b"; "[..])));
+            self.places.push(FieldPlace { name, value, kind: Kind::Plain });
         }
     }
 
@@ -299,5 +315,70 @@ impl NameList {
     /// Whether `name` (lower-case) is in it.
     pub(super) fn holds(&self, name: &[u8]) -> bool {
         self.names.may_hold(name) && self.text.split(|&byte| byte == b'\n').any(|there| there == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn cookie_crumbs_become_one_field() {
+        let mut map = HeaderMap::new();
+        for crumb in ["a=1", "b=2", "c=3"] {
+            map.append(COOKIE, HeaderValue::from_static(crumb));
+        }
+        map.insert("x-a", HeaderValue::from_static("1"));
+        let mut writer = RawWriter::with_room(2);
+        writer.put_map(&map);
+        let mut lines = Vec::new();
+        writer.done().push_lines(&mut lines, |_| true);
+        assert_eq!(lines, b"x-a: 1\r\ncookie: a=1; b=2; c=3\r\n");
+    }
+
+    /// Fields of a head as it came, without its first line.
+    fn received(head: &str) -> RawFields {
+        let mut places = Vec::new();
+        let mut start = 0;
+        for line in head.split_inclusive("\r\n") {
+            let (name, value) = line.trim_end().split_once(':').unwrap();
+            let from = start + name.len() + 1 + (value.len() - value.trim_start().len());
+            let kind = if name.contains('_') { Kind::Hidden } else { Kind::Plain };
+            let value = Span::of(from..from + value.trim().len());
+            places.push(FieldPlace { name: Span::of(start..start + name.len()), value, kind });
+            start += line.len();
+        }
+        RawFields::received(BytesMut::from(head), places)
+    }
+
+    #[test]
+    fn lines_are_copied_together_only_where_they_came_as_they_go_out() {
+        let fields = received(
+            "A: 1\r\nB: 2\r\nC:3\r\nD:  4\r\nE: 5 \r\nF:\r\nG: 7\r\nh_h: 8\r\nHost: a\r\nI:\t9\r\nJ: 10\r\n",
+        );
+        let mut all = Vec::new();
+        fields.push_lines(&mut all, |_| true);
+        let all = String::from_utf8(all).unwrap();
+        assert_eq!(
+            all,
+            "a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ne: 5\r\nf: \r\ng: 7\r\nh_h: 8\r\nhost: a\r\ni: 9\r\nj: 10\r\n"
+        );
+        // Whatever is left out, what stays is as it was.
+        for left_out in 0..1_u32 << 11 {
+            let mut some = Vec::new();
+            let mut at = 0;
+            fields.push_lines(&mut some, |_| {
+                at += 1;
+                left_out & (1 << (at - 1)) == 0
+            });
+            let wanted: String = (0..)
+                .zip(all.split_inclusive("\r\n"))
+                .filter(|(at, _)| left_out & (1 << at) == 0)
+                .map(|(_, line)| line)
+                .collect();
+            assert_eq!(String::from_utf8(some).unwrap(), wanted);
+        }
     }
 }

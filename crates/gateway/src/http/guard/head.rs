@@ -22,6 +22,8 @@ pub(in crate::http) enum Framing {
 /// `METHOD` and two spaces and `HTTP/1.1`: what a request line holds besides the target.
 const LINE_WITHOUT_TARGET: usize = METHOD_LEN_MAX + 2 + 8;
 const METHOD_LEN_MAX: usize = 32;
+/// Names in one `Connection`: each is compared with every field. Real ones hold one or two.
+const CONNECTION_NAMES_MAX: usize = 64;
 /// 10^18 bytes: far beyond any body, far below overflow.
 const LENGTH_DIGITS_MAX: usize = 18;
 
@@ -234,7 +236,7 @@ impl Facts {
             return look_alike(name);
         }
         match len {
-            4 | 6 | 7 | 14 | 17 => self.framing_field(name, trimmed, span),
+            4 | 6 | 7 | 10 | 14 | 17 => self.framing_field(name, trimmed, span),
             _ => Ok(()),
         }
     }
@@ -262,6 +264,10 @@ impl Facts {
             self.expect = true;
         } else if name.eq_ignore_ascii_case(b"upgrade") {
             self.upgrade = self.http11;
+        } else if name.eq_ignore_ascii_case(b"connection")
+            && memchr::memchr_iter(b',', value).nth(CONNECTION_NAMES_MAX).is_some()
+        {
+            return Err(Malformed::TooManyFields);
         }
         Ok(())
     }

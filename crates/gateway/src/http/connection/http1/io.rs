@@ -146,7 +146,7 @@ impl Io {
         if inner.input.is_empty() {
             inner.input = BytesMut::new();
         }
-        buffers::give(std::mem::take(&mut inner.output));
+        inner.give_output();
     }
 
     /// The next piece of the present body; `None` at its end.
@@ -164,7 +164,7 @@ impl Io {
                 continue;
             }
             if std::mem::take(&mut inner.owes_continue) {
-                inner.output.extend_from_slice(CONTINUE);
+                inner.output().extend_from_slice(CONTINUE);
             }
             if !inner.output.is_empty() && matches!(inner.poll_flush(cx, &self.lane), Poll::Ready(Err(_))) {
                 inner.is_over = true;
@@ -203,11 +203,7 @@ impl Io {
 
     /// Adds to what is to be written, behind all that was added before.
     pub(super) fn write(&self, with: impl FnOnce(&mut Vec<u8>)) {
-        let inner = &mut *self.inner.borrow_mut();
-        if inner.output.capacity() == 0 {
-            inner.output = buffers::take();
-        }
-        with(&mut inner.output);
+        with(self.inner.borrow_mut().output());
     }
 
     /// Adds a piece of a body, framed as a chunk if wished. There must be room ([`Io::has_room`]).
@@ -218,13 +214,15 @@ impl Io {
         }
         let inner = &mut *self.inner.borrow_mut();
         if is_chunk {
-            push_hex(&mut inner.output, data.len());
-            inner.output.extend_from_slice(b"\r\n");
+            let output = inner.output();
+            push_hex(output, data.len());
+            output.extend_from_slice(b"\r\n");
         }
         let behind: &[u8] = if is_chunk { b"\r\n" } else { b"" };
         if data.len() <= COPY_BYTES_MAX {
-            inner.output.extend_from_slice(&data);
-            inner.output.extend_from_slice(behind);
+            let output = inner.output();
+            output.extend_from_slice(&data);
+            output.extend_from_slice(behind);
         } else {
             inner.large = data;
             inner.behind = behind;
@@ -265,6 +263,20 @@ enum Found {
 }
 
 impl Inner {
+    /// Where to add what is to be written.
+    fn output(&mut self) -> &mut Vec<u8> {
+        if self.output.capacity() == 0 {
+            self.output = buffers::take();
+        }
+        &mut self.output
+    }
+
+    /// Nothing is left to be written.
+    fn give_output(&mut self) {
+        buffers::give(std::mem::take(&mut self.output));
+        self.written = 0;
+    }
+
     fn take_head(&mut self, accepted: Accepted) -> Next {
         self.head = HeadScan::default();
         self.body = match accepted.framing {
@@ -343,12 +355,12 @@ impl Inner {
                 let _ = ready!(tcp.poll_read_ready(cx));
             }
             self.input.reserve(room);
-            let read = pin!(stream.read_buf(&mut self.input)).poll(cx);
-            if read.is_pending() && self.input.is_empty() {
-                self.input = BytesMut::new();
-            }
-            read
+            pin!(stream.read_buf(&mut self.input)).poll(cx)
         };
+        if read.is_pending() && self.input.is_empty() {
+            // It may hold on to the head that was taken out of it.
+            self.input = BytesMut::new();
+        }
         if !matches!(ready!(read), Ok(1..)) {
             self.is_over = true;
         }
@@ -384,8 +396,7 @@ impl Inner {
             let is_done = rest.is_empty() && self.large.is_empty() && self.behind.is_empty();
             match wrote {
                 Ok(_) if is_done => {
-                    buffers::give(std::mem::take(&mut self.output));
-                    self.written = 0;
+                    self.give_output();
                     return Poll::Ready(Ok(()));
                 }
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

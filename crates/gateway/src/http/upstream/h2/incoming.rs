@@ -14,6 +14,7 @@ use hyper::body::Body;
 use crate::http::answer::AnswerHead;
 use crate::http::body::{Frame, SourceFailed};
 use crate::http::field::{FieldName, FieldValue, Fields, is_engine_field, named_by_connection};
+use crate::http::raw::Kind;
 use crate::http::ticks::Deadline;
 
 use crate::http::upstream::pool::StreamLease;
@@ -130,8 +131,11 @@ pub(super) fn head(is_head: bool, parts: http::response::Parts) -> Result<Answer
     let mut name = None;
     for (next, value) in fields {
         name = next.or(name);
-        if let Some(name) = &name {
-            head.add(&FieldName::from(name.clone()), &FieldValue(value));
+        // As of an answer in HTTP/1, only fields that mean nothing to a proxy go on.
+        if let Some(name) = name.clone().map(FieldName::from)
+            && name.kind() == Kind::Plain
+        {
+            head.add(&name, &FieldValue(value));
         }
     }
     Ok(head)
