@@ -54,6 +54,7 @@ mod requests;
 mod resources;
 mod seal;
 mod sql;
+mod standing;
 mod tokens;
 mod usage;
 mod write;

@@ -1,6 +1,8 @@
 //! The one wrapper that every mutation runs through: permit, rows, changes with numbers and hashes,
 //! commit. Nothing else in this crate opens a transaction that changes resources, keys or tokens.
 
+use std::borrow::Cow;
+
 use sqlx::{Any, AnyConnection, Transaction};
 use tollgate_core::{
     authz::{Action, Permit},
@@ -12,6 +14,7 @@ use crate::{
     error::{Entity, StoreError},
     open::Store,
     sql::{Columns as _, bulk, only, places, rows_max, run, sql},
+    standing::renewed,
 };
 
 /// What a mutation gave, and the number of its last change.
@@ -44,18 +47,23 @@ pub(crate) struct Change {
 /// A mutation under way. Dropped without [`Write::commit`] it is rolled back.
 pub(crate) struct Write<'p> {
     tx: Transaction<'static, Any>,
-    permit: &'p Permit,
+    permit: Cow<'p, Permit>,
     at_us: i64,
     changes: Vec<Change>,
 }
 
 impl Store {
-    /// Begins a mutation at a moment of wall time.
+    /// Begins a mutation at a moment of wall time. What a member may do is read again once no other mutation
+    /// runs, and is that until the commit.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAuthorised`] when they lost the right since the permit was given.
     pub(crate) async fn write<'p>(&self, permit: &'p Permit, now_us: i64) -> Result<Write<'p>, StoreError> {
         let mut tx = self.begin_write().await?;
         if let Some(lock) = self.engine().lock_mutations() {
             only(sql(lock), &mut tx).await?;
         }
+        let permit = renewed(&mut tx, permit).await?;
         Ok(Write { tx, permit, at_us: now_us, changes: Vec::new() })
     }
 }
@@ -66,9 +74,9 @@ impl Write<'_> {
         &mut self.tx
     }
 
-    /// The right that it happens by.
-    pub(crate) const fn permit(&self) -> &Permit {
-        self.permit
+    /// The right that it happens by, as it is now.
+    pub(crate) fn permit(&self) -> &Permit {
+        &self.permit
     }
 
     /// Records a change; to be called for every row that a user would call one thing.
@@ -83,7 +91,7 @@ impl Write<'_> {
     /// Records a change of something that a consumer has, such as a key: a permit that is limited to
     /// consumers may cover it.
     pub(crate) fn record_of(&mut self, consumer: ConsumerId, change: Change) -> Result<(), StoreError> {
-        let permit = self.permit;
+        let permit = &self.permit;
         let covered =
             change.tenant.is_some_and(|tenant| permit.covers_consumer(change.needs, tenant, consumer));
         if !covered {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use tollgate_core::{
-    authz::{Action, Actor, Role, authorise},
-    id::{TenantId, UserId},
+    authz::{Action, Actor, authorise},
+    id::TenantId,
     key::Environment,
     keyring::KeyState,
     secret::Secret,
@@ -212,7 +212,7 @@ pub(crate) async fn permits_are_asked(world: World) {
     let world = world.furnished().await;
     let key = world.create(new_key(), 1).await;
     let foreign = TenantId(42);
-    let actor = Actor::member(UserId(1), foreign, Role::Admin);
+    let actor = Actor::OsUser("test".into());
     let elsewhere = authorise(&actor, Action::ChangeKeys, Some(foreign)).unwrap();
     let rotation = Rotation { id: key.value.id, overlap_us: 0 };
     for permit in [permit(Action::ChangeResources), elsewhere] {

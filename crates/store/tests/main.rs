@@ -17,6 +17,7 @@ mod people;
 mod reminders;
 mod resources;
 mod seals;
+mod standing;
 mod tenants;
 mod tokens;
 mod usage;
@@ -60,6 +61,9 @@ conformance! {
         passwords_and_second_factors_change_by_their_person_only, a_reset_is_good_once_and_ends_sessions,
         an_administrator_begins_a_reset_for_members_only, a_first_step_is_good_once_and_ends_with_the_password,
         a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
+    standing:
+        who_lost_the_right_meanwhile_changes_nothing,
+        an_invitation_is_good_while_its_sender_may_send_it;
     tenants:
         one_resource_is_created_replaced_and_deleted, a_project_goes_only_when_it_is_empty,
         a_tenant_is_read_without_the_others, keys_are_edited_one_and_many, a_named_request_is_claimed_once;

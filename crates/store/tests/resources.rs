@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tollgate_core::{
-    authz::{Action, Actor, Role, authorise},
-    id::{TenantId, UserId},
+    authz::{Action, Actor, authorise},
+    id::TenantId,
     keyring::KeyState,
 };
 use tollgate_store::{ApplyMode, Entity, Op, StoreError};
@@ -181,7 +181,7 @@ pub(crate) async fn short_names_must_be_clear(world: World) {
 pub(crate) async fn a_permit_for_another_tenant_is_refused(world: World) {
     let world = world.furnished().await;
     let foreign = TenantId(42);
-    let actor = Actor::member(UserId(1), foreign, Role::Owner);
+    let actor = Actor::OsUser("test".into());
     let permit = authorise(&actor, Action::ChangeResources, Some(foreign)).unwrap();
     // Another tenant's project looks absent, and its services cannot be taken over.
     let policy = resources(json!({"policy": [{"project": "acme/maps", "name": "standard", "services": []}]}));

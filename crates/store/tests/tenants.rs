@@ -1,8 +1,8 @@
 //! Reading and changing from inside of one tenant.
 
 use tollgate_core::{
-    authz::{Action, Actor, Permit, Role, authorise},
-    id::{TenantId, UserId},
+    authz::{Action, Actor, Permit, authorise},
+    id::TenantId,
     resource::{ConsumerSpec, ProjectSpec},
 };
 use tollgate_store::{
@@ -31,7 +31,7 @@ async fn tenants(world: &World) -> (TenantId, TenantId) {
 }
 
 fn inside(tenant: TenantId, action: Action) -> Permit {
-    authorise(&Actor::member(UserId(5), tenant, Role::Admin), action, Some(tenant)).unwrap()
+    authorise(&Actor::OsUser("test".into()), action, Some(tenant)).unwrap()
 }
 
 fn consumer(project: &str, name: &str) -> ResourceSpec {

@@ -4,7 +4,7 @@
 use serde_json::json;
 use sqlx::AnyConnection;
 use tollgate_core::{
-    authz::{Action, Permit, Role},
+    authz::{Action, Permit, Role, authorise},
     id::{ConsumerId, InvitationId, TenantId, UserId},
     key::Digest,
     secret::Secret,
@@ -24,7 +24,8 @@ use crate::{
     named::Named,
     open::Store,
     random, resources,
-    sql::{Columns as _, Row, all, one, run, sql},
+    sql::{Columns as _, Row, all, built, one, run, sql},
+    standing::actor_now,
     write::{Change, Committed, Write},
 };
 
@@ -160,7 +161,7 @@ impl Store {
         let mut conn = self.reader().await?;
         let text =
             format!("{SELECT} AND l.tenant = $1 AND l.expires_us > $2 ORDER BY l.created_us DESC, l.id");
-        let rows = all(crate::sql::built(text).bind(tenant.to_sql()).bind(now_us), &mut conn).await?;
+        let rows = all(built(text).bind(tenant.to_sql()).bind(now_us), &mut conn).await?;
         rows.iter().map(view).collect()
     }
 
@@ -411,8 +412,18 @@ async fn find_invitation(
     now_us: i64,
 ) -> Result<Option<InvitationView>, StoreError> {
     let text = format!("{SELECT} AND l.digest = $1 AND l.expires_us > $2");
-    let row = one(crate::sql::built(text).bind(digest.0.to_vec()).bind(now_us), conn).await?;
-    row.as_ref().map(view).transpose()
+    let row = one(built(text).bind(digest.0.to_vec()).bind(now_us), conn).await?;
+    let Some(found) = row.as_ref().map(view).transpose()? else { return Ok(None) };
+    Ok(is_upheld(conn, &found).await?.then_some(found))
+}
+
+/// Whether who sent an invitation may send it still. Those that no member sent stay good.
+async fn is_upheld(conn: &mut AnyConnection, invitation: &InvitationView) -> Result<bool, StoreError> {
+    let Ok(user) = invitation.created_by.parse::<UserId>() else { return Ok(true) };
+    let tenant = invitation.tenant.id;
+    let sender = actor_now(conn, user, tenant).await?;
+    let action = needs(invitation.role, invitation.role);
+    Ok(authorise(&sender, action, Some(tenant)).is_ok_and(|permit| permit.covers(action, Some(tenant))))
 }
 
 async fn find_reset(
