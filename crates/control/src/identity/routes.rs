@@ -114,8 +114,9 @@ async fn finish(
 /// A page that goes on to the console by itself. A redirect would still count as coming from the
 /// provider's site, and the browser would keep the new cookie back.
 fn arrived(session: &SessionToken, next: &str) -> Response {
-    // A path as it stands in HTML: nothing in it ends an attribute or begins another part of it.
-    let next = utf8_percent_encode(next, IN_HTML);
+    // A path as it stands in HTML: nothing in it ends an attribute or begins another part of it, and no
+    // character reference turns it into another path.
+    let next = utf8_percent_encode(next, IN_HTML).to_string().replace('&', "&amp;");
     let page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tollgate</title>\
          <meta http-equiv=\"refresh\" content=\"0; url={next}\"></head>\

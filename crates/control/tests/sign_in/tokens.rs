@@ -341,6 +341,15 @@ async fn the_code_flow_brings_its_own_person_back_and_nobody_else() {
         let answer = visit(&world, &back(&state, &iss), &cookie).await;
         assert!(answer.contains(page) && !answer.contains("evil"), "{answer}");
     }
+    for (next, page) in [
+        ("%2F%26%2347evil.example", "url=/&amp;#47evil.example\""),
+        ("%2F%26%239%2Fevil.example", "url=/&amp;#9/evil.example\""),
+        ("%2Fkeys%3Fa%3D1%26b%3D2", "href=\"/keys?a=1&amp;b=2\""),
+    ] {
+        let cookie = format!("{cookie}; __Host-tollgate-next={next}");
+        let answer = visit(&world, &back(&state, &iss), &cookie).await;
+        assert!(answer.contains(page) && !answer.contains("&#"), "no reference makes it `//…`: {answer}");
+    }
     let began = visit(&world, "/sign-in/oidc?next=%2Fkeys", "").await;
     assert!(began.contains("__Host-tollgate-next=%2Fkeys;"), "where to go on: {began}");
     let answer = visit(&world, &back(&state, &iss), &cookie).await;
