@@ -6,11 +6,15 @@
 //! | an address (an IPv6 network /64) | 60, one more every 6 s | refused |
 //! | an account as seen from a network (/24, /64) | 10, one more every 30 s | refused |
 //! | an account from everywhere | 300, one more every 3 s | slowed, never refused for that alone |
+//! | wrong codes of an account's second factor, with the right password | 10, one more every 5 min | refused |
+//! | wrong codes after one first step | 5 | it has to be taken again |
 //! | a person who is signed in, about their own account | 10, one more every 30 s | refused |
 //! | mails to an address that ask for nothing but a link | 10, one more every 5 min | not sent |
 //!
 //! So nobody keeps a person out by guessing at their account from elsewhere, and nobody who is signed in
-//! is kept from what is their own by guesses of others.
+//! is kept from what is their own by guesses of others. Only whoever knows the password can use the codes
+//! of an account up. How many are slowed at once is bounded by the attempts of each network at the account,
+//! and by the connections of the listener.
 
 use std::{
     hash::{BuildHasher as _, Hash, RandomState},
@@ -19,9 +23,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
 use tollgate_core::{
     id::UserId,
+    key::Digest,
     limits::{Gcra, Verdict},
 };
 use unicode_normalization::UnicodeNormalization as _;
@@ -33,8 +37,8 @@ const CELLS: usize = 1 << 16;
 const SECOND_NS: u64 = 1_000_000_000;
 /// How long an attempt waits at an account that many guess at.
 const SLOWED: Duration = Duration::from_secs(2);
-/// Attempts that wait at once; more are refused.
-const SLOWED_MAX: usize = 32;
+/// Wrong codes after one first step; the last of them ends it.
+const CODES_OF_STEP_MAX: u64 = 5;
 
 /// Where somebody tries to come in. Each is counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +65,10 @@ pub(crate) struct Throttle {
     own: Table,
     /// Addresses that links are mailed to.
     mails: Table,
-    slowed: Semaphore,
+    /// Accounts whose password was right.
+    codes: Table,
+    /// First steps of sign-ins.
+    steps: Table,
 }
 
 impl Default for Throttle {
@@ -75,7 +82,10 @@ impl Default for Throttle {
             accounts: rate(3, 300),
             own: rate(30, 10),
             mails: rate(300, 10),
-            slowed: Semaphore::new(SLOWED_MAX),
+            // Of a million codes with three good ones at a time: some 300 a day, one in a thousand fits.
+            codes: rate(300, 10),
+            // A step is long over before one comes back.
+            steps: rate(3600, CODES_OF_STEP_MAX - 1),
         }
     }
 }
@@ -94,8 +104,6 @@ impl Throttle {
         let account = normal(account);
         self.pairs.take(&(door, &account, network(address)), now_ns)?;
         if self.accounts.take(&(door, &account), now_ns).is_err() {
-            let place = self.slowed.try_acquire();
-            let _place = place.map_err(|_| Refused::TooManyAttempts { retry_after_s: 5 })?;
             tokio::time::sleep(SLOWED).await;
         }
         Ok(())
@@ -116,6 +124,21 @@ impl Throttle {
     pub(crate) fn take_own(&self, user: UserId, address: IpAddr, now_ns: u64) -> Result<(), Refused> {
         self.take_address(address, now_ns)?;
         self.own.take(&user, now_ns)
+    }
+
+    /// Takes a code of the second factor of an account whose password was right, before it is compared.
+    pub(crate) fn take_code(&self, user: UserId, now_ns: u64) -> Result<(), Refused> {
+        self.codes.take(&user, now_ns)
+    }
+
+    /// Gives the code back: it fits.
+    pub(crate) fn give_back_code(&self, user: UserId) {
+        self.codes.give_back(&user);
+    }
+
+    /// Counts a wrong code after a first step; whether it was the last that the step is good for.
+    pub(crate) fn is_last_code(&self, step: Digest, now_ns: u64) -> bool {
+        self.steps.take(&step.0, now_ns).is_err()
     }
 
     /// Takes a mail with a link; whether it may be sent, which is told to nobody.
@@ -222,6 +245,7 @@ impl Table {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use futures_util::future::{join, join_all};
     use tokio::time::Instant;
     use tollgate_core::id::UserId;
 
@@ -262,7 +286,11 @@ mod tests {
             assert_eq!(throttle.take((Door::Password, "owner"), address, NOW).await, Ok(()));
         }
         let start = Instant::now();
-        assert_eq!(throttle.take((Door::Password, "owner"), from(0, 1), NOW).await, Ok(()), "it comes in");
+        let guesses = (0..100).map(|host| throttle.take((Door::Password, "owner"), from(host, 2), NOW));
+        let person = throttle.take((Door::Password, "owner"), from(200, 1), NOW);
+        let (guesses, person) = join(join_all(guesses), person).await;
+        assert_eq!(person, Ok(()), "it comes in, however many wait");
+        assert!(guesses.iter().all(Result::is_ok), "and so does everybody else");
         assert!(start.elapsed() >= SLOWED, "after a while");
         assert_eq!(throttle.take_own(UserId(1), from(0, 1), NOW), Ok(()), "who is in is not touched");
         assert_eq!(throttle.take_mail("owner", from(0, 1), NOW), Ok(true));

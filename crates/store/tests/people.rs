@@ -70,16 +70,21 @@ impl Place {
         newcomer.id
     }
 
-    async fn sign_in(&self, user: UserId, token: u8) -> SessionId {
-        let new = NewSession {
-            digest: Digest::of(&[token]),
+    fn session(&self, user: UserId, digest: Digest) -> NewSession {
+        NewSession {
+            digest,
             account: user,
+            proven: None,
             tenant: self.tenant,
             method: "password".into(),
             signed_in_us: NOW,
             address: Ipv4Addr::LOCALHOST.into(),
             user_agent: "test".into(),
-        };
+        }
+    }
+
+    async fn sign_in(&self, user: UserId, token: u8) -> SessionId {
+        let new = self.session(user, Digest::of(&[token]));
         self.store().start_session(&own(user, Action::UseOwnAccount), new, LIMITS, NOW).await.unwrap().value
     }
 
@@ -298,12 +303,13 @@ pub(crate) async fn passwords_and_second_factors_change_by_their_person_only(wor
     store.set_password(&permit, who, &hash, NOW).await.unwrap();
     assert!(place.lookup(1, NOW).await.is_some() && place.lookup(2, NOW).await.is_none(), "others end");
 
-    let refused = store.confirm_second_factor(&permit, who, (5, &[]), NOW).await;
+    let secret = Secret::new(vec![9; 20]);
+    let refused = store.confirm_second_factor(&permit, who, (&secret, 5, &[]), NOW).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "none was begun");
-    store.begin_second_factor(&permit, who, &Secret::new(vec![9; 20]), NOW).await.unwrap();
+    store.begin_second_factor(&permit, who, &secret, NOW).await.unwrap();
     assert!(store.second_factor(admin).await.unwrap().secret.is_none(), "not before it is confirmed");
     let codes = [Digest::of(b"one"), Digest::of(b"two")];
-    store.confirm_second_factor(&permit, who, (5, &codes), NOW).await.unwrap();
+    store.confirm_second_factor(&permit, who, (&secret, 5, &codes), NOW).await.unwrap();
     assert_eq!(store.second_factor(admin).await.unwrap().secret.unwrap().expose(), &vec![9; 20]);
     assert!(!store.use_code_step(admin, 5).await.unwrap(), "the code that confirmed it is used up");
     assert!(store.use_code_step(admin, 6).await.unwrap());
@@ -369,7 +375,8 @@ pub(crate) async fn a_first_step_is_good_once_and_ends_with_the_password(world: 
     let store = place.store();
     let digest = |token: u8| Digest::of(&[token]);
     let begin = async |token| {
-        store.begin_step((place.owner, digest(token)), (NOW, NOW + HOUR)).await.unwrap();
+        let proven = store.account(place.owner).await.unwrap().version;
+        assert!(store.begin_step((place.owner, proven, digest(token)), (NOW, NOW + HOUR)).await.unwrap());
     };
     begin(1).await;
     begin(2).await;
@@ -385,6 +392,56 @@ pub(crate) async fn a_first_step_is_good_once_and_ends_with_the_password(world: 
     let hash = Secret::new(HASH.replace("aGFz", "bGFz"));
     store.set_password(&own(place.owner, Action::ChangeOwnAccount), change, &hash, NOW).await.unwrap();
     assert_eq!(store.step(digest(3), NOW).await.unwrap(), None, "the old password is no way in");
+}
+
+pub(crate) async fn what_was_proven_before_a_change_begins_nothing_after_it(world: World) {
+    let place = place(world).await;
+    let store = place.store();
+    let owner = place.owner;
+    let permit = own(owner, Action::ChangeOwnAccount);
+    let who = OwnChange { account: owner, tenant: place.tenant, session: None };
+    let hash = Secret::new(HASH.to_owned());
+    let secret = Secret::new(vec![7; 20]);
+    let token = Digest::of(b"reset");
+    for (index, what) in ["password", "reset", "begin", "confirm", "remove"].into_iter().enumerate() {
+        let proven = store.account(owner).await.unwrap().version;
+        match what {
+            "password" => drop(store.set_password(&permit, who, &hash, NOW).await.unwrap()),
+            "reset" => {
+                let new = NewReset { account: owner, digest: token, expires_us: NOW + HOUR };
+                store.begin_reset(&own(owner, Action::UseOwnAccount), new, NOW).await.unwrap();
+                store.complete_reset(&permit, (token, &hash), NOW).await.unwrap().unwrap();
+            }
+            "begin" => drop(store.begin_second_factor(&permit, who, &secret, NOW).await.unwrap()),
+            "confirm" => {
+                drop(store.confirm_second_factor(&permit, who, (&secret, 5, &[]), NOW).await.unwrap())
+            }
+            _ => drop(store.remove_second_factor(&permit, who, NOW).await.unwrap()),
+        }
+        let present = store.account(owner).await.unwrap().version;
+        for (proven, is_good) in [(proven, false), (present, true)] {
+            let digest = Digest::of(&[index as u8, u8::from(is_good)]);
+            let new = NewSession { proven: Some(proven), ..place.session(owner, digest) };
+            let begun = store.start_session(&own(owner, Action::UseOwnAccount), new, LIMITS, NOW).await;
+            assert_eq!(begun.is_ok(), is_good, "{what}: a session");
+            let begun = store.begin_step((owner, proven, digest), (NOW, NOW + HOUR)).await.unwrap();
+            assert_eq!(begun, is_good, "{what}: a first step");
+        }
+    }
+}
+
+pub(crate) async fn only_the_second_factor_whose_code_was_shown_is_switched_on(world: World) {
+    let place = place(world).await;
+    let store = place.store();
+    let permit = own(place.owner, Action::ChangeOwnAccount);
+    let who = OwnChange { account: place.owner, tenant: place.tenant, session: None };
+    let (first, second) = (Secret::new(vec![1; 20]), Secret::new(vec![2; 20]));
+    store.begin_second_factor(&permit, who, &first, NOW).await.unwrap();
+    store.begin_second_factor(&permit, who, &second, NOW).await.unwrap();
+    assert!(store.confirm_second_factor(&permit, who, (&first, 5, &[]), NOW).await.is_err());
+    assert!(!store.account(place.owner).await.unwrap().has_second_factor, "another one was begun meanwhile");
+    store.confirm_second_factor(&permit, who, (&second, 5, &[]), NOW).await.unwrap();
+    assert!(store.account(place.owner).await.unwrap().has_second_factor);
 }
 
 pub(crate) async fn a_thousand_mutual_demotions_leave_an_owner(world: World) {
@@ -446,7 +503,8 @@ pub(crate) async fn the_audit_of_people_holds_no_secret(world: World) {
         .begin_second_factor(&permit, who, &Secret::new(b"sesamsesamsesamsesam".to_vec()), NOW)
         .await
         .unwrap();
-    store.confirm_second_factor(&permit, who, (5, &[Digest::of(b"one")]), NOW).await.unwrap();
+    let kept = Secret::new(b"sesamsesamsesamsesam".to_vec());
+    store.confirm_second_factor(&permit, who, (&kept, 5, &[Digest::of(b"one")]), NOW).await.unwrap();
     let audit = store.audit_list(&Default::default(), &PageRequest::default()).await.unwrap().items;
     let text = format!("{audit:?}");
     for secret in ["argon2", "sesam", "c2VzYW", "73657361"] {

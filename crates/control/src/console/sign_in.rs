@@ -157,7 +157,7 @@ pub(crate) async fn code(
         Err(refused) => refused,
     };
     if refused == Refused::LinkUnusable {
-        let words = "That took too long, so begin again.".to_owned();
+        let words = "That took too long, or too many codes were wrong, so begin again.".to_owned();
         let page = Page { problem: Some(words), ..page(&app, &visitor, (next, String::new()), false) };
         return Ok(with_status(html(&page)?, &Refused::SignInFailed));
     }

@@ -218,9 +218,13 @@ async fn token(
         return Err(Refused::SignInNotFresh);
     }
     let tenant = who.tenant.id.to_string();
-    let session =
-        crate::sign_in::start(&app, &caller, (who.user, Some(&tenant)), (&who.method, who.signed_in_us))
-            .await?;
+    let session = crate::sign_in::start(
+        &app,
+        &caller,
+        (who.user, None, Some(&tenant)),
+        (&who.method, who.signed_in_us),
+    )
+    .await?;
     begun(&app, &session).await
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn sign_in(app: &App, caller: &Caller, proven: Proven) -> Resul
     let proven = proven.shown();
     let method = proven.provider.split(':').next().unwrap_or_default().to_owned();
     let (account, tenant, _) = settle(app, &proven).await?;
-    start(app, caller, (account, Some(&tenant.to_string())), (&method, proven.signed_in_us)).await
+    start(app, caller, (account, None, Some(&tenant.to_string())), (&method, proven.signed_in_us)).await
 }
 
 /// Who is signed in with an ID token that comes with the request itself.

@@ -88,7 +88,9 @@ pub(crate) async fn confirm_second_factor(
     app.throttle().give_back_own(who.user, caller.address);
     let codes = recovery_codes()?;
     let digests: Vec<Digest> = codes.iter().map(|code| recovery_digest(code.expose())).collect();
-    app.store().confirm_second_factor(&permit, own_change(who), (step, &digests), app.now_us()).await?;
+    app.store()
+        .confirm_second_factor(&permit, own_change(who), (&pending, step, &digests), app.now_us())
+        .await?;
     Ok(codes)
 }
 

@@ -108,7 +108,7 @@ pub(crate) async fn accept(
     let joined = app.store().accept_invitation(&permit, (token.digest(), &newcomer), app.now_us()).await?;
     joined.ok_or(Refused::LinkUnusable)?;
     let tenant = invitation.tenant.id.to_string();
-    local::start(app, caller, (newcomer.id, Some(&tenant)), ("password", app.now_us())).await
+    local::start(app, caller, (newcomer.id, None, Some(&tenant)), ("password", app.now_us())).await
 }
 
 /// Takes an invitation as somebody who has an account and proves it here and now, and signs them in. It
@@ -126,7 +126,8 @@ pub(crate) async fn join_with_password(
     let permit = person(account.id, Action::ChangeOwnAccount)?;
     let joined = app.store().join_by_invitation(&permit, (token.digest(), account.id), app.now_us()).await?;
     let tenant = joined.ok_or(Refused::LinkUnusable)?.value.to_string();
-    local::start(app, caller, (account.id, Some(&tenant)), (method, app.now_us())).await
+    local::start(app, caller, (account.id, Some(account.version), Some(&tenant)), (method, app.now_us()))
+        .await
 }
 
 /// Takes an invitation as the person who is signed in, and acts in its tenant from now on.

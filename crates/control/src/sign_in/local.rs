@@ -6,7 +6,7 @@ use tollgate_core::{
     key::Digest,
     secret::Secret,
 };
-use tollgate_store::{Account, Membership, NewSession, SessionChange};
+use tollgate_store::{Account, Membership, NewSession, SessionChange, StoreError};
 
 use super::{caller::Caller, totp};
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) struct Attempt {
 pub(crate) async fn sign_in(app: &App, caller: &Caller, attempt: Attempt) -> Result<SessionToken, Refused> {
     let tenant = attempt.tenant.clone();
     let (account, method) = prove(app, caller, attempt).await?;
-    start(app, caller, (account.id, tenant.as_deref()), (method, app.now_us())).await
+    start(app, caller, (account.id, Some(account.version), tenant.as_deref()), (method, app.now_us())).await
 }
 
 /// Who somebody is, by password and second factor, and how they proved it.
@@ -44,29 +44,51 @@ pub(super) async fn prove(
     caller: &Caller,
     attempt: Attempt,
 ) -> Result<(Account, &'static str), Refused> {
-    let door = (Door::Password, attempt.email.as_str());
+    let account = prove_password(app, caller, (&attempt.email, attempt.password)).await?;
+    let method = prove_factor(app, caller, (&account, &attempt.email), attempt.code.as_ref()).await?;
+    Ok((account, method))
+}
+
+/// Whose password it is. The attempt counts until the second factor fits as well.
+pub(super) async fn prove_password(
+    app: &App,
+    caller: &Caller,
+    (email, password): (&str, Secret<String>),
+) -> Result<Account, Refused> {
+    let door = (Door::Password, email);
     app.throttle().take(door, caller.address, app.mono_ns()).await?;
-    let account = app.store().account_by_login(&attempt.email).await?;
+    let account = app.store().account_by_login(email).await?;
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-    let fits = app.passwords().verify(attempt.password, hash).await?;
-    let Some(account) = account.filter(|_| fits) else {
+    let fits = app.passwords().verify(password, hash).await?;
+    account.filter(|_| fits).ok_or_else(|| {
         tracing::warn!(address = %caller.address, "sign-in failed: e-mail address or password");
-        return Err(Refused::SignInFailed);
-    };
-    let method = second_factor(app, &account, attempt.code.as_ref()).await.inspect_err(|refused| {
+        Refused::SignInFailed
+    })
+}
+
+/// How somebody whose password fits proved who they are. The attempt, at an e-mail address as it was typed,
+/// is given back.
+pub(super) async fn prove_factor(
+    app: &App,
+    caller: &Caller,
+    (account, email): (&Account, &str),
+    code: Option<&Secret<String>>,
+) -> Result<&'static str, Refused> {
+    let method = second_factor(app, account, code).await.inspect_err(|refused| {
         if *refused == Refused::SignInFailed {
             tracing::warn!(address = %caller.address, user = %account.id, "sign-in failed: second factor");
         }
     })?;
-    app.throttle().give_back((Door::Password, &attempt.email), caller.address);
-    Ok((account, method))
+    app.throttle().give_back((Door::Password, email), caller.address);
+    Ok(method)
 }
 
-/// Begins a session of somebody who proved who they are.
+/// Begins a session of somebody who proved who they are: with a local account at this version, which is
+/// refused like a wrong password if password or second factor were changed since.
 pub(crate) async fn start(
     app: &App,
     caller: &Caller,
-    (account, tenant): (UserId, Option<&str>),
+    (account, proven, tenant): (UserId, Option<u64>, Option<&str>),
     (method, signed_in_us): (&str, i64),
 ) -> Result<SessionToken, Refused> {
     let memberships = app.store().memberships(account).await?;
@@ -74,6 +96,7 @@ pub(crate) async fn start(
     let new = NewSession {
         digest: token.digest(),
         account,
+        proven,
         tenant: chosen(&memberships, tenant)?,
         method: method.to_owned(),
         signed_in_us,
@@ -81,7 +104,11 @@ pub(crate) async fn start(
         user_agent: caller.user_agent.clone(),
     };
     let permit = person(account, Action::UseOwnAccount)?;
-    app.store().start_session(&permit, new, app.options().limits(), app.now_us()).await?;
+    let begun = app.store().start_session(&permit, new, app.options().limits(), app.now_us()).await;
+    begun.map_err(|error| match error {
+        StoreError::Outdated { .. } => Refused::SignInFailed,
+        other => other.into(),
+    })?;
     tracing::info!(user = %account, method, address = %caller.address, "signed in");
     Ok(token)
 }
@@ -131,7 +158,8 @@ async fn rotate(
     Ok(token)
 }
 
-/// Asks for the second factor of an account that has one; how the person proved who they are.
+/// Asks for the second factor of an account that has one; how the person proved who they are. The password
+/// was right, so wrong codes count for the account, wherever they come from.
 pub(super) async fn second_factor(
     app: &App,
     account: &Account,
@@ -141,6 +169,13 @@ pub(super) async fn second_factor(
         return Ok("password");
     }
     let code = code.filter(|code| !code.expose().is_empty()).ok_or(Refused::SecondFactorNeeded)?;
+    app.throttle().take_code(account.id, app.mono_ns())?;
+    let method = prove_code(app, account, code).await?;
+    app.throttle().give_back_code(account.id);
+    Ok(method)
+}
+
+async fn prove_code(app: &App, account: &Account, code: &Secret<String>) -> Result<&'static str, Refused> {
     let factor = app.store().second_factor(account.id).await?;
     let step = factor
         .secret

@@ -6,7 +6,7 @@ use tollgate_core::secret::Secret;
 
 use super::{
     caller::Caller,
-    local::{Attempt, second_factor, sign_in, start},
+    local::{Attempt, prove_factor, prove_password, second_factor, start},
 };
 use crate::{
     problem::Refused,
@@ -28,22 +28,28 @@ pub(crate) enum Step {
 
 /// Takes the first step, or with a code both at once.
 pub(crate) async fn first(app: &App, caller: &Caller, attempt: Attempt) -> Result<Step, Refused> {
-    let email = attempt.email.clone();
-    match sign_in(app, caller, attempt).await {
-        Ok(token) => return Ok(Step::In(token)),
+    let Attempt { email, password, code, tenant } = attempt;
+    let account = prove_password(app, caller, (&email, password)).await?;
+    match prove_factor(app, caller, (&account, &email), code.as_ref()).await {
+        Ok(method) => {
+            let who = (account.id, Some(account.version), tenant.as_deref());
+            return start(app, caller, who, (method, app.now_us())).await.map(Step::In);
+        }
         // Only whoever knows the password hears of it.
         Err(Refused::SecondFactorNeeded) => {}
         Err(refused) => return Err(refused),
     }
-    let account = app.store().account_by_login(&email).await?.ok_or(Refused::SignInFailed)?;
     let token = SessionToken::new(random()?);
     let now_us = app.now_us();
     let times = (now_us, now_us.saturating_add(STEP_US));
-    app.store().begin_step((account.id, token.digest()), times).await?;
+    if !app.store().begin_step((account.id, account.version, token.digest()), times).await? {
+        return Err(Refused::SignInFailed);
+    }
     Ok(Step::Code(token.text()))
 }
 
-/// Takes the second step. [`Refused::LinkUnusable`]: the first one was too long ago, take it again.
+/// Takes the second step. [`Refused::LinkUnusable`]: the first one was too long ago, or too many codes were
+/// wrong since; take it again.
 pub(crate) async fn second(
     app: &App,
     caller: &Caller,
@@ -56,10 +62,17 @@ pub(crate) async fn second(
     let door = (Door::Password, account.email.as_str());
     app.throttle().take(door, caller.address, app.mono_ns()).await?;
     let method = match second_factor(app, &account, Some(&code)).await {
+        Ok(method) => method,
         Err(Refused::SecondFactorNeeded) => return Err(Refused::SignInFailed),
-        other => other.inspect_err(|_| {
+        Err(Refused::SignInFailed) => {
             tracing::warn!(address = %caller.address, user = %account.id, "sign-in failed: second factor");
-        })?,
+            if app.throttle().is_last_code(token.digest(), app.mono_ns()) {
+                app.store().end_step(token.digest()).await?;
+                return Err(Refused::LinkUnusable);
+            }
+            return Err(Refused::SignInFailed);
+        }
+        Err(refused) => return Err(refused),
     };
     if !app.store().end_step(token.digest()).await? {
         return Err(Refused::LinkUnusable);
@@ -67,5 +80,5 @@ pub(crate) async fn second(
     // Both steps counted as attempts.
     app.throttle().give_back(door, caller.address);
     app.throttle().give_back(door, caller.address);
-    start(app, caller, (account.id, None), (method, app.now_us())).await
+    start(app, caller, (account.id, Some(account.version), None), (method, app.now_us())).await
 }

@@ -172,6 +172,7 @@ impl World {
         let session = NewSession {
             digest: Digest::of(&token),
             account: user,
+            proven: None,
             tenant,
             method: "password".into(),
             signed_in_us: self.clock.now().wall_us,

@@ -148,6 +148,25 @@ async fn the_second_factor_has_a_step_of_its_own() {
 }
 
 #[tokio::test]
+async fn five_wrong_codes_end_the_first_step() {
+    let world = world().await;
+    let mut owner = Pages::of(world.address, OWNER, PASSWORD).await;
+    let secret = super::account::enrol(&world, &mut owner).await.0;
+    world.pass(MINUTE);
+    let mut pages = Pages::new(world.address);
+    let step = pages.post("/sign-in", &[("email", OWNER), ("password", PASSWORD)]).await.field("step");
+    let send = async |pages: &mut Pages, code: &str| {
+        pages.post("/sign-in/code", &[("step", step.as_str()), ("code", code)]).await
+    };
+    for _ in 0..4 {
+        send(&mut pages, "abcdef").await.is(401).has("That code is wrong");
+    }
+    send(&mut pages, "abcdef").await.is(401).has("begin again");
+    send(&mut pages, &code(&secret, world.now())).await.is(401).has("begin again");
+    assert!(!pages.is_signed_in());
+}
+
+#[tokio::test]
 async fn the_sign_in_page_offers_what_is_configured_and_leads_nowhere_else() {
     let world = world().await;
     let mut pages = Pages::new(world.address);

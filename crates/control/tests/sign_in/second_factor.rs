@@ -85,6 +85,25 @@ async fn a_second_factor_is_asked_for_and_each_code_is_good_once() {
 }
 
 #[tokio::test]
+async fn wrong_codes_with_the_right_password_are_bounded_for_the_account() {
+    let world = world().await;
+    let (_browser, secret, codes) = enrolled(&world).await;
+    world.pass(MINUTE);
+    for _ in 0..10 {
+        assert_eq!(sign_in(&world, "abcdef").await.0, 401);
+    }
+    // The network has attempts again long before the account has codes.
+    world.pass(2 * MINUTE);
+    assert_eq!(world.browser().sign_in(OWNER, PASSWORD).await.code(), "second_factor_needed");
+    for code in [code(&secret, world.now()).as_str(), codes[0].as_str()] {
+        assert_eq!(sign_in(&world, code).await, (429, "too_many_attempts".into()));
+    }
+    world.pass(4 * MINUTE);
+    assert_eq!(sign_in(&world, &code(&secret, world.now())).await, (200, "password+totp".into()));
+    assert_eq!(sign_in(&world, &codes[0]).await.0, 200, "a code that fits does not count");
+}
+
+#[tokio::test]
 async fn a_recovery_code_helps_once() {
     let world = world().await;
     let (mut browser, secret, codes) = enrolled(&world).await;

@@ -102,21 +102,22 @@ impl Store {
     }
 
     /// Makes the kept secret the second factor, with new recovery codes, and ends the person's other
-    /// sessions. `step` is the step of time of the code that confirmed it.
+    /// sessions. `secret` is the one that was confirmed, `step` the step of time of the code that did.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when no secret is kept.
+    /// [`StoreError::Conflict`] when no secret is kept, or another one by now.
     pub async fn confirm_second_factor(
         &self,
         permit: &Permit,
         who: OwnChange,
-        (step, recovery): (i64, &[Digest]),
+        (secret, step, recovery): (&Secret<Vec<u8>>, i64, &[Digest]),
         now_us: i64,
     ) -> Result<Committed<()>, StoreError> {
         let mut write = self.write(permit, now_us).await?;
         let update = "UPDATE accounts SET totp_secret = totp_pending, totp_pending = NULL, totp_step = $1 \
-                      WHERE id = $2 AND totp_pending IS NOT NULL";
-        if run(sql(update).bind(step).bind(who.account.to_sql()), write.conn()).await? == 0 {
+                      WHERE id = $2 AND totp_pending = $3";
+        let update = sql(update).bind(step).bind(who.account.to_sql()).bind(secret.expose().clone());
+        if run(update, write.conn()).await? == 0 {
             return Err(StoreError::Conflict("no second factor was begun; begin it again".to_owned()));
         }
         put_recovery_codes(write.conn(), who.account, recovery).await?;

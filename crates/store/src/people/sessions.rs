@@ -10,7 +10,7 @@ use tollgate_core::{
     key::Digest,
 };
 
-use super::account::role;
+use super::account::{load_account, role};
 use crate::{
     error::{Entity, StoreError},
     named::Named,
@@ -43,6 +43,9 @@ pub struct NewSession {
     pub digest: Digest,
     /// Whose it is.
     pub account: UserId,
+    /// The version of the account whose password and second factor were proven; with another one by now the
+    /// session does not begin. `None` where somebody else vouches for the person.
+    pub proven: Option<u64>,
     /// The tenant it acts in.
     pub tenant: TenantId,
     /// How the person proved who they are: `password`, `password+totp`, `oidc:google`.
@@ -188,7 +191,8 @@ impl Store {
     /// Begins a session. `permit` is the person's own, for `Action::UseOwnAccount`.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when the person is no member of the tenant.
+    /// [`StoreError::NotFound`] when the person is no member of the tenant; [`StoreError::Outdated`] when
+    /// what was proven counts no more.
     pub async fn start_session(
         &self,
         permit: &Permit,
@@ -347,6 +351,12 @@ pub(crate) async fn insert_session(
 ) -> Result<SessionId, StoreError> {
     is_member(write.conn(), new.account, new.tenant).await?;
     own(write.permit(), new.account)?;
+    if let Some(proven) = new.proven {
+        let present = load_account(write.conn(), new.account).await?.version;
+        if present != proven {
+            return Err(StoreError::Outdated { kind: Entity::User, version: present });
+        }
+    }
     make_room(write.conn(), new.account).await?;
     let id = SessionId::from_random(random::id_bytes()?);
     let address = new.address.to_string();

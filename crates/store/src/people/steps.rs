@@ -16,18 +16,26 @@ use crate::{
 pub(crate) const STEP: i64 = 2;
 
 impl Store {
-    /// Keeps that somebody took the first step, until then, wall microseconds. An earlier one ends.
+    /// Keeps that somebody took the first step, until then, wall microseconds. An earlier one ends. `proven`
+    /// is the version of the account whose password it was; `false` when it has another one by now, and
+    /// nothing is kept.
     ///
     /// # Errors
     /// When the database cannot be written.
     pub async fn begin_step(
         &self,
-        (account, digest): (UserId, Digest),
+        (account, proven, digest): (UserId, u64, Digest),
         (now_us, expires_us): (i64, i64),
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let id: [u8; 8] = random::id_bytes()?;
         let id = tollgate_core::id::InvitationId::from_random(id);
         let mut tx = self.begin_write().await?;
+        // Holds the row: a new password waits, and then finds the step and ends it.
+        let held = sql("UPDATE accounts SET version = version WHERE id = $1 AND version = $2");
+        if run(held.bind(account.to_sql()).bind(proven as i64), &mut tx).await? == 0 {
+            tx.rollback().await?;
+            return Ok(false);
+        }
         let earlier = sql("DELETE FROM links WHERE kind = $1 AND account = $2");
         run(earlier.bind(STEP).bind(account.to_sql()), &mut tx).await?;
         let insert = "INSERT INTO links (id, digest, kind, account, email, created_by, created_us, expires_us) \
@@ -41,7 +49,8 @@ impl Store {
             .bind(now_us)
             .bind(expires_us);
         run(insert, &mut tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Who took the first step with this token, if it is good.
