@@ -1,3 +1,6 @@
+-- Those that were lost before there were places to go on from have ended: nobody expects them any more.
+UPDATE jobs SET state = 2, error = 'its process ended; start it again for the rest' WHERE state = 0;
+
 -- A job goes on where it was, on whichever node: cursor is where its next step begins.
 ALTER TABLE jobs ADD COLUMN cursor TEXT;
 CREATE INDEX jobs_running ON jobs (updated_us) WHERE state = 0;

@@ -2,8 +2,8 @@
 
 use sqlx::AnyConnection;
 use tollgate_core::id::{
-    AccountId, ConsumerId, InvitationId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId, SessionId,
-    TenantId, UserId,
+    AccountId, ConsumerId, InvitationId, JobId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId,
+    SessionId, TenantId, UserId,
 };
 
 use crate::{
@@ -206,6 +206,7 @@ pub(crate) fn subject(entity: &str, id: i64) -> String {
         "user" => UserId::from_sql(id).to_string(),
         "session" => SessionId::from_sql(id).to_string(),
         "invitation" => InvitationId::from_sql(id).to_string(),
+        "job" => JobId::from_sql(id).to_string(),
         "account" => AccountId::from_sql(id).to_string(),
         _ => format!("{entity}_{id}"),
     }

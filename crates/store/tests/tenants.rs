@@ -130,7 +130,7 @@ pub(crate) async fn keys_are_edited_one_and_many(world: World) {
     let tenant = tenants(&world).await.0;
     let begun = async |run| {
         let new = NewJobRow { tenant, actor: "usr_a".into(), request: "{}".into(), total: 5, run };
-        world.store.begin_job(new, NOW).await.unwrap()
+        world.store.begin_job(&permit, new, NOW).await.unwrap()
     };
     let (first, second) = (begun(7).await, begun(7).await);
     let step = async |job, run| world.store.step_job(&permit, (job, run), (&all, &tag), NOW).await.unwrap();

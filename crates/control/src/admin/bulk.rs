@@ -1,11 +1,11 @@
 //! Changes to many keys, for the API and the console. A job is a row; a task takes it step by step, each
 //! step one transaction with the keys it changed, so that each is changed once whoever takes the steps. A
 //! job whose process ended is taken over by the next one that looks ([`tend`]), with the rights that whoever
-//! started it has then. It ends when all keys were looked at, when somebody cancels it, or with an error.
+//! started it has then; each step asks for these again, and the job fails when they are gone. It ends when all
+//! keys were looked at, when somebody cancels it, or with an error.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tollgate_core::{
     authz::{Action, Actor, Permit, authorise},
     id::{ConsumerId, TenantId, UserId},
@@ -15,7 +15,11 @@ use tollgate_store::{BulkEdit, JobRow, JobStep, KeyFilter, KeysPreview, Named, N
 use tollgate_wire::admin as wire;
 
 use super::moment::expiry_us;
-use crate::{problem::Refused, session::SignedIn, state::App};
+use crate::{
+    problem::Refused,
+    session::SignedIn,
+    state::{App, JobSlot},
+};
 
 /// Keys that one job may be about.
 const KEYS_MAX: u64 = 1_000_000;
@@ -42,15 +46,15 @@ pub(crate) async fn start(
         let problem = format!("{total} keys are selected; at most {KEYS_MAX} go into one job, select fewer");
         return Err(Refused::invalid("keys", problem));
     }
-    let Ok(slot) = app.jobs().try_acquire_owned() else {
+    let Some(slot) = app.jobs().take(who.tenant.id) else {
         return Err(Refused::Busy(
-            "as many jobs as this node takes are under way; wait for one to end".into(),
+            "as many jobs as this node takes of a tenant are under way; wait for one to end".into(),
         ));
     };
     let request = serde_json::to_string(asked).map_err(|error| Refused::Malformed(error.to_string()))?;
     let new =
         NewJobRow { tenant: who.tenant.id, actor: who.user.to_string(), request, total, run: app.run() };
-    let id = app.store().begin_job(new, now_us).await?;
+    let id = app.store().begin_job(&permit, new, now_us).await?;
     let row = app.store().job(who.tenant.id, id, now_us).await?;
     let work = Work { app: app.clone(), permit, filter, edit, row: row.clone(), _slot: slot };
     tokio::spawn(work.run());
@@ -74,10 +78,12 @@ pub(crate) async fn tend(app: App) {
     let mut beat = tokio::time::interval(LOOK);
     loop {
         beat.tick().await;
-        // A slot first: what nobody can work on stays for others.
-        let Ok(slot) = app.jobs().try_acquire_owned() else { continue };
+        // What nobody can work on here stays for others.
+        if !app.jobs().has_room() {
+            continue;
+        }
         match app.store().take_over_job(app.run(), app.now_us()).await {
-            Ok(Some((tenant, row))) => take_over(&app, tenant, (row, slot)).await,
+            Ok(Some((tenant, row))) => take_over(&app, tenant, row).await,
             Ok(None) => {}
             // A node without a database has said so elsewhere.
             Err(error) => tracing::debug!(%error, "jobs cannot be looked for"),
@@ -85,8 +91,8 @@ pub(crate) async fn tend(app: App) {
     }
 }
 
-async fn take_over(app: &App, tenant: TenantId, (row, slot): (JobRow, OwnedSemaphorePermit)) {
-    let id = row.id;
+async fn take_over(app: &App, tenant: TenantId, row: JobRow) {
+    let (id, slot) = (row.id, app.jobs().adopt(tenant));
     tracing::info!(%id, done = row.done, total = row.total, "going on with a job whose process ended");
     match resumed(app, tenant, &row).await {
         Ok((permit, filter, edit)) => {
@@ -207,7 +213,7 @@ struct Work {
     filter: KeyFilter,
     edit: BulkEdit,
     row: JobRow,
-    _slot: OwnedSemaphorePermit,
+    _slot: JobSlot,
 }
 
 impl Work {
@@ -217,7 +223,10 @@ impl Work {
         let mut busy = 0;
         loop {
             let what = (&self.filter, &self.edit);
-            match store.step_job(&self.permit, job, what, self.app.now_us()).await {
+            let turn = self.app.jobs().turn().await;
+            let stepped = store.step_job(&self.permit, job, what, self.app.now_us()).await;
+            drop(turn);
+            match stepped {
                 Ok(JobStep::More) => busy = 0,
                 Ok(JobStep::Done | JobStep::NotOurs) => return,
                 Err(StoreError::Busy { .. }) if busy < BUSY_MAX => {

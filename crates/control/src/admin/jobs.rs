@@ -43,6 +43,6 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
 }
 
 pub(crate) async fn cancel(call: Call) -> Result<Answer, Refused> {
-    let row = call.store().cancel_job(call.tenant(), call.id()?, call.now_us).await?;
+    let row = call.store().cancel_job(&call.permit, (call.tenant(), call.id()?), call.now_us).await?;
     Answer::ok(&view::job(row)?)
 }

@@ -271,9 +271,9 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
 
 pub(crate) async fn cancel(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
     let Posted { visit, .. } = posted;
-    visit.permit(Action::ChangeKeys)?;
+    let permit = visit.permit(Action::ChangeKeys)?;
     let id = seen(&visit, &id).await?.0.id;
-    match visit.store().cancel_job(visit.tenant(), id, visit.now_us).await {
+    match visit.store().cancel_job(&permit, (visit.tenant(), id), visit.now_us).await {
         // It came to its end before the button did.
         Ok(_) | Err(tollgate_store::StoreError::Conflict(_)) => {
             Ok(Redirect::to(&format!("/keys/jobs/{id}")).into_response())

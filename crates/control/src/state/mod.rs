@@ -1,11 +1,15 @@
 //! What handlers share: the store, the clock, and what sign-in keeps between requests.
 
+mod job_slots;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tollgate_core::{secret::Secret, time::Clock};
 use tollgate_store::{SessionLimits, Store};
+
+pub(crate) use job_slots::{JobSlot, JobSlots};
 
 use crate::{
     follow::Follow,
@@ -92,13 +96,11 @@ struct Doors {
     resets: Arc<Semaphore>,
     providers: Providers,
     /// Places for changes to many keys.
-    jobs: Arc<Semaphore>,
+    jobs: JobSlots,
     /// This run of the process, so that jobs know whose they are.
     run: u64,
 }
 
-/// Changes to many keys that this process works on at once; more are refused, not queued.
-const JOBS_MAX: usize = 2;
 /// Links to set a new password that are made at once.
 const RESETS_MAX: usize = 8;
 
@@ -114,7 +116,7 @@ impl App {
             passwords: Passwords::default(),
             resets,
             providers,
-            jobs: Arc::new(Semaphore::new(JOBS_MAX)),
+            jobs: JobSlots::default(),
             run: u64::from_le_bytes(run) >> 1,
         };
         Self { control: Arc::new(control), doors: Arc::new(doors) }
@@ -141,8 +143,8 @@ impl App {
     }
 
     /// Places for changes to many keys.
-    pub(crate) fn jobs(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.doors.jobs)
+    pub(crate) fn jobs(&self) -> &JobSlots {
+        &self.doors.jobs
     }
 
     /// This run of the process.

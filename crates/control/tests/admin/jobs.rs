@@ -83,7 +83,7 @@ async fn abandoned(world: &World, person: &Person) -> tollgate_core::id::JobId {
     let request = json!({"operation": "disable", "keys": {"project": "maps"}}).to_string();
     let actor = person.user.to_string();
     let new = NewJobRow { tenant: world.acme, actor, request, total: 450, run: 7 };
-    let job = world.store.begin_job(new, NOW).await.unwrap();
+    let job = world.store.begin_job(&os(Action::ChangeKeys), new, NOW).await.unwrap();
     let filter = KeyFilter {
         tenant: Some(world.acme),
         project: Some("acme/maps".into()),
@@ -131,6 +131,37 @@ pub(crate) async fn a_job_goes_on_only_with_the_rights_its_person_has_then(mut w
     assert_eq!(owner.get(&path).await.json()["changed"], 200);
 }
 
+pub(crate) async fn a_running_job_ends_when_its_person_loses_the_right(mut world: World) {
+    let admin = world.person("admin").await;
+    let owner = world.person("owner").await;
+    fill(&admin, 450).await;
+    let user = admin.user.to_sql();
+    world
+        .raw(&format!(
+            "CREATE TRIGGER gone AFTER UPDATE OF done ON jobs \
+             BEGIN DELETE FROM members WHERE account = {user}; END"
+        ))
+        .await;
+    let asked = json!({"operation": "revoke", "keys": {"project": "maps"}});
+    let started = admin.post("/jobs", asked).await.json();
+    let job = ended(&owner, &started).await;
+    assert_eq!((job["state"].as_str(), job["changed"].as_u64()), (Some("failed"), Some(200)), "{job}");
+    assert!(job["error"].as_str().unwrap().contains("may not do this"), "{job}");
+}
+
+pub(crate) async fn a_job_that_was_left_for_an_hour_does_not_go_on(mut world: World) {
+    let admin = world.person("admin").await;
+    fill(&admin, 450).await;
+    let job = abandoned(&world, &admin).await;
+    world.pass(3700 * SECOND);
+    let admin = world.person("admin").await;
+    let path = format!("/jobs/{job}");
+    wait_until(Duration::from_secs(60), async || admin.get(&path).await.json()["state"] == "failed").await;
+    let failed = admin.get(&path).await.json();
+    assert_eq!(failed["changed"], 200);
+    assert!(failed["error"].as_str().unwrap().contains("start it again"), "{failed}");
+}
+
 pub(crate) async fn a_cancelled_job_changes_nothing_more(mut world: World) {
     let admin = world.person("admin").await;
     fill(&admin, 450).await;
@@ -143,6 +174,13 @@ pub(crate) async fn a_cancelled_job_changes_nothing_more(mut world: World) {
     assert_eq!(step, JobStep::NotOurs);
     let again = admin.send(Call::new("DELETE", &format!("{BASE}/jobs/{job}"))).await;
     assert_eq!((again.status.as_u16(), again.code().as_str()), (409, "conflict"));
+    let rows = admin.get(&format!("/audit?subject={job}")).await.json();
+    let entry = |at: usize| (rows["items"][at]["action"].as_str(), rows["items"][at]["after"].clone());
+    assert_eq!(entry(0), (Some("job.cancel"), json!({"done": 200, "changed": 200})), "I20");
+    let request = json!({"operation": "disable", "keys": {"project": "maps"}});
+    assert_eq!(entry(1), (Some("job.create"), json!({"request": request, "keys": 450})));
+    assert_eq!(rows["items"].as_array().unwrap().len(), 2, "what changed nothing is not in it");
+    assert_eq!(rows["items"][0]["actor"], admin.user.to_string());
 }
 
 pub(crate) async fn what_a_job_would_break_is_told_before(mut world: World) {

@@ -47,6 +47,7 @@ promises! { sqlite:
         many_keys_are_created_or_none, a_developer_tends_own_keys_only;
     jobs: many_keys_are_tagged_and_revoked, a_job_must_say_which_keys,
         a_job_of_a_dead_process_goes_on_and_does_each_key_once,
+        a_running_job_ends_when_its_person_loses_the_right, a_job_that_was_left_for_an_hour_does_not_go_on,
         a_job_goes_on_only_with_the_rights_its_person_has_then, a_cancelled_job_changes_nothing_more,
         what_a_job_would_break_is_told_before;
     repetition: a_repetition_is_answered_and_not_done, one_person_uses_up_only_their_own, what_was_refused_may_be_corrected,

@@ -168,8 +168,8 @@ impl Asked {
                 self.imports.push(id);
                 self.tables = true;
             }
-            // People; requests are decided without them.
-            "user" | "session" | "invitation" => {}
+            // People and jobs; requests are decided without them.
+            "user" | "session" | "invitation" | "job" => {}
             // Funds; what is left of them is asked of the ledger.
             "account" => {}
             _ => self.tables = true,

@@ -13,7 +13,7 @@ use tollgate_core::{
 use super::{
     BulkEdit, JobStep, KeyFilter,
     edit::update_words,
-    list::page_of,
+    list::{ids_of, still},
     row::{KeyRow, update_key},
     state::action,
 };
@@ -31,11 +31,13 @@ const STEP_KEYS_MAX: u32 = 200;
 
 impl Store {
     /// Takes the next step of a job: changes the next keys that its filter finds, and writes down which and
-    /// how far it is, in one transaction. So each key is changed once, whoever takes the steps. Needs
-    /// `Action::ChangeKeys` in the tenant of the keys.
+    /// how far it is, in one transaction. So each key is changed once, whoever takes the steps. What may take
+    /// long, to find the keys, is done before others have to wait; that they are meant still is asked again
+    /// when they do. Needs `Action::ChangeKeys` in the tenant of the keys.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] for metadata that cannot be, [`StoreError::NotCovered`].
+    /// [`StoreError::Invalid`] for metadata that cannot be, [`StoreError::NotAuthorised`] when the right was lost
+    /// meanwhile, [`StoreError::NotCovered`].
     pub async fn step_job(
         &self,
         permit: &Permit,
@@ -43,18 +45,24 @@ impl Store {
         (filter, edit): (&KeyFilter, &BulkEdit),
         now_us: i64,
     ) -> Result<JobStep, StoreError> {
+        let mut conn = self.reader().await?;
+        let Some(cursor) = job_place(&mut conn, (job, run)).await? else { return Ok(JobStep::NotOurs) };
+        let request = PageRequest { limit: STEP_KEYS_MAX, cursor: cursor.clone() };
+        let page = ids_of(&mut conn, filter, &request).await?;
+        drop(conn);
         let mut write = self.write(permit, now_us).await?;
-        let Some(cursor) = job_place(write.conn(), (job, run)).await? else {
+        let place = job_place(write.conn(), (job, run)).await?;
+        if place.as_ref() != Some(&cursor) {
             write.roll_back().await?;
-            return Ok(JobStep::NotOurs);
-        };
-        let page = page_of(write.conn(), filter, &PageRequest { limit: STEP_KEYS_MAX, cursor }).await?;
+            // Somebody else took this step, or the job ended.
+            return Ok(if place.is_some() { JobStep::More } else { JobStep::NotOurs });
+        }
         let seen = page.items.len();
         let mut changed = Vec::new();
-        for view in page.items {
-            let (key, tenant) = KeyRow::load(write.conn(), view.id).await?;
+        for id in still(write.conn(), filter, &page.items).await? {
+            let (key, tenant) = KeyRow::load(write.conn(), id).await?;
             if apply(&mut write, (key, tenant), (edit, job)).await? {
-                changed.push(view.id);
+                changed.push(id);
             }
         }
         let is_last = page.next.is_none();

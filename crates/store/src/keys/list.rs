@@ -90,7 +90,7 @@ impl Store {
 }
 
 /// A page of keys, newest first.
-pub(super) async fn page_of(
+async fn page_of(
     conn: &mut AnyConnection,
     filter: &KeyFilter,
     page: &PageRequest,
@@ -112,6 +112,50 @@ pub(super) async fn page_of(
         .then(|| items.last().map(|key| format!("{}.{}", key.created_us, key.id)))
         .flatten();
     Ok(Page { items, next })
+}
+
+/// The ids of a page of keys, newest first.
+pub(super) async fn ids_of(
+    conn: &mut AnyConnection,
+    filter: &KeyFilter,
+    page: &PageRequest,
+) -> Result<Page<KeyId>, StoreError> {
+    let mut wheres = conditions(conn, filter).await?;
+    if let Some(cursor) = &page.cursor {
+        wheres.past(("k.created_us", "k.id"), "<", parse_cursor(cursor)?);
+    }
+    let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
+    let text = format!("SELECT k.id, k.created_us FROM keys k{}{ORDER} LIMIT {}", wheres.clause(), limit + 1);
+    let rows = all(wheres.bind(built(text)), conn).await?;
+    let shown = rows.get(..limit).unwrap_or(&rows);
+    let items =
+        shown.iter().map(|row| Ok(KeyId::from_sql(row.int(0)?))).collect::<Result<Vec<_>, StoreError>>()?;
+    let next = match (rows.len() > limit, shown.last(), items.last()) {
+        (true, Some(row), Some(id)) => Some(format!("{}.{id}", row.int(1)?)),
+        _ => None,
+    };
+    Ok(Page { items, next })
+}
+
+/// Those of some keys that a filter finds at this moment, newest first. No other key is looked at.
+pub(super) async fn still(
+    conn: &mut AnyConnection,
+    filter: &KeyFilter,
+    ids: &[KeyId],
+) -> Result<Vec<KeyId>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wheres = conditions(conn, filter).await?;
+    let list = ids.iter().map(|id| id.to_sql().to_string()).collect::<Vec<_>>().join(",");
+    // The limit keeps planners from putting both queries together and going through all keys of a project.
+    let text = format!(
+        "SELECT k.id FROM (SELECT * FROM keys WHERE id IN ({list}) LIMIT {}) k{}{ORDER}",
+        ids.len(),
+        wheres.clause()
+    );
+    let rows = all(wheres.bind(built(text)), conn).await?;
+    rows.iter().map(|row| Ok(KeyId::from_sql(row.int(0)?))).collect()
 }
 
 async fn conditions(conn: &mut AnyConnection, filter: &KeyFilter) -> Result<Conditions, StoreError> {

@@ -1,7 +1,11 @@
 //! Jobs: how far they are, for whoever asks, on whichever node.
 
+use serde_json::{Value, json};
 use sqlx::AnyConnection;
-use tollgate_core::id::{JobId, KeyId, TenantId};
+use tollgate_core::{
+    authz::{Action, Permit},
+    id::{JobId, KeyId, TenantId},
+};
 
 use crate::{
     conditions::Conditions,
@@ -9,7 +13,9 @@ use crate::{
     open::Store,
     page::{PAGE_ROWS_MAX, Page, PageRequest},
     random,
+    resources::from_json,
     sql::{Columns as _, Row, all, built, bulk, one, places, rows_max, run as run_sql, sql},
+    write::Change,
 };
 
 /// How long the row of a job is kept, microseconds: thirty days.
@@ -18,6 +24,11 @@ const KEPT_US: i64 = 30 * 86_400_000_000;
 const KEPT_MAX: i64 = 1000;
 /// A running job that has not gone on for so long, microseconds, waits for a process to take it over.
 const SILENT_US: i64 = 60_000_000;
+/// A running job that has not gone on for so long, microseconds, fails: an hour later nobody expects it to
+/// change anything.
+const GONE_US: i64 = 3600 * 1_000_000;
+/// Why it fails then.
+const GONE: &str = "no process went on with it for an hour; start it again for the rest";
 
 /// A job that begins.
 #[derive(Clone, Debug)]
@@ -78,13 +89,14 @@ const SELECT: &str =
     "SELECT id, actor, request, state, total, done, changed, error, created_us, updated_us FROM jobs";
 
 impl Store {
-    /// Writes down that a job begins.
+    /// Writes down that a job begins. Needs `Action::ChangeKeys`.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub async fn begin_job(&self, new: NewJobRow, now_us: i64) -> Result<JobId, StoreError> {
+    /// [`StoreError::NotAuthorised`], [`StoreError::NotCovered`].
+    pub async fn begin_job(&self, permit: &Permit, new: NewJobRow, now_us: i64) -> Result<JobId, StoreError> {
         let id = JobId::from_random(random::id_bytes()?);
-        let mut tx = self.begin_write().await?;
+        let asked: Value = from_json(&new.request)?;
+        let mut write = self.write(permit, now_us).await?;
         let keys = "DELETE FROM job_keys WHERE job IN (SELECT id FROM jobs WHERE tenant = $1 AND (created_us < $2 \
                     OR id IN (SELECT id FROM jobs WHERE tenant = $1 AND state <> 0 \
                     ORDER BY created_us DESC, id DESC LIMIT 1000000 OFFSET $3)))";
@@ -92,7 +104,7 @@ impl Store {
                    WHERE tenant = $1 AND state <> 0 ORDER BY created_us DESC, id DESC LIMIT 1000000 OFFSET $3))";
         for delete in [keys, old] {
             let delete = sql(delete).bind(new.tenant.to_sql()).bind(now_us - KEPT_US).bind(KEPT_MAX);
-            run_sql(delete, &mut tx).await?;
+            run_sql(delete, write.conn()).await?;
         }
         let insert = "INSERT INTO jobs (id, tenant, actor, request, state, total, done, changed, run, \
                       created_us, updated_us) VALUES ($1, $2, $3, $4, 0, $5, 0, 0, $6, $7, $7)";
@@ -104,12 +116,15 @@ impl Store {
             .bind(new.total as i64)
             .bind(new.run as i64)
             .bind(now_us);
-        run_sql(insert, &mut tx).await?;
-        tx.commit().await?;
+        run_sql(insert, write.conn()).await?;
+        let after = json!({ "request": asked, "keys": new.total });
+        write.record(change("job.create", (new.tenant, id), (1, after)))?;
+        write.commit().await?;
         Ok(id)
     }
 
-    /// Takes over a job that no process goes on with, for this run; the one that waits longest.
+    /// Takes over a job that no process goes on with, for this run; the one that waits longest. Those that
+    /// waited for an hour fail instead.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -129,6 +144,13 @@ impl Store {
             sql("UPDATE jobs SET run = $1, updated_us = $2 WHERE id = $3 AND state = 0 AND updated_us = $4");
         let take = take.bind(run as i64).bind(now_us).bind(id.to_sql()).bind(found.int(2)?);
         let mut tx = self.begin_write().await?;
+        if found.int(2)? < now_us.saturating_sub(GONE_US) {
+            let end =
+                "UPDATE jobs SET state = 2, error = $1, updated_us = $2 WHERE state = 0 AND updated_us < $3";
+            run_sql(sql(end).bind(GONE).bind(now_us).bind(now_us.saturating_sub(GONE_US)), &mut tx).await?;
+            tx.commit().await?;
+            return Ok(None);
+        }
         // Of two who find it, one is first.
         let touched = run_sql(take, &mut tx).await?;
         tx.commit().await?;
@@ -148,21 +170,29 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Ends a job that is running; what it changed until then stays.
+    /// Ends a job that is running; what it changed until then stays. Needs `Action::ChangeKeys`.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] when it has ended.
-    pub async fn cancel_job(&self, tenant: TenantId, id: JobId, now_us: i64) -> Result<JobRow, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let update =
-            sql("UPDATE jobs SET state = 3, updated_us = $1 WHERE id = $2 AND tenant = $3 AND state = 0");
-        let touched = run_sql(update.bind(now_us).bind(id.to_sql()).bind(tenant.to_sql()), &mut tx).await?;
-        tx.commit().await?;
-        let job = self.job(tenant, id, now_us).await?;
-        if touched == 0 {
+    pub async fn cancel_job(
+        &self,
+        permit: &Permit,
+        (tenant, id): (TenantId, JobId),
+        now_us: i64,
+    ) -> Result<JobRow, StoreError> {
+        let mut write = self.write(permit, now_us).await?;
+        let update = sql("UPDATE jobs SET state = 3, updated_us = $1 \
+                          WHERE id = $2 AND tenant = $3 AND state = 0 RETURNING done, changed");
+        let update = update.bind(now_us).bind(id.to_sql()).bind(tenant.to_sql());
+        let Some(ended) = one(update, write.conn()).await? else {
+            write.roll_back().await?;
+            self.job(tenant, id, now_us).await?;
             return Err(StoreError::Conflict("this job has ended already".to_owned()));
-        }
-        Ok(job)
+        };
+        let after = json!({ "done": ended.count(0)?, "changed": ended.count(1)? });
+        write.record(change("job.cancel", (tenant, id), (2, after)))?;
+        write.commit().await?;
+        self.job(tenant, id, now_us).await
     }
 
     /// A job of a tenant.
@@ -258,6 +288,19 @@ pub(crate) async fn note_step(
         .bind(id.to_sql())
         .bind(run as i64);
     Ok(run_sql(update, conn).await? == 1)
+}
+
+fn change(action: &'static str, (tenant, id): (TenantId, JobId), (version, after): (u64, Value)) -> Change {
+    Change {
+        needs: Action::ChangeKeys,
+        tenant: Some(tenant),
+        action,
+        entity: Entity::Job,
+        id: id.to_sql(),
+        version,
+        before: None,
+        after: Some(after.to_string()),
+    }
 }
 
 fn job_row(row: &Row, now_us: i64) -> Result<JobRow, StoreError> {

@@ -1,6 +1,6 @@
 //! What the admin API keeps about requests: the answers of those that carry an `Idempotency-Key`, and
-//! jobs that go on after their request was answered. Neither changes a resource, a key or a person,
-//! so that neither is in the audit; what jobs do is, change by change.
+//! jobs that go on after their request was answered. That somebody began or ended a job is in the audit, and
+//! what it does is, change by change; how far it is and the answers are nobody's change.
 
 mod idempotency;
 mod jobs;
