@@ -84,7 +84,10 @@ pub use people::{
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,
     SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
-pub use reminders::{Digest, Reminder, ReminderFilter, ReminderKind, ReminderRules};
+pub use reminders::{
+    DIGEST_PEOPLE_MAX, Digest, Digests, REMINDERS_FOUND_MAX, Reminder, ReminderFilter, ReminderKind,
+    ReminderRules,
+};
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{
     ApplyMode, Op, Plan, PlannedChange, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView,

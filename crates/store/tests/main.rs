@@ -79,7 +79,10 @@ conformance! {
         concurrent_switches_never_undo_a_revocation;
     audit: the_chain_verifies, any_change_of_a_field_is_found, missing_added_and_moved_rows_are_found,
         the_audit_is_listed_by_page;
-    reminders: each_is_made_once_and_ends_when_it_is_so_no_longer, a_digest_is_taken_once_a_day;
+    reminders:
+        each_is_made_once_and_ends_when_it_is_so_no_longer, a_digest_is_taken_once_a_day,
+        what_was_not_handed_over_is_in_the_next_digest,
+        nobody_takes_over_the_mail_of_another_account, what_expires_does_not_wait_behind_a_backlog;
     seals: every_byte_of_an_export_counts, lines_that_are_gone_new_or_moved_are_found,
         every_byte_of_a_checkpoint_counts, a_chain_that_was_cut_or_computed_anew_is_found,
         the_last_checkpoint_of_each_key_is_noted;

@@ -2,7 +2,7 @@
 
 use tollgate_core::{authz::Action, keyring::KeyState};
 use tollgate_store::{
-    KeyFilter, NewKey, PageRequest, Reminder, ReminderFilter, ReminderKind, ReminderRules, Rotation,
+    Digest, KeyFilter, NewKey, PageRequest, Reminder, ReminderFilter, ReminderKind, ReminderRules, Rotation,
 };
 
 use crate::world::{NOW, SECOND, World, new_key, permit, random};
@@ -57,36 +57,108 @@ pub(crate) async fn each_is_made_once_and_ends_when_it_is_so_no_longer(world: Wo
     assert_eq!(world.store.remind(&never, NOW + 1000 * DAY).await.unwrap(), 0);
 }
 
-pub(crate) async fn a_digest_is_taken_once_a_day(world: World) {
-    let world = world.furnished().await;
+/// An owner, two developers of whom one is mapped to the consumer `app`, an auditor.
+async fn people(world: &World) {
     for (id, role) in [(1, "owner"), (2, "developer"), (3, "developer"), (4, "auditor")] {
-        world
-            .raw(&format!(
-                "INSERT INTO accounts (id, email, login, name, totp_step, created_us, version) \
-                 VALUES ({id}, '{role}{id}@example.com', 'login{id}', 'N', 0, 0, 1)"
-            ))
-            .await;
-        world
-            .raw(&format!(
-                "INSERT INTO members (account, tenant, role, source, created_us, version) \
-                 SELECT {id}, id, '{role}', 'local', 0, 1 FROM tenants"
-            ))
-            .await;
+        person(world, (id, role), &format!("{role}{id}@example.com")).await;
     }
     world
         .raw("INSERT INTO member_consumers (account, tenant, consumer) SELECT 2, t.id, c.id FROM tenants t, consumers c WHERE c.name = 'app'")
         .await;
+}
+
+async fn person(world: &World, (id, role): (u32, &str), email: &str) {
+    world
+        .raw(&format!(
+            "INSERT INTO accounts (id, email, login, name, totp_step, created_us, version) \
+             VALUES ({id}, '{email}', 'login{id}', 'N', 0, 0, 1)"
+        ))
+        .await;
+    world
+        .raw(&format!(
+            "INSERT INTO members (account, tenant, role, source, created_us, version) \
+             SELECT {id}, id, '{role}', 'local', 0, 1 FROM tenants"
+        ))
+        .await;
+}
+
+/// Takes the digests of all tenants and hands them over.
+async fn mailed(world: &World, now_us: i64) -> Vec<Digest> {
+    let mut letters = Vec::new();
+    for tenant in world.store.digests_due(now_us).await.unwrap() {
+        let digests = world.store.take_digests(tenant, now_us).await.unwrap();
+        world.store.digests_mailed(&digests.numbers, now_us).await.unwrap();
+        letters.extend(digests.letters);
+    }
+    letters
+}
+
+fn to(digests: &[Digest]) -> Vec<&str> {
+    digests.iter().map(|digest| digest.to.as_str()).collect()
+}
+
+pub(crate) async fn a_digest_is_taken_once_a_day(world: World) {
+    let world = world.furnished().await;
+    people(&world).await;
     world.create(new_key(), 1).await;
-    let (first, later) = (NOW + 90 * DAY, NOW + 90 * DAY + 3600 * SECOND);
+    let first = NOW + 90 * DAY;
     assert_eq!(world.store.remind(&RULES, first).await.unwrap(), 1);
-    let digests = world.store.take_digests(first).await.unwrap();
-    let to: Vec<&str> = digests.iter().map(|digest| digest.to.as_str()).collect();
-    assert_eq!(to, ["developer2@example.com", "owner1@example.com"]);
+    let digests = mailed(&world, first).await;
+    assert_eq!(to(&digests), ["owner1@example.com", "developer2@example.com"]);
     assert!(digests.iter().all(|digest| digest.reminders.len() == 1 && digest.tenant_name == "acme"));
-    assert!(world.store.take_digests(first + 2 * DAY).await.unwrap().is_empty(), "nothing is said twice");
-    world.create(NewKey { expires_us: Some(later + 100 * DAY), ..new_key() }, 2).await;
-    assert_eq!(world.store.remind(&RULES, later + 75 * DAY).await.unwrap(), 2);
-    assert_eq!(world.store.take_digests(later + 75 * DAY).await.unwrap().len(), 2);
-    world.create(NewKey { expires_us: Some(later + 300 * DAY), ..new_key() }, 3).await;
-    assert!(world.store.take_digests(later + 75 * DAY).await.unwrap().is_empty());
+    assert!(mailed(&world, first + 2 * DAY).await.is_empty(), "nothing is said twice");
+    // Another within the day waits for the end of it.
+    world.create(NewKey { expires_us: Some(first + 30 * DAY), ..new_key() }, 2).await;
+    let soon = first + 3600 * SECOND;
+    assert_eq!(world.store.remind(&RULES, soon).await.unwrap(), 2, "it expires, and is not used");
+    assert!(mailed(&world, soon).await.is_empty(), "one a day");
+    assert!(mailed(&world, first + DAY - 1).await.is_empty(), "one a day");
+    let second = mailed(&world, first + DAY).await;
+    assert_eq!(to(&second), ["owner1@example.com", "developer2@example.com"]);
+    assert_eq!(second[0].reminders.len(), 2, "the new ones alone");
+}
+
+pub(crate) async fn what_was_not_handed_over_is_in_the_next_digest(world: World) {
+    let world = world.furnished().await;
+    people(&world).await;
+    world.create(new_key(), 1).await;
+    let first = NOW + 90 * DAY;
+    world.store.remind(&RULES, first).await.unwrap();
+    let tenant = world.store.digests_due(first).await.unwrap()[0];
+    assert_eq!(world.store.take_digests(tenant, first).await.unwrap().letters.len(), 2);
+    assert!(world.store.take_digests(tenant, first).await.unwrap().letters.is_empty(), "another has the day");
+    assert_eq!(mailed(&world, first + DAY).await.len(), 2);
+    assert!(mailed(&world, first + 2 * DAY).await.is_empty());
+}
+
+pub(crate) async fn nobody_takes_over_the_mail_of_another_account(world: World) {
+    let world = world.furnished().await;
+    people(&world).await;
+    // Their provider says this of them; it is somebody else's address, or none.
+    person(&world, (5, "developer"), "owner1@example.com").await;
+    person(&world, (6, "admin"), "").await;
+    world.create(new_key(), 1).await;
+    world.store.remind(&RULES, NOW + 90 * DAY).await.unwrap();
+    let digests = mailed(&world, NOW + 90 * DAY).await;
+    assert_eq!(to(&digests), ["owner1@example.com", "developer2@example.com"]);
+}
+
+pub(crate) async fn what_expires_does_not_wait_behind_a_backlog(world: World) {
+    let world = world.furnished().await;
+    people(&world).await;
+    world.create(NewKey { expires_us: Some(NOW + 100 * DAY), ..new_key() }, 1).await;
+    let now = NOW + 89 * DAY;
+    assert_eq!(world.store.remind(&RULES, now).await.unwrap(), 1);
+    world.raw("UPDATE reminders SET number = 9000").await;
+    world
+        .raw(
+            "INSERT INTO reminders (number, key, kind, due_us, step, tenant, project, consumer, at_us) \
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) \
+             SELECT n.i, r.key, 2, n.i, 0, r.tenant, r.project, r.consumer, r.at_us FROM n, reminders r",
+        )
+        .await;
+    let digests = mailed(&world, now).await;
+    assert_eq!((digests[0].reminders[0].number, digests[0].reminders.len()), (9000, 1000));
+    let later = mailed(&world, now + DAY).await;
+    assert_eq!(later[0].reminders.len(), 501, "the rest, each once");
 }

@@ -1,13 +1,17 @@
 //! Reminding people of keys that expire, whose secret is old, that nobody uses: as rows that are shown
 //! and passed on, and once a day by mail.
 //!
-//! The store makes each reminder once, whichever node asks; a digest belongs to whoever took it. A mail
-//! that its server never takes is lost with it: the reminder itself is still shown.
+//! The store makes each reminder once, whichever node asks; the digests of a tenant's day belong to whoever
+//! took them, one tenant at a time, and what they say is marked once the postman has them. A mail that its
+//! server never takes is lost: the reminder itself is still shown.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use tollgate_core::time::Clock;
-use tollgate_store::{Digest, Reminder, ReminderKind, ReminderRules, Store, StoreError};
+use tollgate_store::{
+    DIGEST_PEOPLE_MAX, Digest, Digests, REMINDERS_FOUND_MAX, Reminder, ReminderKind, ReminderRules, Store,
+    StoreError,
+};
 
 use crate::{faults::Faults, stop::Stop};
 
@@ -17,16 +21,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TURN_NS: u64 = 600_000_000_000;
 /// How long one call may take.
 const CALL_MAX: Duration = Duration::from_secs(30);
-/// Calls of one turn, at most 500 reminders of a kind each.
-const CALLS_MAX: u32 = 200;
+/// Calls of one turn, at most [`REMINDERS_FOUND_MAX`] reminders of a kind each.
+const CALLS_MAX: u32 = 20;
 /// Reminders that a mail names; the rest is counted.
 const NAMED_MAX: usize = 50;
 const DAY_US: i64 = 86_400_000_000;
 
 /// Takes mails and returns at once.
 pub trait Postman: Send + Sync {
-    /// Takes a mail; what cannot be sent is the postman's business.
-    fn post(&self, letter: Letter);
+    /// How many letters there is room for now. Digests leave room for mails that somebody waits for.
+    fn room(&self) -> usize;
+
+    /// Takes a mail; whether there was room. What cannot be sent then is the postman's business.
+    fn post(&self, letter: Letter) -> bool;
 }
 
 /// A mail without secrets.
@@ -85,16 +92,32 @@ impl Reminding {
 
     async fn turn(&self, now_us: i64, stop: &Stop) -> Result<(), Fault> {
         for _ in 0..CALLS_MAX {
-            if within(self.store.remind(&self.options.rules, now_us)).await? == 0 || stop.is_asked() {
+            let made = within(self.store.remind(&self.options.rules, now_us)).await?;
+            if made < REMINDERS_FOUND_MAX as u64 || stop.is_asked() {
                 break;
             }
         }
         let Some(postman) = &self.options.postman else { return Ok(()) };
-        for digest in within(self.store.take_digests(now_us)).await? {
-            postman.post(letter(&digest, self.options.console.as_deref(), now_us));
+        for tenant in within(self.store.digests_due(now_us)).await? {
+            // What waits is sent first; the next turn goes on.
+            if stop.is_asked() || postman.room() < DIGEST_PEOPLE_MAX {
+                break;
+            }
+            let Digests { letters, mut numbers } = within(self.store.take_digests(tenant, now_us)).await?;
+            let console = self.options.console.as_deref();
+            let is_refused = |digest: &&Digest| !postman.post(letter(digest, console, now_us));
+            let refused: Vec<&Digest> = letters.iter().filter(is_refused).collect();
+            numbers.retain(|number| !refused.iter().any(|digest| has(digest, *number)));
+            if !numbers.is_empty() {
+                within(self.store.digests_mailed(&numbers, now_us)).await?;
+            }
         }
         Ok(())
     }
+}
+
+fn has(digest: &Digest, number: u64) -> bool {
+    digest.reminders.iter().any(|reminder| reminder.number == number)
 }
 
 enum Fault {

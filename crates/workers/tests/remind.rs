@@ -1,7 +1,10 @@
 //! Each reminder is made once: over restarts, over nodes, over days; and mailed once to those it is for.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,11 +23,16 @@ const RULES: ReminderRules = ReminderRules {
 };
 
 #[derive(Default)]
-struct Pile(Mutex<Vec<Letter>>);
+struct Pile(Mutex<Vec<Letter>>, AtomicBool);
 
 impl Postman for Pile {
-    fn post(&self, letter: Letter) {
+    fn room(&self) -> usize {
+        if self.1.load(Ordering::SeqCst) { 0 } else { 1_000 }
+    }
+
+    fn post(&self, letter: Letter) -> bool {
         self.0.lock().unwrap().push(letter);
+        true
     }
 }
 
@@ -146,7 +154,11 @@ async fn many_nodes_make_each_reminder_and_take_each_digest_once() {
         let store = world.other().await;
         nodes.push(tokio::spawn(async move {
             let made = store.remind(&RULES, now).await.unwrap();
-            (made, store.take_digests(now).await.unwrap())
+            let mut taken = Vec::new();
+            for tenant in store.digests_due(now).await.unwrap() {
+                taken.extend(store.take_digests(tenant, now).await.unwrap().letters);
+            }
+            (made, taken)
         }));
     }
     let (mut made, mut digests) = (0, Vec::new());
@@ -183,14 +195,36 @@ async fn a_digest_goes_out_once_a_day_and_survives_restarts() {
         "{letter:?}"
     );
     assert!(!letter.text.contains(key.key.expose().as_str()), "I6");
-    // Another key the same day waits for the next one.
-    world.create_expiring_key(2, world.clock.now().wall_us + 40 * DAY_US).await;
+    // Another reminder the same day waits for the next one.
+    world.create_expiring_key(2, world.clock.now().wall_us + 30 * DAY_US + DAY_US / 48).await;
     let running = start(&mut world, Some(letters.clone())).await;
-    world.clock.advance(DAY * 11 - Duration::from_secs(60));
+    world.clock.advance(Duration::from_secs(3600));
+    until("it is shown", || async { all(&world).await.len() == 2 }).await;
+    // Whoever stops has ended the turn that made it.
+    running.stop().await.unwrap();
+    assert_eq!(count().await, 1, "one a day");
+    let running = start(&mut world, Some(letters.clone())).await;
+    world.clock.advance(DAY);
     until("the second digest", || async { count().await == 2 }).await;
     running.stop().await.unwrap();
-    let running = start(&mut world, Some(letters.clone())).await;
-    until("nothing new", || async { all(&world).await.len() == 2 }).await;
-    running.stop().await.unwrap();
+    start(&mut world, Some(letters.clone())).await.stop().await.unwrap();
     assert_eq!(count().await, 2);
+}
+
+#[tokio::test]
+async fn digests_wait_while_the_postman_has_no_room() {
+    let mut world = World::new().await;
+    world.add_owner("owner@example.com").await;
+    world.create_key(1).await;
+    world.clock.advance(DAY * 91);
+    let letters = Arc::new(Pile::default());
+    letters.1.store(true, Ordering::SeqCst);
+    let running = start(&mut world, Some(letters.clone())).await;
+    until("it is shown", || async { all(&world).await.len() == 1 }).await;
+    running.stop().await.unwrap();
+    assert!(letters.0.lock().unwrap().is_empty());
+    letters.1.store(false, Ordering::SeqCst);
+    let running = start(&mut world, Some(letters.clone())).await;
+    until("there is room", || async { letters.0.lock().unwrap().len() == 1 }).await;
+    running.stop().await.unwrap();
 }

@@ -23,7 +23,9 @@ use super::{Sender, SmtpOptions, words};
 use crate::mail::{Courier, Mail};
 
 /// Mails that may wait to be sent; further ones are lost, and said to be.
-const WAITING_MAX: usize = 1024;
+const WAITING_MAX: usize = 2048;
+/// Places among them that digests leave to links, for which somebody waits.
+const LINKS_RESERVED: usize = 1024;
 /// The pauses between two attempts at one mail.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300)];
@@ -70,6 +72,20 @@ impl SmtpCourier {
             task: Mutex::new(Some(task)),
             place: options.place(),
         }))
+    }
+
+    /// How many digests there is room for; links have places of their own.
+    pub fn room_for_digests(&self) -> usize {
+        self.places.available_permits().saturating_sub(LINKS_RESERVED)
+    }
+
+    /// Takes a mail that nobody waits for; whether there is room for it.
+    pub fn take_digest(&self, mail: Mail) -> bool {
+        let has_room = self.room_for_digests() > 0;
+        if has_room {
+            self.send(mail);
+        }
+        has_room
     }
 
     /// Takes nothing more, tries once more what waits, and ends, within `within` at the latest.

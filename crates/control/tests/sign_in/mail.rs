@@ -182,6 +182,18 @@ async fn nothing_is_said_to_a_server_that_is_not_who_it_should_be() {
 }
 
 #[tokio::test]
+async fn digests_leave_room_for_links() {
+    let server = Server::start(SmtpSecurity::None, false).await;
+    // The task that sends does not run before this test waits for something.
+    let courier = SmtpCourier::start(&server.options()).unwrap();
+    let taken = (0..3_000).filter(|_| courier.take_digest(mail("digest@example.com"))).count();
+    assert_eq!((taken, courier.room_for_digests()), (1_024, 0));
+    courier.send(mail("link@example.com"));
+    assert!(!courier.take_digest(mail("digest@example.com")), "the link took one of its own places");
+    courier.end(Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_told_without_it() {
     let server = Server::start(SmtpSecurity::StartTls, true).await;
     let login = Some(("gate".to_owned(), Secret::new("guessed secret".to_owned())));

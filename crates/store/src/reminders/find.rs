@@ -1,19 +1,26 @@
 //! Finding whom to remind of what, and what is so no longer.
 
+use std::collections::HashSet;
+
 use sqlx::AnyConnection;
 
 use super::ReminderKind;
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Bulk, Columns as _, Statement, all, only, run, sql},
+    sql::{Bulk, Columns as _, Row, Statement, all, built, only, run, sql},
 };
 
 const DAY_US: i64 = 86_400_000_000;
 /// How many days before a key expires, the next reminder after each.
 const STEPS: [(i64, i64); 3] = [(30, 7), (7, 1), (1, 0)];
-/// Reminders made in one transaction.
-const FOUND_MAX: usize = 500;
+/// Reminders of a kind that one call of [`Store::remind`] makes at most; fewer than that in all, and
+/// nothing is left to find.
+pub const REMINDERS_FOUND_MAX: usize = 5_000;
+/// Reminders made or ended in one transaction: others wait for the lock meanwhile.
+const PART_ROWS: usize = 500;
+/// How often a call looks for reminders that are so no longer, as many at a time as are found.
+const ENDINGS_MAX: usize = 200;
 
 const INSERT: &str = "INSERT INTO reminders (number, key, kind, due_us, step, tenant, project, consumer, at_us) \
      VALUES ";
@@ -24,7 +31,7 @@ const EXPIRING: &str = "SELECT k.id, k.expires_us, p.tenant, k.project, k.consum
      JOIN projects p ON p.id = k.project WHERE k.state = 0 AND k.expires_us > $1 AND k.expires_us > $2 \
      AND k.expires_us <= $3 AND k.created_us < k.expires_us - $4 AND NOT EXISTS (SELECT 1 FROM reminders r \
      WHERE r.key = k.id AND r.kind = 0 AND r.due_us = k.expires_us AND r.step = $5) \
-     ORDER BY k.expires_us, k.id LIMIT 500";
+     ORDER BY k.expires_us, k.id LIMIT 5000";
 
 /// Keys that may be used at $1 and whose secret is from before $2.
 const ROTATION_DUE: &str = "SELECT * FROM (SELECT k.id, COALESCE((SELECT MAX(a.at_us) FROM changes a \
@@ -32,7 +39,7 @@ const ROTATION_DUE: &str = "SELECT * FROM (SELECT k.id, COALESCE((SELECT MAX(a.a
      k.consumer FROM keys k JOIN projects p ON p.id = k.project WHERE k.state = 0 AND k.expires_us > $1 \
      AND k.created_us <= $2 AND NOT EXISTS (SELECT 1 FROM reminders r WHERE r.key = k.id AND r.kind = 1 \
      AND r.done_us IS NULL)) old WHERE since <= $2 AND NOT EXISTS (SELECT 1 FROM reminders r \
-     WHERE r.key = old.id AND r.kind = 1 AND r.due_us = old.since + $3) ORDER BY since, old.id LIMIT 500";
+     WHERE r.key = old.id AND r.kind = 1 AND r.due_us = old.since + $3) ORDER BY since, old.id LIMIT 5000";
 
 /// Keys that may be used at $1 and were not since $2, neither used nor made.
 const UNUSED: &str = "SELECT * FROM (SELECT k.id, COALESCE((SELECT MAX(u.used_us) FROM key_uses u \
@@ -40,23 +47,23 @@ const UNUSED: &str = "SELECT * FROM (SELECT k.id, COALESCE((SELECT MAX(u.used_us
      JOIN projects p ON p.id = k.project WHERE k.state = 0 AND k.expires_us > $1 AND k.created_us <= $2 \
      AND NOT EXISTS (SELECT 1 FROM reminders r WHERE r.key = k.id AND r.kind = 2 AND r.done_us IS NULL)) old \
      WHERE since <= $2 AND NOT EXISTS (SELECT 1 FROM reminders r WHERE r.key = old.id AND r.kind = 2 \
-     AND r.due_us = old.since + $3) ORDER BY since, old.id LIMIT 500";
+     AND r.due_us = old.since + $3) ORDER BY since, old.id LIMIT 5000";
 
 /// Reminders of keys that are gone, stand still or have expired at $1.
-const DONE_WITH_THE_KEY: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND NOT EXISTS \
+const DONE_WITH_THE_KEY: &str = "NOT EXISTS \
      (SELECT 1 FROM keys k WHERE k.id = reminders.key AND k.state = 0 AND k.expires_us > $1)";
 /// Those of an expiry that was moved, or for which the next step has come.
-const DONE_WITH_THE_EXPIRY: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND kind = 0 AND \
+const DONE_WITH_THE_EXPIRY: &str = "kind = 0 AND \
      (NOT EXISTS (SELECT 1 FROM keys k WHERE k.id = reminders.key AND k.expires_us = reminders.due_us) \
      OR EXISTS (SELECT 1 FROM reminders r WHERE r.key = reminders.key AND r.kind = 0 \
      AND r.due_us = reminders.due_us AND r.step < reminders.step))";
-/// Those of secrets that were replaced since; $2 is the age at which a secret is old.
-const DONE_WITH_THE_SECRET: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND kind = 1 AND \
+/// Those of secrets that were replaced since; $1 is the age at which a secret is old.
+const DONE_WITH_THE_SECRET: &str = "kind = 1 AND \
      EXISTS (SELECT 1 FROM changes a WHERE a.entity_id = reminders.key AND a.action = 'key.rotate' \
-     AND a.at_us > reminders.due_us - $2)";
-/// Those of keys that were used since; $2 is for how long a key is not used.
-const DONE_WITH_THE_USE: &str = "UPDATE reminders SET done_us = $1 WHERE done_us IS NULL AND kind = 2 AND \
-     EXISTS (SELECT 1 FROM key_uses u WHERE u.key = reminders.key AND u.used_us > reminders.due_us - $2)";
+     AND a.at_us > reminders.due_us - $1)";
+/// Those of keys that were used since; $1 is for how long a key is not used.
+const DONE_WITH_THE_USE: &str = "kind = 2 AND \
+     EXISTS (SELECT 1 FROM key_uses u WHERE u.key = reminders.key AND u.used_us > reminders.due_us - $1)";
 
 /// When somebody is reminded; `None` never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,70 +139,121 @@ impl Look {
 }
 
 impl Store {
-    /// Makes the reminders that are due and marks those that are so no longer; how many were made. At
-    /// most 500 of a kind a call: call again until it gives 0.
+    /// Makes the reminders that are due; how many were made. At most [`REMINDERS_FOUND_MAX`] of a kind a
+    /// call: call again until it gives fewer. The call that finds the last of them also marks those that
+    /// are so no longer.
+    ///
+    /// What is due is looked for without the lock that mutations take, which is held only to write.
     ///
     /// # Errors
     /// When the database cannot be read or written.
     pub async fn remind(&self, rules: &ReminderRules, now_us: i64) -> Result<u64, StoreError> {
-        let mut made = 0;
+        let (mut made, mut is_all) = (0, true);
         for look in rules.looks() {
-            // Looked for without the lock first: mostly there is nothing.
             let mut conn = self.reader().await?;
-            let is_nothing = all(look.statement(now_us), &mut conn).await?.is_empty();
+            let found = all(look.statement(now_us), &mut conn).await?;
             drop(conn);
-            if is_nothing {
-                continue;
+            is_all &= found.len() < REMINDERS_FOUND_MAX;
+            for part in found.chunks(PART_ROWS) {
+                let mut tx = self.begin_write().await?;
+                if let Some(lock) = self.engine().lock_mutations() {
+                    only(sql(lock), &mut tx).await?;
+                }
+                made += make(&mut tx, (look, part), now_us).await?;
+                tx.commit().await?;
             }
-            let mut tx = self.begin_write().await?;
-            if let Some(lock) = self.engine().lock_mutations() {
-                only(sql(lock), &mut tx).await?;
-            }
-            made += make(&mut tx, look, now_us).await?;
-            tx.commit().await?;
         }
-        self.mark_done(rules, now_us).await?;
+        if is_all {
+            self.mark_done(rules, now_us).await?;
+        }
         Ok(made)
     }
 
     async fn mark_done(&self, rules: &ReminderRules, now_us: i64) -> Result<(), StoreError> {
-        let mut conn = self.reader().await?;
-        let open =
-            only(sql("SELECT COUNT(*) FROM reminders WHERE done_us IS NULL"), &mut conn).await?.int(0)?;
-        drop(conn);
-        if open == 0 {
-            return Ok(());
-        }
-        let mut tx = self.begin_write().await?;
-        for text in [DONE_WITH_THE_KEY, DONE_WITH_THE_EXPIRY] {
-            run(sql(text).bind(now_us), &mut tx).await?;
-        }
-        for (text, after) in
-            [(DONE_WITH_THE_SECRET, rules.rotation_after_us), (DONE_WITH_THE_USE, rules.unused_after_us)]
-        {
-            if let Some(after_us) = after {
-                run(sql(text).bind(now_us).bind(after_us), &mut tx).await?;
+        let mut endings = vec![(DONE_WITH_THE_KEY, Some(now_us)), (DONE_WITH_THE_EXPIRY, None)];
+        endings.extend(rules.rotation_after_us.map(|after_us| (DONE_WITH_THE_SECRET, Some(after_us))));
+        endings.extend(rules.unused_after_us.map(|after_us| (DONE_WITH_THE_USE, Some(after_us))));
+        for (condition, value) in endings {
+            for _ in 0..ENDINGS_MAX {
+                if !self.end_part((condition, value), now_us).await? {
+                    break;
+                }
             }
         }
-        Ok(tx.commit().await?)
+        Ok(())
+    }
+
+    /// Marks some reminders of which a condition holds; whether there may be more.
+    async fn end_part(
+        &self,
+        (condition, value): (&str, Option<i64>),
+        now_us: i64,
+    ) -> Result<bool, StoreError> {
+        let bound = |text: String| value.into_iter().fold(built(text), Statement::bind);
+        let open = format!(
+            "SELECT number FROM reminders WHERE done_us IS NULL AND {condition} LIMIT {REMINDERS_FOUND_MAX}"
+        );
+        let mut conn = self.reader().await?;
+        let rows = all(bound(open), &mut conn).await?;
+        drop(conn);
+        for part in rows.chunks(PART_ROWS) {
+            let numbers = listed(part)?;
+            // It may be so again by now.
+            let end = format!(
+                "UPDATE reminders SET done_us = {now_us} WHERE done_us IS NULL AND number IN ({numbers}) \
+                 AND {condition}"
+            );
+            let mut tx = self.begin_write().await?;
+            run(bound(end), &mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(rows.len() == REMINDERS_FOUND_MAX)
     }
 }
 
-async fn make(conn: &mut AnyConnection, look: Look, now_us: i64) -> Result<u64, StoreError> {
-    let found = all(look.statement(now_us), conn).await?;
+/// The numbers in the first column, as a statement lists them.
+fn listed(rows: &[Row]) -> Result<String, StoreError> {
+    let numbers = rows.iter().map(|row| Ok(row.int(0)?.to_string())).collect::<Result<Vec<_>, StoreError>>();
+    Ok(numbers?.join(","))
+}
+
+/// Makes what was found and nobody else made since.
+async fn make(
+    conn: &mut AnyConnection,
+    (look, found): (Look, &[Row]),
+    now_us: i64,
+) -> Result<u64, StoreError> {
+    let kind = look.kind();
+    let text = format!(
+        "SELECT key, due_us, step, done_us FROM reminders WHERE kind = $1 AND key IN ({})",
+        listed(found)?
+    );
+    let (mut said, mut open) = (HashSet::new(), HashSet::new());
+    for row in all(built(text).bind(kind.number()), conn).await? {
+        said.insert((row.int(0)?, row.int(1)?, row.int(2)?));
+        if row.opt_int(3)?.is_none() && kind != ReminderKind::Expiring {
+            open.insert(row.int(0)?);
+        }
+    }
+    let mut new = Vec::with_capacity(found.len());
+    for row in found {
+        let (key, due_us) = (row.int(0)?, row.int(1)?.saturating_add(look.after_us()));
+        if !open.contains(&key) && !said.contains(&(key, due_us, look.step())) {
+            new.push((row, key, due_us));
+        }
+    }
     let last = only(sql("SELECT COALESCE(MAX(number), 0) FROM reminders"), conn).await?.int(0)?;
     let mut insert = Bulk::new(conn, INSERT, 9, "");
     let mut number = last;
-    let found = found.get(..found.len().min(FOUND_MAX)).unwrap_or_default();
-    for part in found.chunks(insert.rows_max()) {
+    for part in new.chunks(insert.rows_max()) {
         let mut statement = insert.of(part.len());
-        for row in part {
+        for (row, key, due_us) in part {
             number += 1;
             statement = statement
                 .bind(number)
-                .bind(row.int(0)?)
-                .bind(look.kind().number())
-                .bind(row.int(1)?.saturating_add(look.after_us()))
+                .bind(*key)
+                .bind(kind.number())
+                .bind(*due_us)
                 .bind(look.step())
                 .bind(row.int(2)?)
                 .bind(row.int(3)?)

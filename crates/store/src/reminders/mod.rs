@@ -19,8 +19,8 @@ use crate::{
     sql::{Columns as _, Row, all, built, only},
 };
 
-pub use digest::Digest;
-pub use find::ReminderRules;
+pub use digest::{DIGEST_PEOPLE_MAX, Digest, Digests};
+pub use find::{REMINDERS_FOUND_MAX, ReminderRules};
 
 /// Why somebody is reminded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tollgate_control::{Courier as _, Mail, SmtpCourier};
+use tollgate_control::{Mail, SmtpCourier};
 use tollgate_core::{period::Window, secret::Secret};
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::slow_hash;
@@ -34,9 +34,13 @@ impl tollgate_workers::QuotaSink for Quotas {
 pub(super) struct Post(pub(super) Arc<SmtpCourier>);
 
 impl tollgate_workers::Postman for Post {
-    fn post(&self, letter: tollgate_workers::Letter) {
+    fn room(&self) -> usize {
+        self.0.room_for_digests()
+    }
+
+    fn post(&self, letter: tollgate_workers::Letter) -> bool {
         let tollgate_workers::Letter { to, subject, text } = letter;
-        self.0.send(Mail { to, subject, text: Secret::new(text) });
+        self.0.take_digest(Mail { to, subject, text: Secret::new(text) })
     }
 }
 
