@@ -19,7 +19,7 @@ use axum::{
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
-use tollgate_core::secret::Secret;
+use tollgate_core::{id::SessionId, secret::Secret};
 
 use super::settle;
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
         ldap::{self, NotProven},
         oidc::{Return, Trip},
     },
-    session::{SessionToken, session_cookie},
+    session::{SessionToken, SignedIn, session_cookie, session_token},
     sign_in::{Body, Caller, begun},
     state::{App, random},
     throttle::Door,
@@ -40,11 +40,20 @@ use crate::{
 const TRIP: &str = "__Host-tollgate-trip";
 /// The cookie with the path that the browser goes on to afterwards.
 const NEXT: &str = "__Host-tollgate-next";
+/// The cookie with the id of the session that is proven anew. The session's own cookie does not come along
+/// when the provider sends the browser back; the id gives no right, the session must be the person's.
+const PRESENT: &str = "__Host-tollgate-present";
 const BODY_BYTES_MAX: usize = 32 << 10;
 /// The least time that a failed sign-in in a directory takes: that of a bind, whether anybody was found or
 /// not.
 const FAILURE_MIN: Duration = Duration::from_millis(250);
 const CALLBACK: &str = "/sign-in/oidc/callback";
+/// Takes the cookies of a sign-in under way from the browser: [`TRIP`], [`NEXT`], [`PRESENT`].
+const GONE: [&str; 3] = [
+    "__Host-tollgate-trip=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+    "__Host-tollgate-next=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+    "__Host-tollgate-present=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
+];
 
 /// What of a path must not stand in HTML, nor in the address of a refresh, as it is.
 const IN_HTML: &AsciiSet =
@@ -83,14 +92,27 @@ async fn begin(
     let cookie = format!("{TRIP}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600", trip.text());
     let next = utf8_percent_encode(&local(&wish.next), NON_ALPHANUMERIC).to_string();
     let next = format!("{NEXT}={next}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600");
-    let values = (HeaderValue::try_from(url), HeaderValue::try_from(cookie), HeaderValue::try_from(next));
-    let (Ok(url), Ok(cookie), Ok(next)) = values else {
+    let present = if wish.fresh.is_some() { present(&app, &headers).await } else { None };
+    let present = match present {
+        Some(id) => format!("{PRESENT}={id}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600"),
+        None => GONE[2].to_owned(),
+    };
+    let cookies = [cookie, next, present].map(HeaderValue::try_from);
+    let (Ok(url), [Ok(cookie), Ok(next), Ok(present)]) = (HeaderValue::try_from(url), cookies) else {
         return Err(Refused::Unavailable("the identity provider's address cannot be used".to_owned()));
     };
     let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response();
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response.headers_mut().append(header::SET_COOKIE, next);
+    response.headers_mut().append(header::SET_COOKIE, present);
     Ok(response)
+}
+
+/// The session of whoever asks, if it is good.
+async fn present(app: &App, headers: &HeaderMap) -> Option<SessionId> {
+    let token = session_token(headers)?;
+    let who = SignedIn::of_token(app, &token).await.ok()?;
+    who.session.map(|session| session.id)
 }
 
 async fn finish(
@@ -107,7 +129,8 @@ async fn finish(
         tracing::warn!(why, address = %caller.address, "sign-in at the identity provider failed");
         Refused::SignInFailed
     })?;
-    let session = settle::sign_in(&app, &caller, proven).await?;
+    let present = cookie(&headers, PRESENT).and_then(|text| text.parse().ok());
+    let session = settle::sign_in(&app, &caller, proven, present).await?;
     Ok(arrived(&session, &next(&headers)))
 }
 
@@ -126,10 +149,7 @@ fn arrived(session: &SessionToken, next: &str) -> Response {
     if let Some(cookie) = session_cookie(session) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
-    for gone in [
-        "__Host-tollgate-trip=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
-        "__Host-tollgate-next=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0",
-    ] {
+    for gone in GONE {
         response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_static(gone));
     }
     response
@@ -163,7 +183,7 @@ pub(crate) async fn by_directory(app: &App, caller: &Caller, body: Login) -> Res
     match in_directory(app, options, (caller, &body)).await {
         Ok(proven) => {
             app.throttle().give_back(door, caller.address);
-            settle::sign_in(app, caller, proven).await
+            settle::sign_in(app, caller, proven, None).await
         }
         Err(NotProven::Wrong(why)) => {
             tracing::warn!(why, address = %caller.address, "sign-in in the directory failed");

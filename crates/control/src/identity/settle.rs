@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollgate_core::{
     authz::{Action, Actor, Role},
-    id::{TenantId, UserId},
+    id::{SessionId, TenantId, UserId},
 };
 use tollgate_store::{ExternalAccount, ExternalPerson, Named};
 
@@ -12,7 +12,7 @@ use crate::providers::Proven;
 use crate::{
     problem::Refused,
     session::{SessionToken, SignedIn},
-    sign_in::{Caller, person, start},
+    sign_in::{Caller, person, rotate, start},
     state::{App, micros, random},
 };
 
@@ -21,11 +21,25 @@ pub(crate) fn is_id_token(text: &str) -> bool {
     text.starts_with("eyJ") && text.split('.').count() == 3
 }
 
-/// Begins a session of somebody proven.
-pub(super) async fn sign_in(app: &App, caller: &Caller, proven: Proven) -> Result<SessionToken, Refused> {
+/// Begins a session of somebody proven. Whoever proved themselves anew for a session that they have goes on
+/// with that one, in the tenant that it acts in; one that is somebody else's or has ended does not count.
+pub(super) async fn sign_in(
+    app: &App,
+    caller: &Caller,
+    proven: Proven,
+    present: Option<SessionId>,
+) -> Result<SessionToken, Refused> {
     let proven = proven.shown();
     let method = proven.provider.split(':').next().unwrap_or_default().to_owned();
     let (account, tenant, _) = settle(app, &proven).await?;
+    let sessions = match present {
+        Some(_) => app.store().sessions_of(account, app.options().limits(), app.now_us()).await?,
+        None => Vec::new(),
+    };
+    if let Some(session) = sessions.into_iter().find(|session| Some(session.id) == present) {
+        let proof = (method.as_str(), proven.signed_in_us);
+        return rotate(app, (account, session.id), session.tenant, proof).await;
+    }
     start(app, caller, (account, None, Some(&tenant.to_string())), (&method, proven.signed_in_us)).await
 }
 

@@ -2,7 +2,7 @@
 
 use tollgate_core::{
     authz::{Action, Actor, Permit, authorise},
-    id::{TenantId, UserId},
+    id::{SessionId, TenantId, UserId},
     key::Digest,
     secret::Secret,
 };
@@ -134,27 +134,29 @@ pub(crate) async fn refresh(
     }
     let method = second_factor(app, &account, code.as_ref()).await?;
     app.throttle().give_back_own(who.user, caller.address);
-    rotate(app, who, who.tenant.id, (method, app.now_us())).await
+    let session = who.session.as_ref().ok_or(Refused::SignInMissing)?;
+    rotate(app, (who.user, session.id), who.tenant.id, (method, app.now_us())).await
 }
 
 /// Acts in another tenant from now on. The session gets a new token.
 pub(crate) async fn switch_tenant(app: &App, who: &SignedIn, tenant: &str) -> Result<SessionToken, Refused> {
     let memberships = app.store().memberships(who.user).await?;
     let tenant = chosen(&memberships, Some(tenant))?;
-    rotate(app, who, tenant, (&who.method, who.signed_in_us)).await
+    let session = who.session.as_ref().ok_or(Refused::SignInMissing)?;
+    rotate(app, (who.user, session.id), tenant, (&who.method, who.signed_in_us)).await
 }
 
-async fn rotate(
+/// Gives a session of a person a new token.
+pub(crate) async fn rotate(
     app: &App,
-    who: &SignedIn,
+    (user, session): (UserId, SessionId),
     tenant: TenantId,
     (method, signed_in_us): (&str, i64),
 ) -> Result<SessionToken, Refused> {
-    let session = who.session.as_ref().ok_or(Refused::SignInMissing)?;
     let token = SessionToken::new(random()?);
     let change = SessionChange { digest: token.digest(), tenant, method: method.to_owned(), signed_in_us };
-    let permit = person(who.user, Action::UseOwnAccount)?;
-    app.store().rotate_session(&permit, (who.user, session.id), &change, app.now_us()).await?;
+    let permit = person(user, Action::UseOwnAccount)?;
+    app.store().rotate_session(&permit, (user, session), &change, app.now_us()).await?;
     Ok(token)
 }
 

@@ -23,4 +23,4 @@ pub(crate) use api::{begun, router};
 pub(crate) use caller::Caller;
 pub(crate) use json::Body;
 pub(crate) use links::{Invite, invite};
-pub(crate) use local::{person, start};
+pub(crate) use local::{person, rotate, start};

@@ -368,6 +368,41 @@ async fn the_code_flow_brings_its_own_person_back_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn who_proves_themselves_anew_at_the_provider_keeps_their_session() {
+    let (world, provider) = place().await;
+    let mut browser = world.browser();
+    let token = provider.token(good(&provider));
+    assert_eq!(browser.post("session/token", json!({ "id_token": token })).await.status, 200);
+    world.pass(11 * MINUTE);
+    let listed = browser.get("sessions").await.body["items"].clone();
+    let old = browser.cookie.clone().unwrap();
+    let elsewhere = world.owner().await.cookie.unwrap();
+    for (present, sessions) in [(&old, 1), (&elsewhere, 2)] {
+        let began = visit(&world, "/sign-in/oidc?fresh=1", &format!("__Host-tollgate={present}")).await;
+        let cookies = began.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+        let cookies: Vec<&str> = cookies.filter_map(|cookie| cookie.split(';').next()).collect();
+        let url = field(&began, "location: ");
+        let claims = json!({ "nonce": parameter(url, "nonce"), "auth_time": world.now() / 1_000_000 });
+        let claims = with(&claims, json!({ "iat": NOW_S + 660, "exp": NOW_S + 1200 }));
+        provider.desk.lock().unwrap().0 = provider.token(with(&good(&provider), claims));
+        let (state, iss) = (parameter(url, "state"), &provider.issuer);
+        let back = format!("/sign-in/oidc/callback?code=c0de&state={state}&iss={iss}");
+        // The session's own cookie does not come along from the provider's site.
+        let answer = visit(&world, &back, &cookies.join("; ")).await;
+        let new = answer.lines().find_map(|line| line.strip_prefix("set-cookie: __Host-tollgate="));
+        browser.cookie = new.and_then(|cookie| cookie.split(';').next()).map(str::to_owned);
+        assert_eq!(browser.get("session").await.body["fresh"], true, "{answer}");
+        let now = browser.get("sessions").await.body["items"].clone();
+        assert_eq!(now.as_array().unwrap().len(), sessions, "{now}");
+        assert!(now.as_array().unwrap().iter().any(|item| item["id"] == listed[0]["id"]), "{now}");
+        browser.cookie = Some(old.clone());
+        assert_eq!(browser.get("session").await.code(), "sign_in_missing", "a new token for new privileges");
+        browser.cookie = Some(elsewhere.clone());
+        assert_eq!(browser.get("session").await.status, 200, "and nobody else's session is touched");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_nobody_verified_is_not_shown_and_names_end() {
     let (world, provider) = place().await;
     for (verified, email) in [
