@@ -10,6 +10,7 @@
 //! | wrong codes after one first step | 5 | it has to be taken again |
 //! | a person who is signed in, about their own account | 10, one more every 30 s | refused |
 //! | mails to an address that ask for nothing but a link | 10, one more every 5 min | not sent |
+//! | mails to an address with an invitation | 10, one more every 5 min | not sent; whoever invites has the link |
 //!
 //! So nobody keeps a person out by guessing at their account from elsewhere, and nobody who is signed in
 //! is kept from what is their own by guesses of others. Only whoever knows the password can use the codes
@@ -139,6 +140,12 @@ impl Throttle {
     /// Counts a wrong code after a first step; whether it was the last that the step is good for.
     pub(crate) fn is_last_code(&self, step: Digest, now_ns: u64) -> bool {
         self.steps.take(&step.0, now_ns).is_err()
+    }
+
+    /// Takes a mail with an invitation; whether it may be sent. Counted apart from those that people ask for
+    /// themselves, so that neither uses the other up.
+    pub(crate) fn take_invitation(&self, email: &str, now_ns: u64) -> bool {
+        self.mails.take(&("invitation", normal(email)), now_ns).is_ok()
     }
 
     /// Takes a mail with a link; whether it may be sent, which is told to nobody.
@@ -310,6 +317,8 @@ mod tests {
         let throttle = Throttle::default();
         let sent = (0..50).filter(|host| throttle.take_mail("a@b", from(*host, 1), NOW) == Ok(true)).count();
         assert_eq!(sent, 10, "and each was answered alike");
+        let sent = (0..50).filter(|_| throttle.take_invitation("A@b ", NOW)).count();
+        assert_eq!(sent, 10, "nor with invitations");
     }
 
     #[tokio::test]

@@ -30,6 +30,10 @@ struct Invited<'a> {
 
 /// Invites somebody.
 pub(crate) async fn send(visitor: Anybody, posted: Posted) -> Result<Response, Trouble> {
+    once::whole(send_whole(visitor, posted)).await
+}
+
+async fn send_whole(visitor: Anybody, posted: Posted) -> Result<Response, Trouble> {
     let draft = Draft::read(&posted.fields);
     // Before anything is looked up for who may not.
     posted.visit.permit(Action::ChangeMembers)?;

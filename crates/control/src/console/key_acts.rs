@@ -107,6 +107,10 @@ pub(crate) async fn ask_revoke(visit: Visit, Path(id): Path<String>) -> Result<R
 
 /// Gives a key a new secret and shows it, once.
 pub(crate) async fn rotate(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
+    once::whole(rotate_whole(id, posted)).await
+}
+
+async fn rotate_whole(id: String, posted: Posted) -> Result<Response, Trouble> {
     let permit = posted.visit.permit(Action::RotateKeys)?;
     let key = seen(&posted.visit, &permit, &id).await?.key;
     let overlap: Span = match posted.fields.text("overlap").map(str::parse) {

@@ -139,6 +139,10 @@ async fn page(visit: &Visit, (draft, errors): (Draft, Errors)) -> Result<Respons
 
 /// Creates the keys, all or none, and shows them, once.
 pub(crate) async fn create(posted: Posted) -> Result<Response, Trouble> {
+    once::whole(create_whole(posted)).await
+}
+
+async fn create_whole(posted: Posted) -> Result<Response, Trouble> {
     let permit = posted.visit.permit(Action::ChangeKeys)?;
     let draft = Draft::read(&posted.fields);
     let keys = match draft.keys(&posted.visit) {

@@ -125,6 +125,10 @@ async fn form(visit: &Visit, consumer: Seen, (draft, errors): (Draft, Errors)) -
 
 /// Creates the key and shows it, once.
 pub(crate) async fn create(posted: Posted) -> Result<Response, Trouble> {
+    once::whole(create_whole(posted)).await
+}
+
+async fn create_whole(posted: Posted) -> Result<Response, Trouble> {
     let tending = posted.visit.permit(Action::TendKeys)?;
     let scope = Scope::of(posted.visit.tenant(), &tending);
     let consumer = seen(&posted.visit, &scope, posted.fields.exact("consumer")).await?;

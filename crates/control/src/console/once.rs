@@ -1,6 +1,7 @@
 //! Forms that show a secret are taken once: a reload that posts them again makes nothing and shows
 //! nothing, it leads to what was made the first time.
 
+use axum::response::Response;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tollgate_core::key::Digest;
 use tollgate_store::{AnswerKept, Claim, RequestName};
@@ -17,6 +18,17 @@ pub(crate) const FIELD: &str = "once";
 /// A name for one form, for its hidden field.
 pub(crate) fn name() -> Result<String, Trouble> {
     Ok(URL_SAFE_NO_PAD.encode(random_secret()?.expose()))
+}
+
+/// Does what a form asks for, in a task of its own: a browser that goes away leaves nothing half done, and
+/// the form's name not claimed without an answer.
+pub(crate) async fn whole(
+    work: impl Future<Output = Result<Response, Trouble>> + Send + 'static,
+) -> Result<Response, Trouble> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a form ended badly");
+        Err(Refused::Unavailable("the form ended badly; the log has the cause".to_owned()).into())
+    })
 }
 
 /// A form that is taken for the first time.
@@ -54,5 +66,28 @@ impl First {
         if let Err(error) = visit.store().release_request(&self.0).await {
             tracing::warn!(%error, "a form that did nothing could not be given back");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
+
+    use super::whole;
+
+    #[tokio::test]
+    async fn a_form_is_done_whole_when_the_browser_goes_away() {
+        let (go, going) = oneshot::channel::<()>();
+        let (done, outcome) = oneshot::channel();
+        let work = async move {
+            let _went = going.await;
+            let _told = done.send(());
+            Ok(().into_response())
+        };
+        assert!(whole(work).now_or_never().is_none(), "it is under way, and nobody waits any more");
+        go.send(()).unwrap();
+        outcome.await.unwrap();
     }
 }

@@ -60,6 +60,10 @@ async fn page(visit: &Visit, typed: (String, String), errors: Errors) -> Result<
 
 /// Makes a token and shows it, once.
 pub(crate) async fn create(posted: Posted) -> Result<Response, Trouble> {
+    once::whole(create_whole(posted)).await
+}
+
+async fn create_whole(posted: Posted) -> Result<Response, Trouble> {
     let permit = posted.visit.permit(Action::ChangeServiceTokens)?;
     let name = posted.fields.owned("name").unwrap_or_default();
     let typed = posted.fields.exact("services").to_owned();

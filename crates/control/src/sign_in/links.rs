@@ -63,7 +63,7 @@ pub(crate) async fn invite(app: &App, who: &SignedIn, invite: Invite) -> Result<
     let id = app.store().invite(&permit, new, app.now_us()).await?.value;
     let link = link(app, "invitation", &token);
     let is_mailed = match &app.options().courier {
-        Some(courier) => {
+        Some(courier) if app.throttle().take_invitation(&invite.email, app.mono_ns()) => {
             let text = format!(
                 "{} invites you to {} on Tollgate, as {}.\n\nOpen this link within seven days:\n{}\n",
                 who.name,
@@ -74,6 +74,10 @@ pub(crate) async fn invite(app: &App, who: &SignedIn, invite: Invite) -> Result<
             let subject = format!("Invitation to {} on Tollgate", who.tenant.name);
             courier.send(Mail { to: invite.email, subject, text: Secret::new(text) });
             true
+        }
+        Some(_) => {
+            tracing::warn!(user = %who.user, "many invitations went to one e-mail address; this one was not mailed");
+            false
         }
         None => false,
     };
