@@ -14,7 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::Full;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use tollgate_core::secret::Secret;
 
 use super::{
@@ -24,6 +24,8 @@ use super::{
     jwt::{Algorithm, Claims, Expected, Token},
 };
 
+/// How long nobody asks again after the provider could not be reached.
+const METADATA_REST: Duration = Duration::from_secs(5);
 const ALGORITHMS: &[Algorithm] = &[Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
 
 /// An OpenID provider.
@@ -56,6 +58,15 @@ struct Metadata {
     authorization_response_iss_parameter_supported: bool,
 }
 
+/// What is known of a provider.
+#[derive(Debug)]
+enum Asked {
+    Never,
+    Found(Metadata),
+    /// It could not be asked, then.
+    Failed(Instant),
+}
+
 /// One sign-in under way.
 pub(crate) struct Trip(Secret<[u8; 32]>);
 
@@ -75,7 +86,7 @@ pub(crate) struct Oidc {
     options: OidcOptions,
     fetcher: Fetcher,
     keys: Keys,
-    metadata: Mutex<Option<Metadata>>,
+    metadata: Mutex<Asked>,
 }
 
 impl Trip {
@@ -105,7 +116,12 @@ impl Trip {
 
 impl Oidc {
     pub(crate) fn new(options: OidcOptions) -> Self {
-        Self { options, fetcher: Fetcher::default(), keys: Keys::default(), metadata: Mutex::new(None) }
+        Self {
+            options,
+            fetcher: Fetcher::default(),
+            keys: Keys::default(),
+            metadata: Mutex::new(Asked::Never),
+        }
     }
 
     /// Where to send the browser. A sign-in at the provider that is older than `age` is asked for anew, and
@@ -237,16 +253,29 @@ impl Oidc {
 
     async fn metadata(&self) -> Result<Metadata, String> {
         let mut kept = self.metadata.lock().await;
-        if let Some(metadata) = &*kept {
-            return Ok(metadata.clone());
+        match &*kept {
+            Asked::Found(metadata) => return Ok(metadata.clone()),
+            Asked::Failed(at) if at.elapsed() < METADATA_REST => {
+                return Err("it could not be reached a moment ago".to_owned());
+            }
+            Asked::Failed(_) | Asked::Never => {}
         }
+        let asked = self.ask_metadata().await;
+        *kept = match &asked {
+            Ok(metadata) => Asked::Found(metadata.clone()),
+            Err(_) => Asked::Failed(Instant::now()),
+        };
+        asked
+    }
+
+    async fn ask_metadata(&self) -> Result<Metadata, String> {
         let issuer = &self.options.issuer;
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let found: Metadata = self.fetcher.json(&url).await?;
         if found.issuer != *issuer {
             return Err(format!("{url}: it calls itself another issuer than `oidc.issuer`"));
         }
-        Ok(kept.insert(found).clone())
+        Ok(found)
     }
 }
 
