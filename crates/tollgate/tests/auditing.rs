@@ -30,6 +30,13 @@ fn an_export_is_proven_without_the_database_by_a_checkpoint_and_a_public_key() {
     let _written = node.cli(&["audit", "export", "--to", export.to_str().unwrap()]).success();
     std::fs::copy(&file, &points).unwrap();
     std::fs::write(&keys, format!("{key}\n")).unwrap();
+    // Whoever cuts the end off may take the checkpoints with it.
+    let aside = folder.path().join("aside.jsonl");
+    std::fs::rename(&file, &aside).unwrap();
+    let gone = node.cli(&["audit", "verify"]);
+    assert_eq!((gone.code(), &gone.json()["intact"]), (Some(1), &false.into()), "nothing is proven");
+    assert_eq!(node.json(&["audit", "verify", "--without-checkpoints"])["intact"], true);
+    std::fs::rename(&aside, &file).unwrap();
     // From here on there is no database.
     std::fs::remove_file(node.data_dir().join("tollgate.db")).unwrap();
     let verify = |key: &str| {

@@ -122,6 +122,7 @@ impl Sealer {
             None => {
                 let file = self.options.file.clone();
                 let point = on_a_thread(move || last_in(&file)).await?;
+                self.look_for_missing(point).await?;
                 Last { point, at_ns: None }
             }
         };
@@ -131,6 +132,23 @@ impl Sealer {
             self.seal(last).await?;
         }
         self.send().await
+    }
+
+    /// Whoever cuts the end of the audit off may take the checkpoints with it. A file that was moved away
+    /// on purpose looks the same: a new one is begun, and that is said for as long as this process runs.
+    async fn look_for_missing(&self, point: Option<Checkpoint>) -> Result<(), Fault> {
+        let key = self.options.key.public();
+        let seal = self.store.checkpoints().await?.into_iter().find(|seal| seal.key == key);
+        let missing = seal.filter(|seal| point.is_none_or(|point| point.seq < seal.checkpoint.seq));
+        self.progress.checkpoints_missing(missing.is_some());
+        if let Some(seal) = missing {
+            tracing::error!(
+                file = %self.options.file.display(),
+                sealed_to = seal.checkpoint.seq,
+                "checkpoints of this node's key are missing from the file; unless somebody moved it away on purpose, hold the audit against a copy of them"
+            );
+        }
+        Ok(())
     }
 
     fn is_due(&self, last: Last, head: AuditHead, ends: bool) -> Result<bool, Fault> {

@@ -18,6 +18,7 @@ pub struct Progress {
     restored: AtomicBool,
     sealed_seq: AtomicU64,
     audit_broken: AtomicBool,
+    checkpoints_missing: AtomicBool,
 }
 
 impl Progress {
@@ -90,6 +91,16 @@ impl Progress {
     #[must_use]
     pub fn is_audit_broken(&self) -> bool {
         self.audit_broken.load(Ordering::Relaxed)
+    }
+
+    /// Whether the file lacked checkpoints that this node's key is known to have signed, at the start.
+    #[must_use]
+    pub fn are_checkpoints_missing(&self) -> bool {
+        self.checkpoints_missing.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn checkpoints_missing(&self, missing: bool) {
+        self.checkpoints_missing.store(missing, Ordering::Relaxed);
     }
 
     pub(crate) fn sealed(&self, seq: u64) {

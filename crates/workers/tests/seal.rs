@@ -94,7 +94,12 @@ async fn an_altered_audit_is_never_sealed() {
     std::fs::rename(&file, world.folder.path().join("old.jsonl")).unwrap();
     let running = start(&mut world, &options).await;
     until("whoever knows why has moved the file away", || async { seals(&file).len() == 1 }).await;
+    assert!(running.progress().are_checkpoints_missing(), "it may as well have been somebody else");
     running.stop().await.unwrap();
+    let running = start(&mut world, &options).await;
+    let progress = running.progress();
+    running.stop().await.unwrap();
+    assert!(!progress.are_checkpoints_missing());
 }
 
 #[tokio::test]

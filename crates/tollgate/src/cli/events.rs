@@ -136,6 +136,9 @@ pub(crate) struct AuditVerifyArgs {
     /// Whose checkpoints are believed: 64 hexadecimal digits, or a file of them; may be given again [default: this node's key]
     #[arg(long, value_name = "KEY")]
     pub(crate) public_key: Vec<String>,
+    /// Accept that there are no checkpoints: that the end of the audit was cut off would not show
+    #[arg(long, conflicts_with_all = ["checkpoints", "export"])]
+    pub(crate) without_checkpoints: bool,
 }
 
 #[derive(Debug, Args)]

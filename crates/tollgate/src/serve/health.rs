@@ -88,6 +88,8 @@ impl NodeHealth {
             metrics::gauge!("tollgate_audit_sealed_seq").set(progress.sealed_seq() as f64);
             let broken = if progress.is_audit_broken() { 1.0 } else { 0.0 };
             metrics::gauge!("tollgate_audit_broken").set(broken);
+            let missing = if progress.are_checkpoints_missing() { 1.0 } else { 0.0 };
+            metrics::gauge!("tollgate_audit_checkpoints_missing").set(missing);
             let ok = if progress.is_database_ok() { 1.0 } else { 0.0 };
             metrics::gauge!("tollgate_database_up").set(ok);
         }

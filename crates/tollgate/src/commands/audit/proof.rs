@@ -47,19 +47,14 @@ pub(super) async fn verify(context: &Context, args: AuditVerifyArgs) -> Result<(
         Ok(anchors) => anchors,
         Err(Unanchored::Failure(failure)) => return Err(failure),
         Err(Unanchored::Altered(problem)) => {
-            let problem = format!("checkpoints: {problem}");
-            let proof = Proof {
-                intact: false,
-                changes: 0,
-                checkpoints: 0,
-                proven_to: None,
-                hash: None,
-                broken_at: None,
-                problem: Some(problem),
-            };
-            return tell(context, &proof);
+            return tell(context, &Proof::nothing(format!("checkpoints: {problem}")));
         }
     };
+    if anchors.is_empty() && !args.without_checkpoints && should_be_anchored(context, &args).await? {
+        let problem = "there are no checkpoints to hold it against, though some were signed; give them with \
+                       --checkpoints, or see what the chain alone proves with --without-checkpoints";
+        return tell(context, &Proof::nothing(problem.to_owned()));
+    }
     let outcome = match &args.export {
         Some(file) => verify_export(&mut *input(file)?, &anchors)
             .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?,
@@ -69,6 +64,18 @@ pub(super) async fn verify(context: &Context, args: AuditVerifyArgs) -> Result<(
 }
 
 impl Proof {
+    fn nothing(problem: String) -> Self {
+        Self {
+            intact: false,
+            changes: 0,
+            checkpoints: 0,
+            proven_to: None,
+            hash: None,
+            broken_at: None,
+            problem: Some(problem),
+        }
+    }
+
     fn of(outcome: Result<Verified, Broken>, anchors: &Anchors) -> Self {
         let checkpoints = anchors.len();
         match outcome {
@@ -129,6 +136,14 @@ fn tell(context: &Context, proof: &Proof) -> Result<(), Failure> {
         "error: the audit or its checkpoints were altered outside Tollgate; keep all of it for evidence and compare it with a backup",
     );
     Err(Failure::Said)
+}
+
+/// Whether there must be checkpoints somewhere: this node has a key, or the database knows of one.
+async fn should_be_anchored(context: &Context, args: &AuditVerifyArgs) -> Result<bool, Failure> {
+    if args.checkpoints.is_some() || context.config.audit_key_file().exists() {
+        return Ok(true);
+    }
+    Ok(!context.store().await?.checkpoints().await?.is_empty())
 }
 
 enum Unanchored {
