@@ -62,6 +62,7 @@ conformance! {
         an_administrator_begins_a_reset_for_members_only, a_first_step_is_good_once_and_ends_with_the_password,
         what_was_proven_before_a_change_begins_nothing_after_it,
         only_the_second_factor_whose_code_was_shown_is_switched_on,
+        a_lost_second_factor_is_taken_away_by_the_host_alone,
         a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
     standing:
         who_lost_the_right_meanwhile_changes_nothing,

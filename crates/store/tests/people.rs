@@ -444,6 +444,43 @@ pub(crate) async fn only_the_second_factor_whose_code_was_shown_is_switched_on(w
     assert!(store.account(place.owner).await.unwrap().has_second_factor);
 }
 
+pub(crate) async fn a_lost_second_factor_is_taken_away_by_the_host_alone(world: World) {
+    let place = place(world).await;
+    let store = place.store();
+    let admin = place.member("admin@example.com", Role::Admin, 10).await;
+    let who = OwnChange { account: admin, tenant: place.tenant, session: None };
+    let change = own(admin, Action::ChangeOwnAccount);
+    let secret = Secret::new(vec![1; 20]);
+    store.begin_second_factor(&change, who, &secret, NOW).await.unwrap();
+    store.confirm_second_factor(&change, who, (&secret, 5, &[Digest::of(b"one")]), NOW).await.unwrap();
+    place.sign_in(admin, 1).await;
+    let proven = store.account(admin).await.unwrap().version;
+    let step = Digest::of(b"step");
+    assert!(store.begin_step((admin, proven, step), (NOW, NOW + HOUR)).await.unwrap());
+    let owner = place.by(place.owner, Role::Owner, Action::ChangeOwners);
+    for foreign in [owner, own(place.owner, Action::ChangeOwnAccount), change] {
+        assert!(store.take_second_factor_away(&foreign, admin, NOW).await.is_err(), "I21");
+    }
+    assert!(store.account(admin).await.unwrap().has_second_factor);
+
+    let host = permit(Action::ChangeMembers);
+    assert!(store.take_second_factor_away(&host, admin, NOW).await.unwrap().value);
+    assert!(!store.account(admin).await.unwrap().has_second_factor);
+    assert_eq!(store.recovery_codes_left(admin).await.unwrap(), 0);
+    assert_eq!(place.lookup(1, NOW).await, None, "its sessions end");
+    assert_eq!(store.step(step, NOW).await.unwrap(), None, "and sign-ins under way");
+    assert!(store.account(admin).await.unwrap().version > proven);
+    let audit = store.audit_list(&Default::default(), &PageRequest { limit: 1, cursor: None }).await.unwrap();
+    let last = &audit.items[0];
+    assert_eq!(
+        (last.action.as_str(), last.subject.clone()),
+        ("user.second_factor_taken", admin.to_string()),
+        "I20"
+    );
+    assert!(!store.take_second_factor_away(&host, admin, NOW).await.unwrap().value, "there is none any more");
+    assert!(store.take_second_factor_away(&host, UserId(5), NOW).await.is_err(), "nobody");
+}
+
 pub(crate) async fn a_thousand_mutual_demotions_leave_an_owner(world: World) {
     let place = Arc::new(place(world).await);
     let second = place.member("second@example.com", Role::Owner, 1).await;

@@ -116,6 +116,19 @@ fn service_tokens_are_made_listed_and_revoked() {
 }
 
 #[test]
+fn a_second_factor_that_is_not_there_is_no_change_and_nobody_is_a_failure() {
+    let node = prepared();
+    let audit = node.json(&["audit", "list"]);
+    let owner = node.json(&["members", "remove-second-factor", "OWNER@example.com"]);
+    assert_eq!(owner["removed"], false);
+    let again = node.json(&["members", "remove-second-factor", text(&owner, "id")]);
+    assert_eq!(again, owner, "by its id too");
+    assert_eq!(node.json(&["audit", "list"]), audit);
+    let nobody = node.cli(&["members", "remove-second-factor", "nobody@example.com"]);
+    assert_eq!(nobody.code(), Some(1));
+}
+
+#[test]
 fn doctor_finds_a_prepared_folder_healthy() {
     let node = prepared();
     let examined = node.json(&["doctor"]);

@@ -19,7 +19,7 @@ fn help(command: &[&str]) {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 28] = [
+    let commands: [&[&str]; 30] = [
         &[],
         &["demo"],
         &["serve"],
@@ -47,6 +47,8 @@ fn every_command_has_help_with_examples() {
         &["service-tokens"],
         &["service-tokens", "create"],
         &["service-tokens", "list"],
+        &["members"],
+        &["members", "remove-second-factor"],
         &["doctor"],
     ];
     for command in commands {

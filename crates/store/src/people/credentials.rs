@@ -14,6 +14,7 @@ use super::{
     account::load_account,
     change::{UserChange, user_change},
     sessions::{end_sessions_of, own},
+    steps::STEP,
 };
 use crate::{
     error::{Entity, StoreError},
@@ -147,6 +148,43 @@ impl Store {
         }
         let seq = write.commit().await?;
         Ok(Committed { value: (), seq })
+    }
+
+    /// Takes the second factor of somebody who lost it away, with the recovery codes, and ends all sessions
+    /// and sign-ins under way of the account; `false` when there was none. `permit` is for
+    /// `Action::ChangeMembers` in the whole installation: an account may belong to several tenants, so that
+    /// nobody of one of them decides on it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn take_second_factor_away(
+        &self,
+        permit: &Permit,
+        account: UserId,
+        now_us: i64,
+    ) -> Result<Committed<bool>, StoreError> {
+        let mut write = self.write(permit, now_us).await?;
+        let version = load_account(write.conn(), account).await?.version + 1;
+        let update = sql("UPDATE accounts SET totp_secret = NULL, totp_pending = NULL, version = $2 \
+                          WHERE id = $1 AND (totp_secret IS NOT NULL OR totp_pending IS NOT NULL)");
+        let had_one = run(update.bind(account.to_sql()).bind(version as i64), write.conn()).await? > 0;
+        if had_one {
+            put_recovery_codes(write.conn(), account, &[]).await?;
+            let steps = sql("DELETE FROM links WHERE kind = $1 AND account = $2");
+            run(steps.bind(STEP).bind(account.to_sql()), write.conn()).await?;
+            let ended = end_sessions_of(write.conn(), account, (None, None)).await?;
+            write.record(user_change(UserChange {
+                needs: Action::ChangeMembers,
+                tenant: None,
+                action: "user.second_factor_taken",
+                account,
+                version,
+                before: None,
+                after: Some(json!({ "sessions_ended": ended })),
+            }))?;
+        }
+        let seq = write.commit().await?;
+        Ok(Committed { value: had_one, seq })
     }
 
     /// Uses the code of a step of time up. `false` when it, or a later one, was used already: of two

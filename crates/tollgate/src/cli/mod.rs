@@ -151,6 +151,9 @@ Examples:
     /// Creates, lists and revokes tokens of the service API
     #[command(subcommand)]
     ServiceTokens(ServiceTokensCommand),
+    /// Helps members who lost their second factor
+    #[command(subcommand)]
+    Members(MembersCommand),
     /// Checks configuration, database, disk, mail server, clock and listeners; says how to mend what is wrong
     #[command(after_help = "\
 Examples:
@@ -271,6 +274,23 @@ Examples:
         /// Its id
         #[arg(value_name = "ID")]
         id: tollgate_core::id::ServiceTokenId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MembersCommand {
+    /// Takes the second factor of an account away and ends its sessions
+    #[command(after_help = "\
+Examples:
+  tollgate members remove-second-factor you@example.com
+  tollgate members remove-second-factor usr_4fQn2SVkIqT
+
+Make sure first that it is the person who asks. The password stays; where it may be somebody
+else's, the person sets a new one by a link that is mailed (`/forgot`).")]
+    RemoveSecondFactor {
+        /// Its e-mail address, or its id
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
     },
 }
 

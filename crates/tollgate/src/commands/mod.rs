@@ -8,6 +8,7 @@ mod explain;
 mod import;
 mod init;
 mod keys;
+mod members;
 mod recorded;
 mod reminders;
 mod service_tokens;
@@ -36,6 +37,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Usage(args) => usage::run(&context, args).await,
         Command::ServiceTokens(command) => service_tokens::run(&context, command).await,
+        Command::Members(command) => members::run(&context, command).await,
         Command::Doctor => doctor::run(global).await,
         Command::Demo(args) => crate::demo::run(global, args).await,
         Command::Serve(args) => crate::serve::run(context, &args).await,
