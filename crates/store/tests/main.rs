@@ -66,7 +66,8 @@ conformance! {
         a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
     standing:
         who_lost_the_right_meanwhile_changes_nothing,
-        an_invitation_is_good_while_its_sender_may_send_it;
+        an_invitation_is_good_while_its_sender_may_send_it,
+        a_consumer_deleted_since_an_invitation_is_left_out;
     tenants:
         one_resource_is_created_replaced_and_deleted, a_project_goes_only_when_it_is_empty,
         a_tenant_is_read_without_the_others, keys_are_edited_one_and_many, a_named_request_is_claimed_once;

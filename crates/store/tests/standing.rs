@@ -5,11 +5,11 @@ use tollgate_core::{
     key::Digest,
     keyring::KeyState,
 };
-use tollgate_store::StoreError;
+use tollgate_store::{NewInvitation, ResourceAt, ResourceId, StoreError};
 
 use crate::{
     people::{member, own, place},
-    world::{NOW, World, new_key},
+    world::{NOW, World, new_key, permit},
 };
 
 pub(crate) async fn who_lost_the_right_meanwhile_changes_nothing(world: World) {
@@ -65,4 +65,21 @@ pub(crate) async fn an_invitation_is_good_while_its_sender_may_send_it(world: Wo
         let own = own(guest, Action::ChangeOwnAccount);
         assert!(store.join_by_invitation(&own, (digest, guest), NOW).await.unwrap().is_none(), "{role}");
     }
+}
+
+pub(crate) async fn a_consumer_deleted_since_an_invitation_is_left_out(world: World) {
+    let place = place(world).await;
+    let store = place.store();
+    let consumer = store.consumer_of(place.tenant, "app").await.unwrap().id;
+    let guest = place.member("guest@example.com", Role::Auditor, 1).await;
+    let invite = place.by(place.owner, Role::Owner, Action::ChangeOwners);
+    let remove = member(place.tenant, guest);
+    store.remove_member(&invite, remove, NOW).await.unwrap();
+    let invitation = place.invitation("guest@example.com", Role::Developer, 2);
+    store.invite(&invite, NewInvitation { consumers: vec![consumer], ..invitation }, NOW).await.unwrap();
+    let at = ResourceAt { tenant: place.tenant, id: ResourceId::Consumer(consumer), version: None };
+    store.delete_resource(&permit(Action::ChangeResources), at, NOW).await.unwrap();
+    let own = own(guest, Action::ChangeOwnAccount);
+    store.join_by_invitation(&own, (Digest::of(&[2]), guest), NOW).await.unwrap().unwrap();
+    assert_eq!(*store.member(place.tenant, guest).await.unwrap().consumers, []);
 }

@@ -79,10 +79,10 @@ pub(crate) async fn selection(call: &Call) -> Result<Option<Selection>, Refused>
         selection.consumer = Some(key.consumer.id);
     }
     if let Some(text) = query.text("consumer") {
-        selection.consumer = Some(store.consumer_of(tenant, text).await?.id);
+        selection.consumer = Some(store.consumer_of(call.scope(), text).await?.id);
     }
     if let Some(text) = query.text("service") {
-        selection.service = Some(store.service_of(tenant, text).await?.id);
+        selection.service = Some(store.service_of(call.scope(), text).await?.id);
     }
     if let Some(text) = query.text("code") {
         selection.code = Some(text.parse().map_err(|error| Refused::invalid("code", error))?);

@@ -65,7 +65,7 @@ pub(crate) async fn filter_of(call: &Call, project: Option<&str>) -> Result<KeyF
 
 /// The project's name with that of its tenant, which is never ambiguous.
 async fn full_name(call: &Call, project: &str) -> Result<String, Refused> {
-    let found = call.store().project_of(call.tenant(), project).await?;
+    let found = call.store().project_of(call.scope(), project).await?;
     Ok(format!("{}/{}", call.who.tenant.name, found.name))
 }
 

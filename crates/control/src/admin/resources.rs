@@ -32,7 +32,7 @@ pub(crate) async fn show_tenant(call: Call) -> Result<Answer, Refused> {
 
 pub(crate) async fn list(call: Call, kind: Entity) -> Result<Answer, Refused> {
     let project = match call.query.text("project") {
-        Some(name) => Some(call.store().project_of(call.tenant(), name).await?.id),
+        Some(name) => Some(call.store().project_of(call.scope(), name).await?.id),
         None => None,
     };
     let filter = ResourceFilter {

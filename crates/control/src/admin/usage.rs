@@ -50,7 +50,7 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
 async fn filter(call: &Call) -> Result<Option<UsageFilter>, Refused> {
     let Some(selection) = selection(call).await? else { return Ok(None) };
     let project = match call.query.text("project") {
-        Some(name) => Some(call.store().project_of(call.tenant(), name).await?.id),
+        Some(name) => Some(call.store().project_of(call.scope(), name).await?.id),
         None => None,
     };
     Ok(Some(UsageFilter {

@@ -35,7 +35,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     let mut filter = ResourceFilter::all(visit.scope(Action::ReadConsumers)?, Entity::Consumer);
     filter.search = visit.query.owned("search");
     if let Some(project) = visit.query.text("project") {
-        filter.project = Some(visit.store().project_of(visit.tenant(), project).await?.id);
+        filter.project = Some(visit.store().project_of(filter.scope.clone(), project).await?.id);
     }
     let page = visit.store().list_resources(&filter, &visit.rows()).await?;
     let mut rows = Vec::with_capacity(page.items.len());

@@ -122,8 +122,9 @@ async fn whose(visit: &Visit, all: Option<Whose>) -> Result<Option<Whose>, Troub
     let Some(mut whose) = all else { return Ok(None) };
     let limited_to = whose.consumer;
     let (store, tenant, query) = (visit.store(), visit.tenant(), &visit.query);
+    let scope = visit.scope(Action::ReadEvents)?;
     if let Some(text) = query.text("consumer") {
-        whose.consumer = Some(store.consumer_of(tenant, text).await?.id);
+        whose.consumer = Some(store.consumer_of(scope.clone(), text).await?.id);
     }
     if let Some(text) = query.text("key") {
         let id: KeyId = text.parse().map_err(|_| Refused::invalid("key", "write a key id such as key_…"))?;
@@ -131,7 +132,7 @@ async fn whose(visit: &Visit, all: Option<Whose>) -> Result<Option<Whose>, Troub
         whose.consumer = Some(store.key_of(tenant, id).await?.key.consumer.id);
     }
     if let Some(text) = query.text("service") {
-        whose.service = Some(store.service_of(tenant, text).await?.id);
+        whose.service = Some(store.service_of(scope, text).await?.id);
     }
     if query.text("address").is_some_and(|text| network(text).is_none()) {
         return Err(Refused::invalid("address", "write an address, or a network such as 10.0.0.0/8").into());

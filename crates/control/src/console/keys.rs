@@ -113,15 +113,16 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
 
 async fn filter(visit: &Visit, consumers: Option<Vec<ConsumerId>>) -> Result<KeyFilter, Trouble> {
     let query = &visit.query;
+    let scope = visit.scope(Action::ReadKeys)?;
     let project = match query.text("project") {
         Some(text) => {
-            let found = visit.store().project_of(visit.tenant(), text).await?;
+            let found = visit.store().project_of(scope.clone(), text).await?;
             Some(format!("{}/{}", visit.who.tenant.name, found.name))
         }
         None => None,
     };
     let consumer = match query.text("consumer") {
-        Some(text) => Some(visit.store().consumer_of(visit.tenant(), text).await?.id.to_string()),
+        Some(text) => Some(visit.store().consumer_of(scope, text).await?.id.to_string()),
         None => None,
     };
     let states = [KeyState::Active, KeyState::Disabled, KeyState::Blocked, KeyState::Revoked];

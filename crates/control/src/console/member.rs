@@ -10,7 +10,7 @@ use tollgate_core::{
     authz::{Action, Permit, Role},
     id::{SessionId, UserId},
 };
-use tollgate_store::{MemberRef, MemberView, ResourceId, Scope, SessionView};
+use tollgate_store::{MemberRef, MemberView, ResourceId, Scope, SessionView, StoreError};
 
 use super::{
     consumer_form::Errors,
@@ -99,12 +99,15 @@ fn may_change(visit: &Visit, own: &MemberView) -> bool {
     visit.may_all(action)
 }
 
-/// The consumers of a member as people write them.
+/// The consumers of a member as people write them, of those that there still are.
 async fn names(visit: &Visit, own: &MemberView) -> Result<Vec<String>, Trouble> {
     let scope = Scope::whole(visit.tenant());
     let mut names = Vec::with_capacity(own.consumers.len());
     for id in own.consumers.iter() {
-        let found = visit.store().resource(&scope, ResourceId::Consumer(*id)).await?;
+        let found = match visit.store().resource(&scope, ResourceId::Consumer(*id)).await {
+            Err(StoreError::NotFound { .. }) => continue,
+            found => found?,
+        };
         names.push(format!("{}/{}", found.project.name, found.spec.name()));
     }
     Ok(names)

@@ -73,7 +73,7 @@ struct Page {
 pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
     let mut filter = ResourceFilter::all(visit.scope(Action::ReadServices)?, Entity::Service);
     if let Some(project) = visit.query.text("project") {
-        filter.project = Some(visit.store().project_of(visit.tenant(), project).await?.id);
+        filter.project = Some(visit.store().project_of(filter.scope.clone(), project).await?.id);
     }
     let page = visit.store().list_resources(&filter, &visit.rows()).await?;
     let mut rows = Vec::with_capacity(page.items.len());

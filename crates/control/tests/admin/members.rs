@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{Person, World};
+use crate::people::Pages;
 
 async fn of(person: &Person, id: &str) -> (Value, String) {
     let reply = person.get(&format!("/members/{id}")).await;
@@ -74,4 +75,16 @@ pub(crate) async fn invitations_are_sent_and_taken_back(mut world: World) {
     assert_eq!(stranger.send(delete()).await.status, 404);
     assert_eq!(admin.send(delete()).await.status, 204);
     assert_eq!(admin.get("/invitations").await.json()["items"], json!([]));
+}
+
+pub(crate) async fn a_member_is_shown_after_a_consumer_of_theirs_is_deleted(mut world: World) {
+    let owner = world.person("owner").await;
+    let developer = world.developer(&["app", "web"]).await;
+    let app = world.store.consumer_of(world.acme, "app").await.unwrap().id;
+    let gone = format!("/consumers/{app}");
+    let tag = owner.get(&gone).await.header("etag").unwrap().to_owned();
+    assert_eq!(owner.change("DELETE", &gone, (&tag, None)).await.status, 204);
+    let mut pages = Pages::with(world.address, owner.headers());
+    let page = pages.get(&format!("/settings/members/{}", developer.user)).await;
+    page.is(200).has("maps/web").lacks("maps/app");
 }

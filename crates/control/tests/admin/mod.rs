@@ -52,11 +52,13 @@ promises! { sqlite:
         what_a_job_would_break_is_told_before;
     repetition: a_repetition_is_answered_and_not_done, one_person_uses_up_only_their_own, what_was_refused_may_be_corrected,
         a_claim_without_an_answer_is_refused, twenty_at_once_are_done_once;
-    members: roles_are_given_and_taken, only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
+    members: a_member_is_shown_after_a_consumer_of_theirs_is_deleted, roles_are_given_and_taken,
+        only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;
     audit: the_audit_shows_before_and_after, an_export_has_every_change, a_broken_chain_is_told;
     events: events_are_filtered_paged_and_explained, usage_is_summed_as_json_and_csv,
-        a_developer_sees_what_own_consumers_did, a_developer_sees_no_counts_of_others;
+        a_developer_sees_what_own_consumers_did, a_developer_sees_no_counts_of_others,
+        names_of_others_cannot_be_tried;
     openapi: anyone_may_read_the_document, a_wrong_method_is_told_the_right_ones;
 }
 

@@ -218,13 +218,26 @@ async fn named(
     }
     let consumer = filter.consumer.as_ref().map(|text| (text, text.parse().map(ConsumerId::to_sql).ok()));
     if let Some((text, id)) = consumer {
-        let id = in_project(conn, (Entity::Consumer, text, id), project).await?;
-        wheres.int("k.consumer = ?", id);
+        let found = in_project(conn, (Entity::Consumer, text, id), project).await;
+        found_or_absent(filter, found, ("k.consumer = ?", wheres))?;
     }
     let policy = filter.policy.as_ref().map(|text| (text, text.parse().map(PolicyId::to_sql).ok()));
     if let Some((text, id)) = policy {
-        let id = in_project(conn, (Entity::Policy, text, id), project).await?;
-        wheres.int("k.policy = ?", id);
+        let found = in_project(conn, (Entity::Policy, text, id), project).await;
+        found_or_absent(filter, found, ("k.policy = ?", wheres))?;
+    }
+    Ok(())
+}
+
+/// For whoever is limited to consumers, a name that nothing has looks like one that others have.
+fn found_or_absent(
+    filter: &KeyFilter,
+    found: Result<i64, StoreError>,
+    (column, wheres): (&str, &mut Conditions),
+) -> Result<(), StoreError> {
+    match found {
+        Err(StoreError::NotFound { .. }) if filter.consumers.is_some() => wheres.plain("1 = 0"),
+        found => wheres.int(column, found?),
     }
     Ok(())
 }

@@ -379,13 +379,29 @@ async fn join(
     let tenant = invitation.tenant.id;
     let new = NewMember { account, tenant, role: invitation.role, source: "local", created_us: now_us };
     insert_member(write.conn(), new).await?;
-    set_consumers(write.conn(), (account, tenant), &invitation.consumers).await?;
+    let consumers = those_left(write.conn(), &invitation.consumers).await?;
+    set_consumers(write.conn(), (account, tenant), &consumers).await?;
     delete(write.conn(), invitation.id).await?;
     let seen = json!({
         "invitation": invitation.id, "invited_by": invitation.created_by, "role": invitation.role.name(),
-        "consumers": invitation.consumers,
+        "consumers": consumers,
     });
     record_user(write, ("member.join", account), tenant, seen)
+}
+
+/// Consumers that were not deleted since somebody was invited to them.
+async fn those_left(
+    conn: &mut AnyConnection,
+    consumers: &[ConsumerId],
+) -> Result<Vec<ConsumerId>, StoreError> {
+    let mut left = Vec::with_capacity(consumers.len());
+    for consumer in consumers {
+        let found = sql("SELECT id FROM consumers WHERE id = $1").bind(consumer.to_sql());
+        if one(found, conn).await?.is_some() {
+            left.push(*consumer);
+        }
+    }
+    Ok(left)
 }
 
 fn record_user(

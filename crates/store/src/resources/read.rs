@@ -78,10 +78,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn project_of(&self, tenant: TenantId, text: &str) -> Result<Named<ProjectId>, StoreError> {
+    pub async fn project_of(
+        &self,
+        scope: impl Into<Scope>,
+        text: &str,
+    ) -> Result<Named<ProjectId>, StoreError> {
+        let scope = scope.into();
         let mut conn = self.reader().await?;
         let id = text.parse().map(ProjectId::to_sql).ok();
-        let (id, name) = find(&mut conn, (tenant, Entity::Project), text, id).await?;
+        let (id, name) = find(&mut conn, (&scope, Entity::Project), text, id).await?;
         Ok(Named { id: ProjectId::from_sql(id), name })
     }
 
@@ -89,10 +94,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Ambiguous`].
-    pub async fn service_of(&self, tenant: TenantId, text: &str) -> Result<Named<ServiceId>, StoreError> {
+    pub async fn service_of(
+        &self,
+        scope: impl Into<Scope>,
+        text: &str,
+    ) -> Result<Named<ServiceId>, StoreError> {
+        let scope = scope.into();
         let mut conn = self.reader().await?;
         let id = text.parse().map(ServiceId::to_sql).ok();
-        let (id, name) = find(&mut conn, (tenant, Entity::Service), text, id).await?;
+        let (id, name) = find(&mut conn, (&scope, Entity::Service), text, id).await?;
         Ok(Named { id: ServiceId::from_sql(id), name })
     }
 
@@ -100,10 +110,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Ambiguous`].
-    pub async fn consumer_of(&self, tenant: TenantId, text: &str) -> Result<Named<ConsumerId>, StoreError> {
+    pub async fn consumer_of(
+        &self,
+        scope: impl Into<Scope>,
+        text: &str,
+    ) -> Result<Named<ConsumerId>, StoreError> {
+        let scope = scope.into();
         let mut conn = self.reader().await?;
         let id = text.parse().map(ConsumerId::to_sql).ok();
-        let (id, name) = find(&mut conn, (tenant, Entity::Consumer), text, id).await?;
+        let (id, name) = find(&mut conn, (&scope, Entity::Consumer), text, id).await?;
         Ok(Named { id: ConsumerId::from_sql(id), name })
     }
 
@@ -240,15 +255,16 @@ fn parse_cursor(cursor: &str) -> Result<(&str, i64), StoreError> {
     Ok((name, id.parse().map_err(|_| problem())?))
 }
 
-/// The id and name of what is written `id`, `name`, `project/name` or `tenant/project/name` in a tenant.
+/// The id and name of what is written `id`, `name`, `project/name` or `tenant/project/name`, of what may be
+/// seen: names of anything else are absent, so that nobody can try them.
 async fn find(
     conn: &mut AnyConnection,
-    (tenant, kind): (TenantId, Entity),
+    (scope, kind): (&Scope, Entity),
     text: &str,
     id: Option<i64>,
 ) -> Result<(i64, String), StoreError> {
     let mut wheres = Conditions::default();
-    wheres.int("t.id = ?", tenant.to_sql());
+    within(scope, kind, &mut wheres);
     let from = if kind == Entity::Project {
         "SELECT x.id, x.name, x.name FROM projects x JOIN tenants t ON t.id = x.tenant".to_owned()
     } else {

@@ -174,6 +174,12 @@ impl Scope {
     }
 }
 
+impl From<TenantId> for Scope {
+    fn from(tenant: TenantId) -> Self {
+        Self::whole(tenant)
+    }
+}
+
 /// Which resources to list; what is `None` restricts nothing.
 #[derive(Clone, Debug)]
 pub struct ResourceFilter {
