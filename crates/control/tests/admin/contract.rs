@@ -32,7 +32,9 @@ pub(crate) async fn schemathesis_finds_nothing(mut world: World) {
     std::fs::write(&configuration, CONFIGURATION).unwrap();
     // Sign-in and the own account last, for they change what the others are asked with.
     let everything_else = ["--exclude-tag", "session"].map(str::to_owned).to_vec();
-    let mut session = ["--include-tag", "session"].map(str::to_owned).to_vec();
+    // No answer of these leads to another of them, so there are no chains of calls to try.
+    let session = ["--include-tag", "session", "--phases", "examples,coverage,fuzzing"];
+    let mut session = session.map(str::to_owned).to_vec();
     session.extend(ENDS.into_iter().flat_map(|name| ["--exclude-operation-id".to_owned(), name.to_owned()]));
     for part in [everything_else, session] {
         let output = tokio::process::Command::new(&program)
