@@ -406,17 +406,23 @@ pub(crate) async fn what_was_proven_before_a_change_begins_nothing_after_it(worl
     for (index, what) in ["password", "reset", "begin", "confirm", "remove"].into_iter().enumerate() {
         let proven = store.account(owner).await.unwrap().version;
         match what {
-            "password" => drop(store.set_password(&permit, who, &hash, NOW).await.unwrap()),
+            "password" => {
+                store.set_password(&permit, who, &hash, NOW).await.unwrap();
+            }
             "reset" => {
                 let new = NewReset { account: owner, digest: token, expires_us: NOW + HOUR };
                 store.begin_reset(&own(owner, Action::UseOwnAccount), new, NOW).await.unwrap();
                 store.complete_reset(&permit, (token, &hash), NOW).await.unwrap().unwrap();
             }
-            "begin" => drop(store.begin_second_factor(&permit, who, &secret, NOW).await.unwrap()),
-            "confirm" => {
-                drop(store.confirm_second_factor(&permit, who, (&secret, 5, &[]), NOW).await.unwrap())
+            "begin" => {
+                store.begin_second_factor(&permit, who, &secret, NOW).await.unwrap();
             }
-            _ => drop(store.remove_second_factor(&permit, who, NOW).await.unwrap()),
+            "confirm" => {
+                store.confirm_second_factor(&permit, who, (&secret, 5, &[]), NOW).await.unwrap();
+            }
+            _ => {
+                store.remove_second_factor(&permit, who, NOW).await.unwrap();
+            }
         }
         let present = store.account(owner).await.unwrap().version;
         for (proven, is_good) in [(proven, false), (present, true)] {
