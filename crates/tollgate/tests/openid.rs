@@ -199,6 +199,13 @@ async fn people_sign_in_at_a_real_openid_provider() {
         assert_eq!(examined.get(check).map(String::as_str), Some("ok"), "{check}: {examined:?}");
     }
 
+    // The node rests for some seconds before it asks again a provider that was gone.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while alice.get(&format!("http://{}/sign-in/oidc", node.control())).await.status == 503 {
+        assert!(std::time::Instant::now() < deadline, "the node does not see that the provider is back");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+
     // Groups give the role.
     let arrived = alice.sign_in(&node, "alice").await;
     assert_eq!(arrived.status, 200, "{}", arrived.text());
