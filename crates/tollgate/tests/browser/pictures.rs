@@ -8,7 +8,7 @@ use crate::traffic::Call;
 use crate::world::World;
 
 /// What is larger than this is no picture for a page of documentation.
-const PICTURE_BYTES_MAX: usize = 125_000;
+const PICTURE_BYTES_MAX: usize = 200 * 1024;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/images/console");
 
 #[test]
