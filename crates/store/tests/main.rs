@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod credentials;
 mod feed;
 mod import;
 mod keys;
@@ -58,12 +59,13 @@ conformance! {
         sessions_are_listed_and_ended_by_whom_they_belong_to, a_rotated_token_leaves_the_old_one_useless,
         an_invitation_is_good_once, only_owners_make_owners, a_change_of_role_ends_sessions,
         developers_are_mapped_to_consumers_of_the_tenant,
+        a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
+    credentials:
         passwords_and_second_factors_change_by_their_person_only, a_reset_is_good_once_and_ends_sessions,
         an_administrator_begins_a_reset_for_members_only, a_first_step_is_good_once_and_ends_with_the_password,
         what_was_proven_before_a_change_begins_nothing_after_it,
         only_the_second_factor_whose_code_was_shown_is_switched_on,
-        a_lost_second_factor_is_taken_away_by_the_host_alone,
-        a_thousand_mutual_demotions_leave_an_owner, the_audit_of_people_holds_no_secret;
+        a_lost_second_factor_is_taken_away_by_the_host_alone;
     standing:
         who_lost_the_right_meanwhile_changes_nothing,
         an_invitation_is_good_while_its_sender_may_send_it,

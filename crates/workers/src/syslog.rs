@@ -103,26 +103,8 @@ fn message(kind: &str, text: &str, now_us: i64) -> String {
 
 /// A moment as RFC 5424 §6.2.3 wants it, in UTC. Years 1970 to 9999.
 fn timestamp(at_us: i64) -> String {
-    const DAY_US: i64 = 86_400_000_000;
-    let (days, rest) = (at_us.div_euclid(DAY_US), at_us.rem_euclid(DAY_US));
-    let (year, month, day) = date(days);
-    let (seconds, micros) = (rest / 1_000_000, rest % 1_000_000);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
-}
-
-/// The date of a day that is counted from 1970-01-01 (Howard Hinnant, `civil_from_days`).
-const fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
+    // Outside the years that a calendar has: the nil value of RFC 5424 §6.2.3.
+    jiff::Timestamp::from_microsecond(at_us).map_or_else(|_| "-".to_owned(), |at| format!("{at:.6}"))
 }
 
 #[cfg(test)]

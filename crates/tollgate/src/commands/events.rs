@@ -110,13 +110,9 @@ async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
             break;
         }
     }
-    context.printer.result(&shown, || {
-        let mut text = print::table(HEADER, shown.events.iter().map(Event::row));
-        if shown.more {
-            text.push_str("\nThere are more; narrow the filter or raise --limit.");
-        }
-        text
-    })
+    context
+        .printer
+        .result(&shown, || with_more(print::table(HEADER, shown.events.iter().map(Event::row)), shown.more))
 }
 
 async fn tail(context: &Context, filter: &EventFilter) -> Result<(), Failure> {
@@ -203,6 +199,14 @@ async fn resolve(store: &Store, filter: &EventFilter) -> Result<DecisionFilter, 
 }
 
 const HEADER: [&str; 8] = ["time", "code", "status", "request", "key", "consumer", "from", "decision"];
+
+/// A list, and whether it is all there is.
+pub(super) fn with_more(mut list: String, has_more: bool) -> String {
+    if has_more {
+        list.push_str("\nThere are more; narrow the filter or raise --limit.");
+    }
+    list
+}
 
 impl Event {
     pub(super) fn of(row: DecisionRow) -> Self {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tollgate_store::{PAGE_ROWS_MAX, PageRequest, Reminder, ReminderFilter, ReminderKind};
 
+use super::events::with_more;
 use crate::{
     cli::{QueryArgs, time::rfc3339},
     context::Context,
@@ -81,7 +82,7 @@ pub(super) async fn query(context: &Context, kind: ReminderKind, args: QueryArgs
     }
     context.printer.result(&shown, || {
         let header = ["time", "type", "key", "consumer", "due", "still so"];
-        print::table(header, shown.events.iter().map(Event::row))
+        with_more(print::table(header, shown.events.iter().map(Event::row)), shown.more)
     })
 }
 
