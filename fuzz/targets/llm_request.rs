@@ -22,13 +22,19 @@ fuzz_target!(|data: &[u8]| {
     let api = APIS[usize::from(*mode) % APIS.len()];
     let Ok(call) = Call::read(api, body) else { return };
     let value: serde_json::Value = serde_json::from_slice(body).expect("another parser refuses it");
-    assert_eq!(call.model(), value.get("model").and_then(|model| model.as_str()).filter(|_| api != Api::GeminiGenerate));
+    assert_eq!(
+        call.model(),
+        value.get("model").and_then(|model| model.as_str()).filter(|_| api != Api::GeminiGenerate)
+    );
     let limit = u64::from(*limit);
     let wishes = Wishes { output_limit: Some(limit), include_usage: true };
     let Some(edited) = call.edited(wishes) else { return };
     let again = Call::read(api, &edited).expect("an edited body is refused");
     assert!(again.output_limit().is_some_and(|said| said <= limit) || api == Api::OpenAiEmbeddings);
     assert!(again.includes_usage() || api != Api::OpenAiChat || !again.stream());
-    assert_eq!((again.model(), again.choices(), again.stream()), (call.model(), call.choices(), call.stream()));
+    assert_eq!(
+        (again.model(), again.choices(), again.stream()),
+        (call.model(), call.choices(), call.stream())
+    );
     assert_eq!(again.edited(wishes), None, "edited twice it changes again");
 });
