@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::command::{Outcome, cargo, show};
-use crate::{browser, contract, fuzz, needs, openid, tidy};
+use crate::{browser, contract, fuzz, needs, openid, sdks, tidy};
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -29,7 +29,7 @@ struct Step {
 }
 
 /// In this order: what is quick to say no comes first.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "needs", what: "what the tests need is on the machine", run: provide },
     Step { name: "fmt", what: "the code is formatted", run: format },
     Step { name: "tidy", what: "structure and style rules hold", run: |_| tidy::run() },
@@ -38,6 +38,7 @@ const STEPS: [Step; 9] = [
     Step { name: "contract", what: "the admin API keeps to its OpenAPI document", run: |_| contract::run() },
     Step { name: "browser", what: "people get through the console in a browser", run: |_| browser::run() },
     Step { name: "openid", what: "people sign in at a real OpenID provider", run: |_| openid::run() },
+    Step { name: "sdks", what: "the official SDKs of model providers work", run: |_| sdks::run() },
     Step { name: "fuzz", what: "no fuzz target finds an input that breaks it", run: fuzz_shortly },
 ];
 
@@ -46,7 +47,9 @@ pub(crate) fn run(options: &Options) -> Outcome {
     let mut results = Vec::new();
     for step in &STEPS {
         let chosen = options.only.as_deref().is_none_or(|name| name == step.name);
-        if !chosen || (options.quick && matches!(step.name, "contract" | "browser" | "openid" | "fuzz")) {
+        if !chosen
+            || (options.quick && matches!(step.name, "contract" | "browser" | "openid" | "sdks" | "fuzz"))
+        {
             continue;
         }
         println!("\n=== {}: {}", step.name, step.what);

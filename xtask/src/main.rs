@@ -23,6 +23,8 @@ mod fuzz;
 mod needs;
 mod openid;
 mod prices;
+mod python;
+mod sdks;
 mod tidy;
 mod workspace;
 

@@ -24,6 +24,7 @@ mod person;
 mod refusals;
 mod resources;
 mod roles;
+mod sdks;
 mod secrets;
 mod serving;
 mod signing_in;

@@ -1,0 +1,16 @@
+//! The official SDKs of the model providers through the gateway. They are Python's, installed into `target/tools` on
+//! first use.
+
+use crate::command::{Outcome, cargo, show};
+use crate::python;
+
+/// The versions whose behaviour the test's script is written for.
+const PACKAGES: &[&str] = &["openai==3.54.0", "anthropic==2.12.0", "google-genai==3.4.0"];
+
+/// Runs the test that starts them.
+pub(crate) fn run() -> Outcome {
+    let programs = python::environment("model-sdks", PACKAGES)?;
+    let mut test = cargo();
+    test.args(["test", "-p", "tollgate", "--test", "main", "--", "--ignored", "official_sdks"]);
+    show(test.env("TOLLGATE_SDK_PYTHON", programs.join("python")))
+}
