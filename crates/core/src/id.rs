@@ -155,6 +155,12 @@ ids! {
     InvitationId = "inv", "invitation";
     /// A change to many keys that goes on after its request was answered.
     JobId = "job", "job";
+    /// A budget.
+    BudgetId = "bdg", "budget";
+    /// A price of a model, in one of its versions.
+    PriceId = "prc", "price";
+    /// A secret that Tollgate keeps encrypted.
+    SecretId = "sec", "secret";
     /// An account of the ledger: one budget in one period.
     AccountId = "acc", "ledger account";
 }

@@ -18,9 +18,9 @@
 //! | [`key`], [`keyring`], [`authenticate`] | the grammar of keys, all keys in memory, recognising one |
 //! | [`facts`], [`admit`], [`explain`] | what is known of a request; the decision; its trace in words |
 //! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
-//! | [`resource`], [`name`], [`service_spec`] | resources as written, and what may be written |
+//! | [`resource`], [`name`], [`service_spec`], [`llm_service`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
-//! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets as written and compiled |
+//! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
@@ -36,6 +36,7 @@ pub mod id;
 pub mod key;
 pub mod keyring;
 pub mod limits;
+pub mod llm_service;
 pub mod money;
 pub mod name;
 pub mod path;

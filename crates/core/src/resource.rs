@@ -1,15 +1,20 @@
 //! Resources as people write them (CONTRACT §6): the shape of `apply` files, of exports, of the
 //! rows in the database and of the admin API's bodies.
 //!
-//! These types say what may be written, not what it means: [`crate::policy`] and [`crate::tables`]
-//! compile them. A field that is not there restricts nothing, an empty list allows nothing; only
-//! `services` must be said, for a grant is never implied.
+//! What it means is compiled by [`crate::policy`] and [`crate::tables`]. A field that is not there restricts
+//! nothing, an empty list allows nothing; only `services` must be said, for a grant is never implied.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{key::Environment, time::Span};
+use crate::{
+    budget::spec::BudgetSpec,
+    key::Environment,
+    llm_service::{CredentialSpec, FallbackSpec},
+    money::price::{PriceSpec, Provider},
+    time::Span,
+};
 
 /// An organisation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +85,15 @@ pub struct ServiceSpec {
     pub name: String,
     /// How it is served.
     pub kind: ServiceKind,
+    /// Kind `llm`: whose API it is, in requests and answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// Kind `llm`: where the provider's credential is, which takes the place of the client's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialSpec>,
+    /// Kind `llm`: what is tried, in this order, when the upstreams cannot answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "fallback")]
+    pub fallbacks: Vec<FallbackSpec>,
     /// Which requests it takes.
     #[serde(default, rename = "match")]
     pub matches: MatchSpec,
@@ -98,8 +112,7 @@ pub struct ServiceSpec {
     /// Changes to the headers on the way down.
     #[serde(default, skip_serializing_if = "HeadersSpec::is_empty")]
     pub response_headers: HeadersSpec,
-    /// Further places a key may stand in: `x-goog-api-key`, `api-key`, `apikey`,
-    /// `query:api_key`, `query:key`.
+    /// Further places for a key: `x-goog-api-key`, `api-key`, `apikey`, `query:api_key`, `query:key`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<String>,
     /// Keys of which environment it takes; both when not said.
@@ -150,6 +163,8 @@ const fn default_retries() -> u8 {
 pub enum ServiceKind {
     /// Forwarded as it is.
     Proxy,
+    /// Calls of a model: priced, bound by budgets, forwarded with the provider's credential.
+    Llm,
 }
 
 /// Which requests a service takes; at least one of host and path prefix.
@@ -457,8 +472,7 @@ pub enum LimitMode {
     Shared,
 }
 
-/// Everything an `apply` file may hold; also what `export` writes. The order of a list means
-/// nothing; names tell resources apart.
+/// Everything an `apply` file may hold; also what `export` writes. Order means nothing, names tell apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
@@ -477,4 +491,10 @@ pub struct Resources {
     /// `[[consumer]]`
     #[serde(rename = "consumer", skip_serializing_if = "Vec::is_empty")]
     pub consumers: Vec<ConsumerSpec>,
+    /// `[[price]]`
+    #[serde(rename = "price", skip_serializing_if = "Vec::is_empty")]
+    pub prices: Vec<PriceSpec>,
+    /// `[[budget]]`
+    #[serde(rename = "budget", skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<BudgetSpec>,
 }

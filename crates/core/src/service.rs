@@ -54,11 +54,12 @@ pub struct ServiceRow {
 }
 
 impl Service {
-    /// Compiles what was written.
+    /// Compiles what was written; [`ServiceSpec::completed`] first.
     ///
     /// # Errors
     /// Everything that is wrong, all at once.
     pub fn compile(spec: Arc<ServiceSpec>, row: ServiceRow) -> Result<Self, Vec<FieldError>> {
+        let spec = if spec.is_complete() { spec } else { Arc::new(Arc::unwrap_or_clone(spec).completed()) };
         let mut errors = crate::service_spec::check_service(&spec);
         let mut endpoint_scopes = Vec::new();
         for (endpoint, scopes) in &spec.endpoint_scopes {

@@ -1,6 +1,7 @@
 //! Checking what a service says of itself, everything at once, before it is compiled.
 
 use crate::{
+    llm_service::check_llm,
     pattern::PathPattern,
     policy::FieldError,
     resource::{HeadersSpec, MatchSpec, ServiceSpec},
@@ -25,16 +26,11 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
     }
     check_match(&spec.matches, &mut errors);
     if spec.upstreams.is_empty() || spec.upstreams.len() > UPSTREAMS_MAX {
-        errors.push(FieldError::new(
-            "upstreams",
-            "a proxy service needs 1 to 32 upstreams such as `http://127.0.0.1:9000`",
-        ));
+        let problem = "a service needs 1 to 32 upstreams such as `http://127.0.0.1:9000`";
+        errors.push(FieldError::new("upstreams", problem));
     }
-    for (index, upstream) in spec.upstreams.iter().enumerate() {
-        if let Err(problem) = Upstream::parse(upstream) {
-            errors.push(FieldError::new(format!("upstreams[{index}]"), problem));
-        }
-    }
+    check_upstreams("upstreams", &spec.upstreams, &mut errors);
+    check_llm(spec, &mut errors);
     if spec.retries > RETRIES_MAX {
         errors.push(FieldError::new("retries", format!("{} is over the bound of 5", spec.retries)));
     }
@@ -53,6 +49,15 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
     check_headers("response_headers", &spec.response_headers, &mut errors);
     check_cors(spec, &mut errors);
     errors
+}
+
+/// Checks the origins of a list.
+pub(crate) fn check_upstreams(field: &str, upstreams: &[String], errors: &mut Vec<FieldError>) {
+    for (index, upstream) in upstreams.iter().enumerate() {
+        if let Err(problem) = Upstream::parse(upstream) {
+            errors.push(FieldError::new(format!("{field}[{index}]"), problem));
+        }
+    }
 }
 
 fn check_rewrite(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {

@@ -1,4 +1,4 @@
-//! The small tables: tenants, projects, policies, services, tokens; immutable, swapped whole.
+//! The small tables: tenants, projects, policies, services, tokens, prices, budgets; immutable, swapped whole.
 //!
 //! Keys and consumers may be millions and live in concurrent maps of their own; everything else is
 //! thousands at most and is rebuilt when it changes, so that a request reads one consistent state.
@@ -8,9 +8,11 @@ use std::{collections::HashMap, sync::Arc};
 use arc_swap::ArcSwap;
 
 use crate::{
+    budget::held::Budgets,
     id::{ConsumerId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
     key::Digest,
     keyring::Keyring,
+    money::prices::Prices,
     policy::Policy,
     resource::ConsumerKind,
     route::Router,
@@ -98,8 +100,23 @@ pub struct Tables {
     pub service_tokens: HashMap<Digest, Arc<ServiceToken>>,
     /// How imported keys of other shapes are recognised.
     pub foreign: Foreign,
+    /// What models cost.
+    pub prices: Arc<Prices>,
+    /// Who may spend how much.
+    pub budgets: Budgets,
+    /// Secrets by their project and name, as far as this node can decrypt them. What is not in here and
+    /// is needed is answered `unavailable`, never sent without.
+    pub secrets: HashMap<(ProjectId, Box<str>), Arc<Secret<String>>>,
     /// The last change that is in here.
     pub seq: u64,
+}
+
+impl Tables {
+    /// The secret of this name in a project, decrypted.
+    #[must_use]
+    pub fn secret(&self, project: ProjectId, name: &str) -> Option<&Arc<Secret<String>>> {
+        self.secrets.get(&(project, Box::from(name)))
+    }
 }
 
 /// A tenant.

@@ -17,6 +17,8 @@ mod explain;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod holders;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod keyring;
@@ -24,6 +26,8 @@ mod keyring;
 mod keys;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod llm_services;
 #[cfg(test)]
 mod money;
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Budgets: as people write them ([`spec`]), compiled, and the arithmetic around them: which period a
-//! call belongs to, which thresholds a payment crosses, what a refill adds, how much a node may lease.
+//! call belongs to, which thresholds a payment crosses, what a refill adds, how much a node may lease;
+//! and the port to what this process may spend ([`funds`]).
 //!
 //! The balances themselves live in the ledger of the store; here is only what is decided of them.
+//! [`held`] finds the budgets of a call by who holds them.
 
+pub mod funds;
+pub mod held;
 pub mod spec;
 
 use sha2::{Digest as _, Sha256};

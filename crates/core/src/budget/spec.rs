@@ -60,6 +60,18 @@ pub enum BudgetPeriod {
 }
 
 impl BudgetPeriod {
+    /// The word in configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+
     /// The calendar's unit; `None` for ever.
     #[must_use]
     pub const fn unit(self) -> Option<PeriodUnit> {

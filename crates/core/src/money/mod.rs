@@ -13,10 +13,12 @@
 //! | [`cost`] | the cost of what was used; the most that a call can cost; what is affordable |
 //! | [`table`] | prices by provider and model, with their times |
 //! | [`starting`] | the prices that Tollgate ships with |
+//! | [`prices`] | the prices of every tenant: its own, the operator's, those that Tollgate ships with |
 
 pub mod amount;
 pub mod cost;
 pub mod price;
+pub mod prices;
 pub mod starting;
 pub mod table;
 pub mod usage;

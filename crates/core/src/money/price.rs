@@ -42,6 +42,9 @@ impl Provider {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceSpec {
+    /// The tenant whose calls it is for; all when not said, which only the operator on the host may write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// Whose model it is.
     pub provider: Provider,
     /// The model, or a pattern with `*`: `gpt-4o-*`. An exact name wins, then the longest pattern.

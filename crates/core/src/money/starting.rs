@@ -106,6 +106,7 @@ fn row(cells: &[&str]) -> Result<PriceSpec, String> {
         output_image: rate(output_image)?,
     };
     Ok(PriceSpec {
+        tenant: None,
         provider: provider_named(provider)?,
         model: (*model).to_owned(),
         service_tier: (!service_tier.is_empty()).then(|| (*service_tier).to_owned()),

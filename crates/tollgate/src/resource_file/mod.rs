@@ -24,7 +24,7 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// Errors reported of one resource.
 const ERRORS_PER_RESOURCE_MAX: usize = 32;
 /// The kinds of this version.
-const KINDS: [&str; 5] = ["tenant", "project", "service", "policy", "consumer"];
+const KINDS: [&str; 7] = ["tenant", "project", "service", "policy", "consumer", "price", "budget"];
 
 /// A file that was read.
 #[derive(Debug)]
@@ -88,6 +88,8 @@ pub fn parse(name: &str, text: &str) -> Result<ResourceFile, Vec<Located>> {
         services: reader.all(&table, "service"),
         policies: reader.all(&table, "policy"),
         consumers: reader.all(&table, "consumer"),
+        prices: reader.all(&table, "price"),
+        budgets: reader.all(&table, "budget"),
     };
     if reader.errors.is_empty() {
         Ok(ResourceFile { resources, places: reader.places })

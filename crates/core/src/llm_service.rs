@@ -1,0 +1,174 @@
+//! What services of kind `llm` say beside what every service says: the provider's credential, what is
+//! tried when the upstreams cannot answer, and the match that they have when none is written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    money::{price::Provider, table::MODEL_LEN_MAX},
+    policy::FieldError,
+    resource::{ServiceKind, ServiceSpec},
+    service_spec::{UPSTREAMS_MAX, check_upstreams},
+};
+
+/// Fallbacks a service may have.
+pub const FALLBACKS_MAX: usize = 4;
+/// The longest path of a credential's file, in bytes.
+const FILE_LEN_MAX: usize = 4096;
+/// The longest name of a variable, in bytes.
+const VARIABLE_LEN_MAX: usize = 128;
+
+/// Where a provider's credential is. Written `{ secret = "name" }`: exactly one of the three.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialSpec {
+    /// In this variable of the environment of every node. Only the operator on the host may write it:
+    /// what stands in the environment is not a tenant's.
+    Env(String),
+    /// In this file of every node, without the white space around it. Only the operator on the host may
+    /// write it.
+    File(String),
+    /// Kept encrypted by Tollgate, in the service's project under this name.
+    Secret(String),
+}
+
+impl CredentialSpec {
+    /// Whether it is taken from the host itself, and not from what a tenant gave.
+    #[must_use]
+    pub const fn is_of_host(&self) -> bool {
+        matches!(self, Self::Env(_) | Self::File(_))
+    }
+
+    fn check(&self, field: &str, errors: &mut Vec<FieldError>) {
+        match self {
+            Self::Env(name) if !is_variable(name) => errors.push(FieldError::new(
+                format!("{field}.env"),
+                "it is not the name of a variable such as `OPENAI_API_KEY`",
+            )),
+            Self::File(path) if !path.starts_with('/') || path.len() > FILE_LEN_MAX => errors.push(
+                FieldError::new(format!("{field}.file"), "it is not a whole path that begins with `/`"),
+            ),
+            Self::Secret(name) => {
+                let error = crate::name::check_name(name).err();
+                errors.extend(error.map(|problem| FieldError::new(format!("{field}.secret"), problem)));
+            }
+            Self::Env(_) | Self::File(_) => {}
+        }
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    (1..=VARIABLE_LEN_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// `[[service.fallback]]`: what is tried when what stands before it cannot answer. Budgets hold over all
+/// attempts; each reserves by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FallbackSpec {
+    /// Where the call goes; the service's own upstreams when not said. They speak the API of the service's
+    /// provider.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<String>,
+    /// The model that is asked instead; the same one when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whose prices count; the service's provider when not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// Where the credential is. Not said: the service's own where the upstreams are the service's own, and
+    /// none elsewhere, for a credential is not shown to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialSpec>,
+}
+
+impl ServiceSpec {
+    /// Whether nothing is left to be filled in by [`ServiceSpec::completed`].
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let has_match = self.matches.host.is_some() || self.matches.path_prefix.is_some();
+        has_match || self.kind != ServiceKind::Llm || self.provider.is_none()
+    }
+
+    /// The same with the match that its kind has when neither host nor path prefix is written
+    /// (CONTRACT §4): `/v1beta` for Gemini, `/v1` for the others.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        if !self.is_complete() {
+            let prefix = match self.provider {
+                Some(Provider::Gemini) => "/v1beta",
+                _ => "/v1",
+            };
+            self.matches.path_prefix = Some(prefix.to_owned());
+        }
+        self
+    }
+
+    /// Every credential that it names: its own and those of its fallbacks.
+    pub fn credentials_named(&self) -> impl Iterator<Item = &CredentialSpec> {
+        let of_fallbacks = self.fallbacks.iter().filter_map(|fallback| fallback.credential.as_ref());
+        self.credential.iter().chain(of_fallbacks)
+    }
+}
+
+/// Checks what is of kind `llm` alone.
+pub(crate) fn check_llm(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
+    if spec.kind != ServiceKind::Llm {
+        let has = [
+            ("provider", spec.provider.is_some()),
+            ("credential", spec.credential.is_some()),
+            ("fallback", !spec.fallbacks.is_empty()),
+        ];
+        for (field, _) in has.into_iter().filter(|(_, has)| *has) {
+            let problem = "only services with `kind = \"llm\"` have it; leave it away, or change the kind";
+            errors.push(FieldError::new(field, problem));
+        }
+        return;
+    }
+    if spec.provider.is_none() {
+        let problem = "it is missing; say whose API it is: `openai`, `gemini` or `anthropic`";
+        errors.push(FieldError::new("provider", problem));
+    }
+    if spec.public {
+        let problem = "calls of a model cost money; serve them to holders of keys only";
+        errors.push(FieldError::new("public", problem));
+    }
+    if spec.websocket {
+        errors.push(FieldError::new("websocket", "calls of a model are priced by request; leave it away"));
+    }
+    if let Some(credential) = &spec.credential {
+        credential.check("credential", errors);
+    }
+    if spec.fallbacks.len() > FALLBACKS_MAX {
+        let count = spec.fallbacks.len();
+        let problem = format!("{count} of them; at most {FALLBACKS_MAX} are allowed");
+        errors.push(FieldError::new("fallback", problem));
+    }
+    for (index, fallback) in spec.fallbacks.iter().enumerate() {
+        check_fallback(&format!("fallback[{index}]"), fallback, errors);
+    }
+}
+
+fn check_fallback(field: &str, fallback: &FallbackSpec, errors: &mut Vec<FieldError>) {
+    if fallback.upstreams.is_empty() && fallback.model.is_none() {
+        let problem = "it tries the same again; name other `upstreams`, another `model`, or both";
+        errors.push(FieldError::new(field, problem));
+    }
+    if fallback.upstreams.len() > UPSTREAMS_MAX {
+        let problem = format!("at most {UPSTREAMS_MAX} upstreams are allowed");
+        errors.push(FieldError::new(format!("{field}.upstreams"), problem));
+    }
+    check_upstreams(&format!("{field}.upstreams"), &fallback.upstreams, errors);
+    let is_name = |model: &str| {
+        (1..=MODEL_LEN_MAX).contains(&model.len())
+            && !model.chars().any(|sign| sign.is_control() || sign.is_whitespace() || sign == '*')
+    };
+    if fallback.model.as_deref().is_some_and(|model| !is_name(model)) {
+        let problem = "it is not the name of one model; patterns are for policies";
+        errors.push(FieldError::new(format!("{field}.model"), problem));
+    }
+    if let Some(credential) = &fallback.credential {
+        credential.check(&format!("{field}.credential"), errors);
+    }
+}
