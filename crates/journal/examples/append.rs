@@ -88,6 +88,7 @@ fn append(writer: &Writer, count: u64) -> Result<(), Failure> {
         path: "/tiles/v1/layers/roads/zoom/12/column/2185/row/1422/tile.png",
         detail: "",
         user_agent: "",
+        ..Record::default()
     };
     for at_us in 0..count {
         let ticket = writer.reserve()?;

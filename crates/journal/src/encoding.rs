@@ -1,36 +1,59 @@
 //! How a record lies in a frame: little-endian fields in a fixed order, then the texts.
 //!
 //! Explicit, not a cast of memory: the layout is the same on every machine and compiler, and old
-//! segments stay readable. A change of the layout takes a new [`VERSION`]. What a frame is and how
-//! it is checked is the business of `frame`.
+//! segments stay readable. What a frame is and how it is checked is the business of `frame`.
+//!
+//! | version | what it is |
+//! | --- | --- |
+//! | 1 | fixed part, charges, path, detail, user agent |
+//! | 2 | the same with draws, usage (tokens, cost, currency) behind the charges, and the model last |
+//!
+//! A record without any part of a model call is written as version 1, so that a plain request pays
+//! nothing for them. A change of the layout takes a new version.
 
-use crate::charge::{CHARGE_BYTES, Charge};
-use crate::record::{
-    CHARGES_MAX, DETAIL_BYTES_MAX, Entry, Flags, LentCharges, LentRecord, PATH_BYTES_MAX, Record,
-    StoredRecord, USER_AGENT_BYTES_MAX,
+use crate::{
+    charge::{CHARGE_BYTES, Charge},
+    money::{DRAW_BYTES, DRAWS_MAX, Draw, USED_BYTES, Used},
+    record::{
+        CHARGES_MAX, DETAIL_BYTES_MAX, Entry, Flags, LentCharges, LentDraws, LentRecord, MODEL_BYTES_MAX,
+        PATH_BYTES_MAX, Record, StoredRecord, USER_AGENT_BYTES_MAX,
+    },
 };
 
-/// The version of this layout, the first byte of every record.
-const VERSION: u8 = 1;
-/// Version, counts of the tail, decision and entry, rounded up to 8.
+/// The version, first byte of every record, of one without a model call.
+const PLAIN: u8 = 1;
+/// The version of one with the parts of a model call.
+const CALL: u8 = 2;
+/// Version, counts of the tail, decision, entry and two more counts, rounded up to 8.
 const FIXED_BYTES: usize = 136;
+/// Where the counts of draws and of the model's bytes lie in the fixed part; zeros in version 1.
+const CALL_COUNTS_AT: usize = FIXED_BYTES - 4;
 /// The largest record.
-pub(crate) const RECORD_BYTES_MAX: usize =
-    FIXED_BYTES + CHARGES_MAX * CHARGE_BYTES + PATH_BYTES_MAX + DETAIL_BYTES_MAX + USER_AGENT_BYTES_MAX;
+pub(crate) const RECORD_BYTES_MAX: usize = FIXED_BYTES
+    + CHARGES_MAX * CHARGE_BYTES
+    + DRAWS_MAX * DRAW_BYTES
+    + USED_BYTES
+    + PATH_BYTES_MAX
+    + DETAIL_BYTES_MAX
+    + USER_AGENT_BYTES_MAX
+    + MODEL_BYTES_MAX;
 
 /// The texts of a record, cut to their bounds.
 struct Tail<'a> {
     path: &'a str,
     detail: &'a str,
     user_agent: &'a str,
+    model: &'a str,
 }
 
 impl<'a> Tail<'a> {
+    #[inline]
     fn of(record: &Record<'a>) -> Self {
         Self {
             path: cut(record.path, PATH_BYTES_MAX),
             detail: cut(record.detail, DETAIL_BYTES_MAX),
             user_agent: cut(record.user_agent, USER_AGENT_BYTES_MAX),
+            model: cut(record.model, MODEL_BYTES_MAX),
         }
     }
 }
@@ -40,7 +63,13 @@ impl<'a> Tail<'a> {
 pub(crate) fn encoded_bytes(record: &Record<'_>) -> usize {
     let tail = Tail::of(record);
     let texts = tail.path.len() + tail.detail.len() + tail.user_agent.len();
-    (FIXED_BYTES + record.charges.as_slice().len() * CHARGE_BYTES + texts).next_multiple_of(8)
+    let plain = FIXED_BYTES + record.charges.as_slice().len() * CHARGE_BYTES + texts;
+    let call = if record.has_call() {
+        record.draws.as_slice().len() * DRAW_BYTES + USED_BYTES + tail.model.len()
+    } else {
+        0
+    };
+    (plain + call).next_multiple_of(8)
 }
 
 /// Writes the record into `target`, which has [`encoded_bytes`] bytes that may hold anything.
@@ -49,21 +78,27 @@ pub(crate) fn encoded_bytes(record: &Record<'_>) -> usize {
 pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> Option<()> {
     let tail = Tail::of(record);
     let charges = record.charges.as_slice();
+    let has_call = record.has_call();
     let (fixed, mut rest) = target.split_first_chunk_mut::<FIXED_BYTES>()?;
     let mut put = Put { bytes: fixed, at: 0 };
-    put.bytes::<1>([VERSION]);
+    put.bytes::<1>([if has_call { CALL } else { PLAIN }]);
     put.bytes::<1>([charges.len() as u8]);
     put.bytes((tail.path.len() as u16).to_le_bytes());
     put.bytes((tail.detail.len() as u16).to_le_bytes());
     put.bytes((tail.user_agent.len() as u16).to_le_bytes());
     put.bytes(decision.to_le_bytes());
     put.entry(&record.entry);
+    // Both bounds are below 256, and both counts are 0 without a call.
+    put.bytes([record.draws.as_slice().len() as u8, tail.model.len() as u8, 0, 0]);
     for charge in charges {
         let (chunk, after) = rest.split_first_chunk_mut::<CHARGE_BYTES>()?;
         *chunk = charge.to_bytes();
         rest = after;
     }
-    for text in [tail.path, tail.detail, tail.user_agent] {
+    if has_call {
+        rest = encode_call(record, rest)?;
+    }
+    for text in [tail.path, tail.detail, tail.user_agent, tail.model] {
         let (part, after) = rest.split_at_mut_checked(text.len())?;
         part.copy_from_slice(text.as_bytes());
         rest = after;
@@ -72,10 +107,24 @@ pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> O
     (rest.len() < 8).then_some(())
 }
 
+/// Writes draws and usage, and returns what is behind them.
+fn encode_call<'t>(record: &Record<'_>, target: &'t mut [u8]) -> Option<&'t mut [u8]> {
+    let mut rest = target;
+    for draw in record.draws.as_slice() {
+        let (chunk, after) = rest.split_first_chunk_mut::<DRAW_BYTES>()?;
+        *chunk = draw.to_bytes();
+        rest = after;
+    }
+    let (chunk, after) = rest.split_first_chunk_mut::<USED_BYTES>()?;
+    *chunk = record.used().to_bytes();
+    Some(after)
+}
+
 /// Reads a record; `None` when these bytes are not one that [`encode`] writes.
 pub(crate) fn decode(position: u64, bytes: &[u8]) -> Option<StoredRecord> {
     let layout = Layout::of(bytes)?;
     let mut take = Take { bytes: layout.parts.fixed, at: 8 };
+    let used = layout.parts.used();
     Some(StoredRecord {
         position,
         decision: u64::from_le_bytes(take.bytes()),
@@ -84,6 +133,11 @@ pub(crate) fn decode(position: u64, bytes: &[u8]) -> Option<StoredRecord> {
         path: layout.path.to_owned(),
         detail: layout.detail.to_owned(),
         user_agent: layout.user_agent.to_owned(),
+        model: layout.model.to_owned(),
+        tokens: used.tokens,
+        cost: used.cost,
+        currency: used.currency,
+        draws: layout.parts.draws.iter().map(Draw::of_bytes).collect(),
     })
 }
 
@@ -93,6 +147,7 @@ pub(crate) fn decode(position: u64, bytes: &[u8]) -> Option<StoredRecord> {
 pub(crate) fn lend(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
     let parts = Parts::of(bytes)?;
     let mut take = Take { bytes: parts.fixed, at: 8 };
+    let used = parts.used();
     Some(LentRecord {
         position,
         decision: u64::from_le_bytes(take.bytes()),
@@ -101,6 +156,11 @@ pub(crate) fn lend(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
         path: parts.path,
         detail: parts.detail,
         user_agent: parts.user_agent,
+        model: parts.model,
+        tokens: used.tokens,
+        cost: used.cost,
+        currency: used.currency,
+        draws: LentDraws::Encoded(parts.draws),
     })
 }
 
@@ -113,9 +173,12 @@ pub(crate) fn is_record(bytes: &[u8]) -> bool {
 struct Parts<'a> {
     fixed: &'a [u8; FIXED_BYTES],
     charges: &'a [[u8; CHARGE_BYTES]],
+    draws: &'a [[u8; DRAW_BYTES]],
+    used: Option<&'a [u8; USED_BYTES]>,
     path: &'a [u8],
     detail: &'a [u8],
     user_agent: &'a [u8],
+    model: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
@@ -131,19 +194,45 @@ impl<'a> Parts<'a> {
             && path <= PATH_BYTES_MAX
             && detail <= DETAIL_BYTES_MAX
             && user_agent <= USER_AGENT_BYTES_MAX;
-        if version != VERSION || !bounded {
+        if !bounded {
             return None;
         }
         let (charges, rest) = rest.split_at_checked(usize::from(charges) * CHARGE_BYTES)?;
+        let (draws, used, model, rest) = match version {
+            PLAIN => (&[][..], None, 0, rest),
+            CALL => Self::call(fixed, rest)?,
+            _ => return None,
+        };
         let (path, rest) = rest.split_at_checked(path)?;
         let (detail, rest) = rest.split_at_checked(detail)?;
-        let (user_agent, padding) = rest.split_at_checked(user_agent)?;
+        let (user_agent, rest) = rest.split_at_checked(user_agent)?;
+        let (model, padding) = rest.split_at_checked(model)?;
         if padding.len() >= 8 {
             return None;
         }
-        Some(Self { fixed, charges: charges.as_chunks().0, path, detail, user_agent })
+        Some(Self { fixed, charges: charges.as_chunks().0, draws, used, path, detail, user_agent, model })
+    }
+
+    /// Draws, usage, the length of the model's name, and what is behind the usage.
+    fn call(fixed: &[u8; FIXED_BYTES], rest: &'a [u8]) -> Option<Call<'a>> {
+        let mut take = Take { bytes: fixed, at: CALL_COUNTS_AT };
+        let [draws, model] = take.bytes().map(usize::from);
+        if draws > DRAWS_MAX || model > MODEL_BYTES_MAX {
+            return None;
+        }
+        let (draws, rest) = rest.split_at_checked(draws * DRAW_BYTES)?;
+        let (used, rest) = rest.split_first_chunk()?;
+        Some((draws.as_chunks().0, Some(used), model, rest))
+    }
+
+    #[inline]
+    fn used(&self) -> Used {
+        self.used.map(Used::of_bytes).unwrap_or_default()
     }
 }
+
+/// Draws, usage, the length of the model's name, and what is behind the usage.
+type Call<'a> = (&'a [[u8; DRAW_BYTES]], Option<&'a [u8; USED_BYTES]>, usize, &'a [u8]);
 
 /// An encoded record whose texts are texts.
 struct Layout<'a> {
@@ -151,6 +240,7 @@ struct Layout<'a> {
     path: &'a str,
     detail: &'a str,
     user_agent: &'a str,
+    model: &'a str,
 }
 
 impl<'a> Layout<'a> {
@@ -161,6 +251,7 @@ impl<'a> Layout<'a> {
             path: str::from_utf8(parts.path).ok()?,
             detail: str::from_utf8(parts.detail).ok()?,
             user_agent: str::from_utf8(parts.user_agent).ok()?,
+            model: str::from_utf8(parts.model).ok()?,
             parts,
         })
     }
@@ -201,7 +292,6 @@ impl<const SIZE: usize> Put<'_, SIZE> {
         self.bytes(entry.flags.0.to_le_bytes());
         self.bytes([entry.code]);
         self.bytes([entry.method]);
-        self.bytes([0; 4]);
     }
 }
 
@@ -257,109 +347,4 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-    use crate::record::Charges;
-
-    fn entries() -> impl Strategy<Value = Entry> {
-        let ids = any::<[u64; 8]>();
-        let sizes = (any::<[u32; 5]>(), any::<[u16; 3]>(), any::<[u8; 2]>(), any::<i64>(), any::<[u8; 16]>());
-        (ids, sizes).prop_map(|(ids, (words, halves, bytes, at_us, address))| Entry {
-            at_us,
-            key: ids[0],
-            consumer: ids[1],
-            project: ids[2],
-            tenant: ids[3],
-            service: ids[4],
-            policy: ids[5],
-            bytes_in: ids[6],
-            bytes_out: ids[7],
-            address,
-            latency_us: words[0],
-            upstream_us: words[1],
-            units: words[2],
-            checks_passed: words[3],
-            checks_configured: words[4],
-            status: halves[0],
-            generation: halves[1],
-            flags: Flags(halves[2]),
-            code: bytes[0],
-            method: bytes[1],
-        })
-    }
-
-    fn charges() -> impl Strategy<Value = Vec<Charge>> {
-        let charge = (any::<[u64; 3]>(), any::<[i64; 2]>()).prop_map(|(numbers, times)| Charge {
-            rule: numbers[0],
-            subject: numbers[1],
-            amount: numbers[2],
-            period_start_us: times[0],
-            period_end_us: times[1],
-        });
-        vec(charge, 0..=CHARGES_MAX)
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read_back(
-            entry in entries(),
-            charges in charges(),
-            decision: u64,
-            path in ".{0,700}",
-            detail in "\\PC{0,200}",
-            user_agent in "[a-zA-Zä€]{0,140}",
-        ) {
-            let record = Record {
-                entry,
-                charges: Charges::new(&charges).unwrap(),
-                path: &path,
-                detail: &detail,
-                user_agent: &user_agent,
-            };
-            let mut bytes = vec![0xA5; encoded_bytes(&record)];
-            prop_assert!(bytes.len() <= RECORD_BYTES_MAX);
-            prop_assert!(bytes.len().is_multiple_of(8));
-            prop_assert_eq!(encode(decision, &record, &mut bytes), Some(()));
-            let stored = decode(7, &bytes).unwrap();
-            prop_assert_eq!(stored.position, 7);
-            prop_assert_eq!(stored.decision, decision);
-            prop_assert_eq!(stored.entry, entry);
-            prop_assert_eq!(&stored.charges, &charges);
-            prop_assert!(path.starts_with(&stored.path) && stored.path.len() + 4 > path.len().min(PATH_BYTES_MAX));
-            prop_assert!(detail.starts_with(&stored.detail));
-            prop_assert!(stored.detail.len() + 4 > detail.len().min(DETAIL_BYTES_MAX));
-            prop_assert!(user_agent.starts_with(&stored.user_agent));
-            prop_assert!(stored.user_agent.len() + 4 > user_agent.len().min(USER_AGENT_BYTES_MAX));
-            prop_assert!(is_record(&bytes));
-            let lent = lend(7, &bytes).unwrap();
-            prop_assert_eq!((lent.decision, lent.entry), (decision, entry));
-            prop_assert_eq!(lent.charges().collect::<Vec<_>>(), charges);
-            prop_assert_eq!((lent.path, lent.detail), (stored.path.as_bytes(), stored.detail.as_bytes()));
-            prop_assert_eq!(lent.user_agent, stored.user_agent.as_bytes());
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..400)) {
-            prop_assert_eq!(decode(0, &bytes).is_some(), is_record(&bytes));
-        }
-    }
-
-    #[test]
-    fn the_largest_record_fits_and_a_short_target_is_refused() {
-        let charges = [Charge::default(); CHARGES_MAX];
-        let long = "x".repeat(5_000);
-        let record = Record {
-            charges: Charges::new(&charges).unwrap(),
-            path: &long,
-            detail: &long,
-            user_agent: &long,
-            ..Record::default()
-        };
-        assert_eq!(encoded_bytes(&record), RECORD_BYTES_MAX);
-        assert_eq!(encode(1, &record, &mut [0; RECORD_BYTES_MAX]), Some(()));
-        assert_eq!(encode(1, &record, &mut [0; RECORD_BYTES_MAX - 8]), None);
-        assert!(Charges::new(&[Charge::default(); CHARGES_MAX + 1]).is_err());
-    }
-}
+mod tests;

@@ -42,6 +42,7 @@ mod header;
 mod journal;
 mod lane_reader;
 mod mapping;
+mod money;
 mod name;
 mod options;
 mod reader;
@@ -57,12 +58,13 @@ mod writer;
 pub use charge::Charge;
 pub use error::{AppendError, JournalError, ReserveError};
 pub use journal::{Health, Journal, State};
+pub use money::{DRAWS_MAX, Draw, Draws, Tokens, TooManyDraws};
 pub use name::{BOOT_MAX, SegmentName};
 pub use options::Options;
 pub use reader::{Batch, Extent, Mark, Reader};
 pub use record::{
-    CHARGES_MAX, Charges, DETAIL_BYTES_MAX, Entry, Flags, LentRecord, PATH_BYTES_MAX, Record, StoredRecord,
-    TooManyCharges, USER_AGENT_BYTES_MAX,
+    CHARGES_MAX, Charges, DETAIL_BYTES_MAX, Entry, Flags, LentRecord, MODEL_BYTES_MAX, PATH_BYTES_MAX,
+    Record, StoredRecord, TooManyCharges, USER_AGENT_BYTES_MAX,
 };
 pub use recovery::{End, Recovered, Recovery, recover};
 pub use writer::{Ticket, Writer};

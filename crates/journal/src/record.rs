@@ -7,7 +7,10 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::charge::{CHARGE_BYTES, Charge};
+use crate::{
+    charge::{CHARGE_BYTES, Charge},
+    money::{DRAW_BYTES, Draw, Draws, Tokens, Used},
+};
 
 /// The most charges of one record.
 pub const CHARGES_MAX: usize = 16;
@@ -17,6 +20,8 @@ pub const PATH_BYTES_MAX: usize = 512;
 pub const DETAIL_BYTES_MAX: usize = 512;
 /// The most bytes of a User-Agent that are kept; the rest is cut at a character.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
+/// The most bytes of a model's name that are kept; the rest is cut at a character.
+pub const MODEL_BYTES_MAX: usize = 128;
 
 /// Marks on a record; a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,6 +38,11 @@ impl Flags {
     pub const UPGRADED: Self = Self(1 << 3);
     /// The decision was asked for by a service; nothing was forwarded.
     pub const VERIFIED: Self = Self(1 << 4);
+    /// The record only opens the reservations of its draws, before the first byte goes upstream. It is
+    /// no request and no event of its own.
+    pub const RESERVATION: Self = Self(1 << 5);
+    /// Tokens or cost were counted or bounded here, because the upstream did not say them.
+    pub const ESTIMATED: Self = Self(1 << 6);
 
     /// Whether all bits of `other` are set.
     #[must_use]
@@ -134,10 +144,38 @@ pub struct Record<'a> {
     pub detail: &'a str,
     /// The User-Agent; cut at [`USER_AGENT_BYTES_MAX`].
     pub user_agent: &'a str,
+    /// The model that was called; cut at [`MODEL_BYTES_MAX`]. Empty for what is no model call.
+    pub model: &'a str,
+    /// What the call used.
+    pub tokens: Tokens,
+    /// What it cost, in the smallest parts of `currency`.
+    pub cost: i64,
+    /// The currency as text, zeros behind it; zeros when there is no price.
+    pub currency: [u8; 8],
+    /// What it held and used of leases.
+    pub draws: Draws<'a>,
+}
+
+impl Record<'_> {
+    /// Whether anything of a model call is in it. What has nothing takes no room for it.
+    #[inline]
+    pub(crate) fn has_call(&self) -> bool {
+        !self.model.is_empty()
+            || !self.draws.as_slice().is_empty()
+            || self.cost != 0
+            || self.currency != [0; 8]
+            || self.tokens != Tokens::default()
+    }
+
+    /// Tokens, cost and currency.
+    #[inline]
+    pub(crate) fn used(&self) -> Used {
+        Used { tokens: self.tokens, cost: self.cost, currency: self.currency }
+    }
 }
 
 /// A record as it is read back.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct StoredRecord {
     /// Its place in the file order of its boot and lane.
     pub position: u64,
@@ -153,6 +191,16 @@ pub struct StoredRecord {
     pub detail: String,
     /// The User-Agent.
     pub user_agent: String,
+    /// The model that was called.
+    pub model: String,
+    /// What the call used.
+    pub tokens: Tokens,
+    /// What it cost, in the smallest parts of `currency`.
+    pub cost: i64,
+    /// The currency as text, zeros behind it; zeros when there is no price.
+    pub currency: [u8; 8],
+    /// What it held and used of leases.
+    pub draws: Vec<Draw>,
 }
 
 impl StoredRecord {
@@ -167,6 +215,11 @@ impl StoredRecord {
             path: self.path.as_bytes(),
             detail: self.detail.as_bytes(),
             user_agent: self.user_agent.as_bytes(),
+            model: self.model.as_bytes(),
+            tokens: self.tokens,
+            cost: self.cost,
+            currency: self.currency,
+            draws: LentDraws::Plain(&self.draws),
         }
     }
 }
@@ -188,6 +241,15 @@ pub struct LentRecord<'a> {
     pub detail: &'a [u8],
     /// The User-Agent, UTF-8.
     pub user_agent: &'a [u8],
+    /// The model that was called, UTF-8.
+    pub model: &'a [u8],
+    /// What the call used.
+    pub tokens: Tokens,
+    /// What it cost, in the smallest parts of `currency`.
+    pub cost: i64,
+    /// The currency as text, zeros behind it; zeros when there is no price.
+    pub currency: [u8; 8],
+    pub(crate) draws: LentDraws<'a>,
 }
 
 /// Charges where they lie.
@@ -199,6 +261,15 @@ pub(crate) enum LentCharges<'a> {
     Plain(&'a [Charge]),
 }
 
+/// Draws where they lie.
+#[derive(Clone, Copy)]
+pub(crate) enum LentDraws<'a> {
+    /// As in a file.
+    Encoded(&'a [[u8; DRAW_BYTES]]),
+    /// Read already.
+    Plain(&'a [Draw]),
+}
+
 impl<'a> LentRecord<'a> {
     /// What was taken from quotas, at most [`CHARGES_MAX`].
     pub fn charges(&self) -> impl Iterator<Item = Charge> + use<'a> {
@@ -207,6 +278,15 @@ impl<'a> LentRecord<'a> {
             LentCharges::Plain(plain) => (&[], plain),
         };
         encoded.iter().map(Charge::of_bytes).chain(plain.iter().copied())
+    }
+
+    /// What it held and used of leases, at most [`crate::DRAWS_MAX`].
+    pub fn draws(&self) -> impl Iterator<Item = Draw> + use<'a> {
+        let (encoded, plain): (&[_], &[Draw]) = match self.draws {
+            LentDraws::Encoded(encoded) => (encoded, &[]),
+            LentDraws::Plain(plain) => (&[], plain),
+        };
+        encoded.iter().map(Draw::of_bytes).chain(plain.iter().copied())
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) fn append(writer: &Writer, ticket: Ticket, number: u64) -> u64 {
         path: &path,
         detail: "",
         user_agent: "curl/8.5.0",
+        ..Record::default()
     };
     writer.append(ticket, &record).unwrap()
 }

@@ -210,10 +210,9 @@ fn record((place, holders): (&Place, &[Holder]), position: u64, at_us: i64) -> O
         position,
         decision: position,
         entry,
-        charges: Vec::new(),
         path: format!("/s{}/items/{}", chance % 10, chance % 5_000),
-        detail: String::new(),
         user_agent: "okhttp/4.12".into(),
+        ..StoredRecord::default()
     })
 }
 

@@ -54,6 +54,7 @@ fn record(position: u64, key: u64) -> StoredRecord {
         path: format!("/tiles/{position}"),
         detail: "é\0".into(),
         user_agent: "curl/8".into(),
+        ..StoredRecord::default()
     }
 }
 

@@ -18,10 +18,9 @@ fn record(position: u64) -> StoredRecord {
         position,
         decision: position,
         entry: Entry { at_us: NOW + position as i64 * 1_000, key: 1 + position % 7, ..Entry::default() },
-        charges: Vec::new(),
         path: format!("/tiles/{position}"),
-        detail: String::new(),
         user_agent: "curl/8".into(),
+        ..StoredRecord::default()
     }
 }
 

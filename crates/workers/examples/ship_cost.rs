@@ -229,6 +229,7 @@ fn append(writer: &Writer, clock: &dyn Clock, plan: &Plan) -> Duration {
             path: &path,
             detail,
             user_agent: "okhttp/4.12.0",
+            ..Record::default()
         };
         let ticket = loop {
             match writer.reserve() {

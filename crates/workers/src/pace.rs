@@ -95,10 +95,7 @@ mod tests {
                 position,
                 decision: position,
                 entry: Entry { key: position + 1, ..Entry::default() },
-                charges: Vec::new(),
-                path: String::new(),
-                detail: String::new(),
-                user_agent: String::new(),
+                ..StoredRecord::default()
             };
             intake.add(1, 0, &record.lend());
         }

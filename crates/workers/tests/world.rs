@@ -243,7 +243,8 @@ impl Process {
         let ticket = self.reserve();
         let entry = Entry { at_us, code: Code::Valid.number(), status: 200, units: 1, ..Entry::default() };
         let charges = Charges::new(charges).unwrap();
-        let record = Record { entry, charges, path: "/tiles/1", detail: "", user_agent: "test" };
+        let record =
+            Record { entry, charges, path: "/tiles/1", detail: "", user_agent: "test", ..Record::default() };
         self.writer.append(ticket, &record).unwrap();
     }
 

@@ -77,10 +77,10 @@ fn record(position: u64, ids: &Ids) -> StoredRecord {
             checks_configured: u32::MAX,
             address: std::net::Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped().octets(),
         },
-        charges: Vec::new(),
         path: format!("/tiles/{position}"),
         detail: if denied { "192.0.2.7 is not in 10.0.0.0/8".into() } else { String::new() },
         user_agent: "curl/8".into(),
+        ..StoredRecord::default()
     }
 }
 

@@ -234,6 +234,7 @@ impl<C: Counters + 'static> Account<C> {
             path: &self.path,
             detail: &self.detail,
             user_agent: &self.user_agent,
+            ..Record::default()
         };
         gateway.append(ticket, &record)
     }

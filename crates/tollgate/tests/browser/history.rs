@@ -140,10 +140,9 @@ fn record(callers: &[Caller], position: u64, at_us: i64, minute: i64) -> StoredR
         position,
         decision: position,
         entry,
-        charges: Vec::new(),
         path: format!("{}{}.png", caller.path, chance % 64),
-        detail: String::new(),
         user_agent: "okhttp/4.12".into(),
+        ..StoredRecord::default()
     }
 }
 
