@@ -16,7 +16,7 @@ use std::{
 use tollgate_core::{
     admit::{Case, admit},
     authenticate::{Recognised, recognise},
-    counters::{Charge, Counters, Measure, Refusal, Rule, RuleId, Standing, Standings},
+    counters::{Charge, Counters, Measure, Refund, Refusal, Rule, RuleId, Standing, Standings},
     facts::Facts,
     id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
     key::{Digest, Environment, mint},
@@ -273,6 +273,8 @@ impl Counters for FlatCounters {
     }
 
     fn release(&self, _rule: RuleId, _subject: u64) {}
+
+    fn refund(&self, _refund: &Refund<'_>, _now: Now) {}
 
     fn peek(&self, rule: &Rule, _subject: u64, _now: Now) -> Standing {
         Standing { remaining: rule.amount, reset_after_ns: 0, window: None }

@@ -3,11 +3,12 @@
 //! The checks stand in one list ([`ORDER`]), in the order they are asked; the first that fails
 //! decides. Checks that cost nothing come first, those that move counters last, so that a refused
 //! request moves none. What each check compares lives in `checks`, what is charged in `charging`,
-//! how it is said in `words`.
+//! how it is said in `words`. Calls that cost money are asked one more check, [`afford`].
 //!
 //! Keeps I1 and I4 (only an active, unexpired key passes) and rule 1: a restriction on something
 //! that is not known refuses, and a policy that is not known grants nothing.
 
+pub mod afford;
 mod charging;
 pub(crate) mod checks;
 pub(crate) mod words;
@@ -21,6 +22,7 @@ use crate::{
     facts::Facts,
     keyring::KeyRecord,
     policy::Policy,
+    resource::Unit,
     time::Now,
 };
 
@@ -72,9 +74,11 @@ pub enum Check {
     App = 13,
     /// Concurrency, limits and quotas have room.
     Limits = 14,
+    /// Every budget can pay ([`afford`]).
+    Budget = 15,
 }
 
-/// The checks in the order they are asked; [`Check::Limits`] comes after them.
+/// The checks in the order they are asked; [`Check::Limits`] comes after them, and [`Check::Budget`] last.
 pub const ORDER: [Check; 14] = [
     Check::State,
     Check::Expiry,
@@ -112,6 +116,7 @@ impl Check {
             Self::UserAgent => "user_agent",
             Self::App => "app",
             Self::Limits => "limits",
+            Self::Budget => "budget",
         }
     }
 }
@@ -182,6 +187,17 @@ impl Decision {
         self.charged.last().and_then(|charged| policy.rules.get(usize::from(charged.rule)))
     }
 
+    /// The least of what token limits and quotas granted, if there are any: the call may use no more, or
+    /// it has to be limited to that.
+    #[must_use]
+    pub fn tokens_granted(&self, policy: &Policy) -> Option<u32> {
+        let of_tokens = |charged: &&Charged| {
+            let rule = policy.rules.get(usize::from(charged.rule));
+            rule.is_some_and(|rule| rule.unit == Unit::Tokens)
+        };
+        self.charged.iter().filter(of_tokens).map(|charged| charged.amount).min()
+    }
+
     fn refuse(&mut self, check: Check, code: Code, detail: String) {
         self.code = code;
         self.failed = Some(check);
@@ -202,6 +218,21 @@ pub fn scope_of_method(method: &str) -> &'static str {
 
 /// Decides. Pure but for `counters`, which are moved only when everything else allows.
 pub fn admit(case: Case<'_>, counters: &impl Counters) -> Decision {
+    let mut decision = screen(case);
+    if let Some(policy) = case.policy
+        && decision.is_allowed()
+        && !policy.rules.is_empty()
+    {
+        charging::charge(case, policy, counters, &mut decision);
+    }
+    decision
+}
+
+/// Decides as far as it can be decided without counters. Who is refused here is refused by [`admit`]; to
+/// be asked of requests whose body has to be read before they can be decided, so that not everybody
+/// makes a node read.
+#[must_use]
+pub fn screen(case: Case<'_>) -> Decision {
     let mut decision = Decision {
         code: Code::Valid,
         configured: CheckSet::default(),
@@ -225,11 +256,6 @@ pub fn admit(case: Case<'_>, counters: &impl Counters) -> Decision {
                 return decision;
             }
         }
-    }
-    if let Some(policy) = case.policy
-        && !policy.rules.is_empty()
-    {
-        charging::charge(case, policy, counters, &mut decision);
     }
     decision
 }

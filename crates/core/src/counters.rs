@@ -87,6 +87,21 @@ pub enum Refusal {
     Full,
 }
 
+/// What was taken of a rule before it was known how much would be used, and how much that was.
+#[derive(Clone, Copy, Debug)]
+pub struct Refund<'a> {
+    /// A limit or quota; concurrency is given back by [`Counters::release`].
+    pub rule: &'a Rule,
+    /// Whose count.
+    pub subject: u64,
+    /// What was taken.
+    pub taken: u32,
+    /// What was used of it: less, or more.
+    pub used: u64,
+    /// When it was taken.
+    pub at: Now,
+}
+
 /// Live counters. All-or-nothing: a refused request moves no counter.
 pub trait Counters {
     /// Takes every charge or none. On success `standings` holds one entry a charge; on refusal it
@@ -98,6 +113,12 @@ pub trait Counters {
 
     /// Gives one unit in flight back; called once for each concurrency charge that was taken.
     fn release(&self, rule: RuleId, subject: u64);
+
+    /// Makes a rule count what was used instead of what was taken; called at most once for each charge.
+    /// A limit gives back no more than keeps its bound (I22): what has drained since stays drained. A quota
+    /// whose period is over gives back nothing. What was used beyond what was taken is counted whether
+    /// there is room or not.
+    fn refund(&self, refund: &Refund<'_>, now: Now);
 
     /// Where a rule stands, without taking anything.
     fn peek(&self, rule: &Rule, subject: u64, now: Now) -> Standing;

@@ -41,7 +41,7 @@ pub struct Step {
 /// The trace of a case without its counters: every check up to the one that decides.
 #[must_use]
 pub fn trace(case: Case<'_>, decision: &Decision) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::with_capacity(ORDER.len() + 1);
+    let mut steps: Vec<Step> = Vec::with_capacity(ORDER.len() + 2);
     let mut decided = false;
     for check in ORDER {
         let (outcome, detail) = if decided {
@@ -56,7 +56,10 @@ pub fn trace(case: Case<'_>, decision: &Decision) -> Vec<Step> {
         decided |= outcome == StepOutcome::Failed;
         steps.push(Step { check: check.name(), outcome, detail });
     }
-    steps.push(limits_step(case, decision, decided));
+    let limits = limits_step(case, decision, decided);
+    decided |= limits.outcome == StepOutcome::Failed;
+    steps.push(limits);
+    steps.push(budget_step(decision, decided));
     steps
 }
 
@@ -67,12 +70,12 @@ pub fn trace(case: Case<'_>, decision: &Decision) -> Vec<Step> {
 pub fn trace_of_record(code: Code, (configured, passed): (u32, u32), detail: &str) -> Vec<Step> {
     let failed = |check| Step { check, outcome: StepOutcome::Failed, detail: detail.to_owned() };
     let mut decided = false;
-    let mut steps: Vec<Step> = Vec::with_capacity(ORDER.len() + 2);
+    let mut steps: Vec<Step> = Vec::with_capacity(ORDER.len() + 3);
     if code != Code::Valid && configured == 0 {
         decided = true;
         steps.push(failed("request"));
     }
-    for check in ORDER.into_iter().chain([Check::Limits]) {
+    for check in ORDER.into_iter().chain([Check::Limits, Check::Budget]) {
         let bit = 1u32 << check as u8;
         let outcome = match (decided, configured & bit != 0, passed & bit != 0) {
             (true, _, _) => StepOutcome::NotReached,
@@ -117,6 +120,18 @@ fn limits_step(case: Case<'_>, decision: &Decision, decided: bool) -> Step {
     Step { check: name, outcome: StepOutcome::Passed, detail: words.join("; ") }
 }
 
+/// Only calls that cost money are asked; what was reserved is told by [`crate::admit::afford::granted_words`].
+fn budget_step(decision: &Decision, decided: bool) -> Step {
+    let check = Check::Budget;
+    let (outcome, detail) = match (decided, decision.failed == Some(check)) {
+        (true, _) => (StepOutcome::NotReached, ""),
+        (false, true) => (StepOutcome::Failed, decision.detail.as_deref().unwrap_or("")),
+        (false, false) if decision.passed.contains(check) => (StepOutcome::Passed, ""),
+        (false, false) => (StepOutcome::Open, ""),
+    };
+    Step { check: check.name(), outcome, detail: detail.to_owned() }
+}
+
 fn passed_words(check: Check, case: Case<'_>) -> String {
     let policy = case.policy.map_or("", |policy| &*policy.name);
     match check {
@@ -140,6 +155,6 @@ fn passed_words(check: Check, case: Case<'_>) -> String {
         Check::Model | Check::Referer | Check::Origin | Check::UserAgent | Check::App => {
             format!("allowed by policy {policy}")
         }
-        Check::Limits => String::new(),
+        Check::Limits | Check::Budget => String::new(),
     }
 }

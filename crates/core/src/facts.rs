@@ -34,6 +34,18 @@ pub struct Facts<'a> {
     pub scopes: &'a [&'a str],
     /// The model of a model call.
     pub model: Option<&'a str>,
+    /// The tokens that a model call asks for; `None` for anything else, which token limits do not count.
+    pub tokens: Option<TokenAsk>,
     /// How many units it costs; 0 asks without counting. At the gateway 1.
     pub cost: u32,
+}
+
+/// Tokens that a model call asks for, before it is known how many it will use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenAsk {
+    /// With fewer than this it cannot go: its input and a little output.
+    pub least: u32,
+    /// The most that it can use: what limits and quotas take until it is over, or less, where the call is
+    /// limited to that.
+    pub most: u32,
 }

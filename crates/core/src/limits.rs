@@ -81,4 +81,22 @@ impl Gcra {
     pub fn give_back(self, arrival_ns: u64, amount: u64) -> u64 {
         arrival_ns.saturating_sub(self.interval_ns.saturating_mul(amount))
     }
+
+    /// What the state becomes when `used` units turn out to be used of `taken`, which were taken `ago_ns`
+    /// before `now_ns`.
+    ///
+    /// With the smaller amount the level would have been lower since then, by the difference, but for the
+    /// time that it would have stood at nothing: while the larger level drained, that one could not. It
+    /// stood at nothing for no longer than `ago_ns` less what the used units take to drain. So no more is
+    /// given back than keeps the level at or over what it would have been, and the bound holds (I22).
+    #[must_use]
+    pub fn correct(self, arrival_ns: u64, (taken, used): (u64, u64), ago_ns: u64, now_ns: u64) -> u64 {
+        if used > taken {
+            let more = self.interval_ns.saturating_mul(used - taken);
+            return arrival_ns.max(now_ns).saturating_add(more);
+        }
+        let unused = self.interval_ns.saturating_mul(taken - used);
+        let drained = ago_ns.saturating_sub(self.interval_ns.saturating_mul(used));
+        arrival_ns.saturating_sub(unused.saturating_sub(drained))
+    }
 }

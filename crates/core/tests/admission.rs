@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use tollgate_core::{
     admit::{Case, Check, Decision, ORDER, admit},
     code::Code,
-    counters::{Charge, Counters, Refusal, Rule, RuleId, Standing, Standings},
-    facts::Facts,
+    counters::{Charge, Counters, Refund, Refusal, Rule, RuleId, Standing, Standings},
+    facts::{Facts, TokenAsk},
     keyring::{KeyRecord, KeyState, Narrowing},
     policy::Policy,
     service::Service,
@@ -72,6 +72,7 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
             Check::UserAgent => own.user_agents = None,
             Check::App => own.apps = None,
             Check::Limits => own.rules = [].into(),
+            Check::Budget => panic!("only calls that cost money are asked"),
         }
     }
     let mut expected = ORDER.to_vec();
@@ -86,7 +87,7 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
 fn numbers_and_names_of_checks_are_frozen() {
     let names: Vec<String> = ORDER
         .into_iter()
-        .chain([Check::Limits])
+        .chain([Check::Limits, Check::Budget])
         .map(|check| format!("{} {}", check as u8, check.name()))
         .collect();
     insta::assert_snapshot!(names.join("\n"));
@@ -223,6 +224,8 @@ impl Counters for Broken {
 
     fn release(&self, _: RuleId, _: u64) {}
 
+    fn refund(&self, _: &Refund<'_>, _: Now) {}
+
     fn peek(&self, _: &Rule, _: u64, _: Now) -> Standing {
         Standing { remaining: 0, reset_after_ns: 0, window: None }
     }
@@ -298,5 +301,47 @@ proptest! {
         if ask(&narrow).is_allowed() {
             prop_assert!(ask(&record()).is_allowed());
         }
+    }
+}
+
+/// Tokens: a limit lets no more through than it ever gives at once, a quota no more than is left.
+#[test]
+fn model_calls_take_the_most_they_can_use_of_token_limits_and_get_the_rest_back() {
+    let tiles = service("");
+    let own = policy(
+        "limit = [{ name = 'tpm', unit = 'tokens', amount = 1000, window = '1m' }]\n\
+         quota = [{ name = 'month', unit = 'tokens', amount = 1500, period = 'month' }]",
+    );
+    let counters = Memory::default();
+    let call = |least, most| {
+        let facts = Facts { tokens: Some(TokenAsk { least, most }), ..facts(&tiles) };
+        decide(&facts, &own, &counters, NOW)
+    };
+    let first = call(100, 700);
+    assert_eq!((first.code, first.tokens_granted(&own)), (Code::Valid, Some(700)));
+    let waits = call(100, 700);
+    assert_eq!(waits.code, Code::RateLimited, "waiting helps with a limit");
+    assert!(waits.retry_after_ns.is_some());
+    for charged in &first.charged {
+        let rule = &own.rules[usize::from(charged.rule)];
+        let refund = Refund { rule, subject: charged.subject, taken: charged.amount, used: 200, at: NOW };
+        counters.refund(&refund, NOW);
+    }
+    // 200 of both are used: 800 of the limit are there, and more than it ever gives is never asked for.
+    let later = Now { mono_ns: NOW.mono_ns + 60_000_000_000, ..NOW };
+    let facts = Facts { tokens: Some(TokenAsk { least: 100, most: 5_000 }), ..facts(&tiles) };
+    let large = decide(&facts, &own, &counters, later);
+    assert_eq!((large.code, large.tokens_granted(&own)), (Code::Valid, Some(1000)));
+    let none_left = decide(&facts, &own, &counters, Now { mono_ns: later.mono_ns * 2, ..later });
+    assert_eq!(none_left.code, Code::QuotaExhausted);
+}
+
+#[test]
+fn requests_that_are_no_model_calls_are_not_counted_by_token_limits() {
+    let tiles = service("");
+    let own = policy("limit = [{ name = 'tpm', unit = 'tokens', amount = 1, window = '1m' }]");
+    let counters = Memory::default();
+    for _ in 0..3 {
+        assert!(decide(&facts(&tiles), &own, &counters, NOW).is_allowed());
     }
 }

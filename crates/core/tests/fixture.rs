@@ -6,7 +6,7 @@ use std::{
 };
 
 use tollgate_core::{
-    counters::{Charge, Counters, Measure, Refusal, Rule, RuleId, Standing, Standings},
+    counters::{Charge, Counters, Measure, Refund, Refusal, Rule, RuleId, Standing, Standings},
     id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
     key::{Digest, Environment, mint},
     keyring::{KeyRecord, KeyState},
@@ -124,6 +124,24 @@ impl Counters for Memory {
         let mut cells = self.cells.lock().unwrap();
         let in_flight = cells.get_mut(&(rule, subject, 0)).unwrap();
         *in_flight = in_flight.checked_sub(1).unwrap();
+    }
+
+    fn refund(&self, refund: &Refund<'_>, now: Now) {
+        let Refund { rule, subject, taken, used, at } = *refund;
+        let mut cells = self.cells.lock().unwrap();
+        let amounts = (u64::from(taken), used);
+        match &rule.measure {
+            Measure::Concurrency => {}
+            Measure::Rate { gcra, .. } => {
+                let arrival = cells.get_mut(&(rule.id, subject, 0)).unwrap();
+                *arrival = gcra.correct(*arrival, amounts, now.mono_ns - at.mono_ns, now.mono_ns);
+            }
+            Measure::Quota(period) => {
+                let start_us = period.window_at(at.wall_us).start_us;
+                let count = cells.get_mut(&(rule.id, subject, start_us)).unwrap();
+                *count = *count - amounts.0 + amounts.1;
+            }
+        }
     }
 
     fn peek(&self, rule: &Rule, subject: u64, now: Now) -> Standing {

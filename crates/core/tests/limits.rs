@@ -129,4 +129,44 @@ proptest! {
             prop_assert!(!passes);
         }
     }
+
+    /// I22 with amounts that are known late: a limit that took more and gave the rest back never passes a
+    /// request that it had not passed had it known the amounts from the beginning.
+    #[test]
+    fn what_was_not_used_is_given_back_without_breaking_the_bound(
+        steps in prop::collection::vec((0u64..4_000_000_000, 1u64..60, 0u64..60, 0u64..20_000_000_000), 1..60),
+    ) {
+        // 60 units a minute, one a second.
+        let gcra = Gcra::new(60, 60_000_000_000, 60);
+        let mut now = 1_000_000_000_000;
+        let (mut arrival, mut truth) = (0, 0);
+        let mut open: Vec<(u64, u64, u64, u64)> = Vec::new();
+        for (step, taken, used, lasts) in steps {
+            now += step;
+            let (done, still): (Vec<_>, Vec<_>) = open.into_iter().partition(|call| call.3 <= now);
+            open = still;
+            for (taken, used, at, _) in done {
+                arrival = gcra.correct(arrival, (taken, used), now - at, now);
+            }
+            let used = used.min(taken);
+            if let Verdict::Pass { arrival_ns } = gcra.check(arrival, now, taken) {
+                arrival = arrival_ns;
+                if used > 0 {
+                    let Verdict::Pass { arrival_ns } = gcra.check(truth, now, used) else {
+                        panic!("passed what the bound refuses");
+                    };
+                    truth = arrival_ns;
+                }
+                open.push((taken, used, now, now + lasts));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_used_beyond_what_was_taken_counts((amount, window_ns, burst) in any_limit(), more in 1u64..100) {
+        let gcra = Gcra::new(amount, window_ns, burst);
+        let now = 1_000_000_000;
+        let after = gcra.correct(now, (1, 1 + more), 0, now);
+        prop_assert_eq!(after, now + gcra.interval_ns * more);
+    }
 }

@@ -5,6 +5,8 @@ mod addresses;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod affording;
+#[cfg(test)]
 mod authz;
 #[cfg(test)]
 mod budgets;

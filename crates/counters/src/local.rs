@@ -9,7 +9,7 @@ use std::sync::MutexGuard;
 use papaya::Guard;
 use smallvec::SmallVec;
 use tollgate_core::{
-    counters::{Charge, Counters, Refusal, Rule, RuleId, Standing, Standings},
+    counters::{Charge, Counters, Refund, Refusal, Rule, RuleId, Standing, Standings},
     period::Window,
     time::Now,
 };
@@ -127,6 +127,15 @@ impl Counters for LocalCounters {
             && let State::InFlight { count } = &mut *cell.hold()
         {
             *count = count.saturating_sub(1);
+        }
+    }
+
+    fn refund(&self, refund: &Refund<'_>, now: Now) {
+        let pin = self.cells.pin();
+        // A cell that is gone was as good as new: there is nothing to give back to.
+        if let Some(cell) = self.cells.find(key_of(refund.rule.id, refund.subject), &pin) {
+            let mut state = cell.hold();
+            *state = state.refund(refund, now);
         }
     }
 

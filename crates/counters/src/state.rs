@@ -1,7 +1,7 @@
 //! What one cell counts, and what a charge does to it. Pure.
 
 use tollgate_core::{
-    counters::{Charge, Measure, Rule, Standing},
+    counters::{Charge, Measure, Refund, Rule, Standing},
     limits::Verdict,
     period::Window,
     time::Now,
@@ -83,6 +83,26 @@ impl State {
             }
             // Two rules with one name: what is not known is refused.
             _ => Err(Refused { retry_after_ns: None }),
+        }
+    }
+
+    /// Counts what was used instead of what was taken.
+    pub(crate) fn refund(self, refund: &Refund<'_>, now: Now) -> Self {
+        let Refund { rule, taken, used, at, .. } = *refund;
+        let taken = u64::from(taken);
+        match (self, &rule.measure) {
+            (Self::Rate { arrival_ns }, Measure::Rate { gcra, .. }) => {
+                let ago_ns = now.mono_ns.saturating_sub(at.mono_ns);
+                let arrival_ns = gcra.correct(arrival_ns, (taken, used), ago_ns, now.mono_ns);
+                Self::Rate { arrival_ns }
+            }
+            (Self::Quota { window, used: count }, Measure::Quota(_))
+                if (window.start_us..window.end_us).contains(&at.wall_us) =>
+            {
+                Self::Quota { window, used: count.saturating_sub(taken).saturating_add(used) }
+            }
+            // Another period, or a concurrency bound.
+            _ => self,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tollgate_core::{
     admit::{Case, admit},
     code::Code,
-    counters::{Charge, Counters, Measure, Refusal, Rule, RuleId, Standing, Standings},
+    counters::{Charge, Counters, Measure, Refund, Refusal, Rule, RuleId, Standing, Standings},
     explain::{Step, trace},
     facts::Facts,
     id::{ConsumerId, KeyId, PolicyId},
@@ -151,6 +151,8 @@ impl Counters for Unused {
     }
 
     fn release(&self, _rule: RuleId, _subject: u64) {}
+
+    fn refund(&self, _refund: &Refund<'_>, _now: Now) {}
 
     fn peek(&self, rule: &Rule, _subject: u64, _now: Now) -> Standing {
         let remaining = match &rule.measure {

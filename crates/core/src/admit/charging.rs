@@ -8,16 +8,38 @@ use super::{Case, Charged, Check, Decision, words::limit_detail};
 use crate::{
     code::Code,
     counters::{Charge, Counters, Measure, Refusal, Rule, subject_of_address},
+    facts::TokenAsk,
     policy::Policy,
     resource::{Per, Unit},
 };
 
+/// How often a call that can do with what is left of its quotas looks at what that is.
+const LOOKS_MAX: usize = 4;
+
 /// Charges the policy's rules, and refuses when one of them has no room.
 pub(super) fn charge(case: Case<'_>, policy: &Policy, counters: &impl Counters, decision: &mut Decision) {
+    charge_once(case, policy, counters, decision);
+    if case.facts.tokens.is_none() {
+        return;
+    }
+    // What was left was taken by others before this call took it: look again.
+    for _ in 1..LOOKS_MAX {
+        if decision.code != Code::QuotaExhausted {
+            return;
+        }
+        (decision.code, decision.failed, decision.detail) = (Code::Valid, None, None);
+        decision.retry_after_ns = None;
+        decision.standings.clear();
+        decision.charged.clear();
+        charge_once(case, policy, counters, decision);
+    }
+}
+
+fn charge_once(case: Case<'_>, policy: &Policy, counters: &impl Counters, decision: &mut Decision) {
     let mut charges: SmallVec<[Charge<'_>; 4]> = SmallVec::new();
     // A policy has at most 17 rules (`policy::RULES_MAX`), so that the numbers never run out.
     for (index, rule) in (0u8..=u8::MAX).zip(&policy.rules) {
-        let Some(charge) = charge_of(case, rule) else { continue };
+        let Some(charge) = charge_of(case, rule, counters) else { continue };
         charges.push(charge);
         decision.charged.push(Charged { rule: index, subject: charge.subject, amount: charge.amount });
     }
@@ -50,7 +72,7 @@ pub(super) fn charge(case: Case<'_>, policy: &Policy, counters: &impl Counters, 
     }
 }
 
-fn charge_of<'p>(case: Case<'_>, rule: &'p Rule) -> Option<Charge<'p>> {
+fn charge_of<'p>(case: Case<'_>, rule: &'p Rule, counters: &impl Counters) -> Option<Charge<'p>> {
     let subject = match rule.per {
         Per::Key => case.record.id.0,
         Per::Consumer => case.record.consumer.0,
@@ -61,10 +83,24 @@ fn charge_of<'p>(case: Case<'_>, rule: &'p Rule) -> Option<Charge<'p>> {
     let amount = match rule.unit {
         Unit::Requests => case.facts.cost.min(1),
         Unit::Units => case.facts.cost,
-        // Counted when a model call reports them.
-        Unit::Tokens => return None,
+        Unit::Tokens if case.facts.cost == 0 => 0,
+        Unit::Tokens => tokens(case, rule, subject, counters)?,
     };
     Some(Charge { rule, subject, amount })
+}
+
+/// What a model call takes of a token limit or quota until its use is known: the most that it can use; or
+/// all that a limit ever gives, or a quota still has, if the call can do with that. Waiting helps with a
+/// limit, so that it does not squeeze calls into what happens to be left.
+fn tokens(case: Case<'_>, rule: &Rule, subject: u64, counters: &impl Counters) -> Option<u32> {
+    let TokenAsk { least, most } = case.facts.tokens?;
+    let room = match &rule.measure {
+        Measure::Concurrency => return None,
+        Measure::Rate { gcra, .. } => gcra.burst,
+        Measure::Quota(_) => counters.peek(rule, subject, case.now).remaining,
+    };
+    // An amount of 0 would take nothing.
+    Some(u32::try_from(room).unwrap_or(u32::MAX).clamp(least.min(most), most).max(1))
 }
 
 const fn code_of(rule: &Rule) -> Code {

@@ -24,7 +24,8 @@ pub(crate) enum Outcome {
     Fail(Code, String),
 }
 
-/// Asks one check. [`Check::Limits`] is not asked here: it needs the counters.
+/// Asks one check. [`Check::Limits`] and [`Check::Budget`] are not asked here: they need counters and
+/// funds.
 pub(crate) fn ask(check: Check, case: Case<'_>) -> Outcome {
     match check {
         Check::State => state(case),
@@ -41,7 +42,7 @@ pub(crate) fn ask(check: Check, case: Case<'_>) -> Outcome {
         Check::Origin => origin(case),
         Check::UserAgent => user_agent(case),
         Check::App => app(case),
-        Check::Limits => Outcome::Open,
+        Check::Limits | Check::Budget => Outcome::Open,
     }
 }
 

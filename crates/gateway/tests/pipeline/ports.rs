@@ -11,7 +11,7 @@ use std::{
 };
 
 use tollgate_core::{
-    counters::{Charge, Counters, Refusal, Rule, RuleId, Standing, Standings},
+    counters::{Charge, Counters, Refund, Refusal, Rule, RuleId, Standing, Standings},
     time::{Clock, Now},
 };
 use tollgate_counters::LocalCounters;
@@ -68,6 +68,10 @@ impl Counters for TestCounters {
     fn release(&self, rule: RuleId, subject: u64) {
         self.released.fetch_add(1, Ordering::SeqCst);
         self.inner.release(rule, subject);
+    }
+
+    fn refund(&self, refund: &Refund<'_>, now: Now) {
+        self.inner.refund(refund, now);
     }
 
     fn peek(&self, rule: &Rule, subject: u64, now: Now) -> Standing {
