@@ -1,15 +1,16 @@
-//! The console in a real Chromium. axe-core, which looks for what stands in people's way, is a package of npm,
-//! installed into `target/tools` on first use.
+//! The console in a real Chromium. axe-core, which looks for what stands in people's way, and the OpenID provider
+//! whose pages people sign in at are packages of npm, installed into `target/tools` on first use.
 
 use crate::command::{Outcome, cargo, in_root, show};
-use crate::{needs, workspace};
+use crate::{needs, openid, workspace};
 
 /// The version whose rules the console meets.
 const AXE: &str = "4.14.1";
 
 /// Runs the tests that need a browser. With `UPDATE_DOCS=1` they make the pictures of the documentation.
 pub(crate) fn run() -> Outcome {
-    needs::provide(needs::BROWSER)?;
+    needs::provide(&[needs::BROWSER, needs::TESTS].concat())?;
+    let provider = openid::install()?;
     let home = std::path::absolute(workspace::tools().join(format!("axe-core-{AXE}")))?;
     let axe = home.join("node_modules/axe-core/axe.min.js");
     if !axe.exists() {
@@ -21,5 +22,5 @@ pub(crate) fn run() -> Outcome {
     }
     let mut test = cargo();
     test.args(["test", "-p", "tollgate", "--test", "browser", "--", "--ignored"]);
-    show(test.env("TOLLGATE_AXE", axe))
+    show(test.env("TOLLGATE_AXE", axe).env(openid::FOLDER, provider))
 }

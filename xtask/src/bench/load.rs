@@ -24,6 +24,8 @@ pub(super) enum Requests {
     Get,
     /// `POST path` with the list's key in a JSON body, as a service with this token does.
     Verify { token: String },
+    /// `POST path` with this JSON body and these lines of Lua as headers; the list's key is `key` there.
+    Post { path: &'static str, headers: String, body: String },
 }
 
 /// Writes the script and its list of keys; returns the script.
@@ -44,6 +46,12 @@ pub(super) fn script(folder: &Folder, name: &str, all: usize, requests: &Request
             ["Content-Type"] = "application/json",
           }}, '{{"key":"' .. key .. '"}}')"#
         ),
+        Requests::Post { path, headers, body } => format!(
+            r#"wrk.format("POST", "{path}", {{
+            ["Content-Type"] = "application/json",
+            {headers}
+          }}, [==[{body}]==])"#
+        ),
     };
     let text = format!(
         "local requests, count, at = {{}}, 0, 0\n\
@@ -59,7 +67,7 @@ pub(super) fn script(folder: &Folder, name: &str, all: usize, requests: &Request
 pub(super) fn run(script: &Path, address: SocketAddr, connections: usize, seconds: u64) -> Outcome<Seen> {
     let words = take(
         Command::new("taskset")
-            .args(["-c", LOAD_CPU, "wrk", "--latency", "-t", "1"])
+            .args(["-c", LOAD_CPU, "wrk", "--latency", "--timeout", "30s", "-t", "1"])
             .args(["-c", &connections.to_string(), "-d", &format!("{seconds}s"), "-s"])
             .arg(script)
             .arg(format!("http://{address}")),

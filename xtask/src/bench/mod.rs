@@ -11,6 +11,7 @@ mod contestants;
 mod gateway;
 mod idle;
 mod keys;
+mod llm;
 mod load;
 mod micro;
 mod places;
@@ -68,6 +69,8 @@ enum What {
     Gateway,
     /// `POST /v1/keys/verify`, against nginx answering a constant.
     Verify,
+    /// Calls to models, plain and streamed, against LiteLLM, Portkey and bare nginx.
+    Llm,
     /// Memory of 9,000 idle connections.
     Idle,
     /// Digest, look-up and decision, in one process (example `admit` of tollgate-core).
@@ -102,13 +105,14 @@ pub(crate) fn run(options: &Options) -> Outcome {
             needs::provide(needs::TASKSET)?;
             return console::run(options);
         }
-        What::Gateway | What::Verify | What::Idle => {}
+        What::Gateway | What::Verify | What::Llm | What::Idle => {}
     }
     needs::provide(needs::BENCH)?;
     idle::raise_file_limit()?;
     match options.what {
         What::Gateway => gateway::run(options),
         What::Verify => verify::run(options),
+        What::Llm => llm::run(options),
         _ => idle::run(options),
     }
 }

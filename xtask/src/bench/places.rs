@@ -24,6 +24,13 @@ impl Folder {
         Ok(Self(std::path::absolute(path)?))
     }
 
+    /// A folder inside, for a server of which there is another one.
+    pub(super) fn below(&self, name: &str) -> Outcome<Self> {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }

@@ -4,7 +4,10 @@
 
 pub(super) mod envoy;
 pub(super) mod haproxy;
+pub(super) mod litellm;
+pub(super) mod models;
 pub(super) mod nginx;
 pub(super) mod nginx_auth;
+pub(super) mod portkey;
 pub(super) mod tollgate;
 pub(super) mod upstream;

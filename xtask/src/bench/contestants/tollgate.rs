@@ -39,26 +39,38 @@ impl Tollgate {
         count: usize,
         fresh: bool,
     ) -> Outcome<Self> {
-        let home = std::path::absolute(workspace::target().join(format!("bench/keys-{count}")))?;
+        Self::furnished(binary, &format!("keys-{count}"), &resources(upstream), count, fresh)
+    }
+
+    /// The same with other resources, in a folder of this name. They have a project `bench` with a consumer `load`
+    /// and a policy `standard`, which the keys get.
+    pub(in crate::bench) fn furnished(
+        binary: PathBuf,
+        name: &str,
+        resources: &str,
+        count: usize,
+        fresh: bool,
+    ) -> Outcome<Self> {
+        let home = std::path::absolute(workspace::target().join("bench").join(name))?;
         let (gateway, service_api, control) = (free_address()?, free_address()?, free_address()?);
         let tollgate = Self { binary, home, gateway, service_api, control };
         let filled = tollgate.home.join("filled");
         if fresh || !filled.exists() {
-            tollgate.fill(count)?;
+            tollgate.fill(resources, count)?;
             std::fs::write(&filled, "")?;
         }
-        std::fs::write(tollgate.home.join("resources.toml"), resources(upstream))?;
+        std::fs::write(tollgate.home.join("resources.toml"), resources)?;
         tollgate.cli(&["apply", "-f", "resources.toml"]).map_err(|error| format!("{error}; try --fresh"))?;
         Ok(tollgate)
     }
 
-    fn fill(&self, count: usize) -> Outcome {
+    fn fill(&self, resources: &str, count: usize) -> Outcome {
         if self.home.exists() {
             std::fs::remove_dir_all(&self.home)?;
         }
         std::fs::create_dir_all(&self.home)?;
         std::fs::write(self.home.join("tollgate.toml"), "")?;
-        std::fs::write(self.home.join("resources.toml"), resources(free_address()?))?;
+        std::fs::write(self.home.join("resources.toml"), resources)?;
         self.cli(&["init", "--owner", "owner@example.com", "--password-stdin"])?;
         self.cli(&["apply", "-f", "resources.toml"])?;
         if count > 0 {
