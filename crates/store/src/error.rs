@@ -36,6 +36,12 @@ pub enum Entity {
     Account,
     /// A reservation in the ledger.
     Reservation,
+    /// A price of a model.
+    Price,
+    /// A budget.
+    Budget,
+    /// A secret that is kept encrypted.
+    Secret,
 }
 
 impl Entity {
@@ -58,6 +64,9 @@ impl Entity {
             Self::Decision => "decision",
             Self::Account => "account",
             Self::Reservation => "reservation",
+            Self::Price => "price",
+            Self::Budget => "budget",
+            Self::Secret => "secret",
         }
     }
 }

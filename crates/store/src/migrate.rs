@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_job_steps.sql"),
     include_str!("../migrations/0008_reminders.sql"),
     include_str!("../migrations/0009_usage_latency.sql"),
+    include_str!("../migrations/0010_budgets_and_prices.sql"),
 ];
 
 /// Runs what is missing.

@@ -289,6 +289,12 @@ fn check_tiers(tiers: &[TierSpec], errors: &mut Vec<FieldError>) {
     }
 }
 
+/// A wall microsecond as `effective_from` writes it; `None` beyond the calendar.
+#[must_use]
+pub fn effective_at(wall_us: i64) -> Option<String> {
+    Timestamp::from_microsecond(wall_us).ok().map(|moment| moment.to_string())
+}
+
 /// A moment of RFC 3339 in wall microseconds.
 fn moment(text: &str) -> Result<i64, String> {
     text.parse::<Timestamp>().map(Timestamp::as_microsecond).map_err(|_| {

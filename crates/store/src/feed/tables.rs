@@ -4,8 +4,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use sqlx::AnyConnection;
 use tollgate_core::{
-    id::{PolicyId, ServiceId, ServiceTokenId, TenantId},
+    budget::{Budget, held::HeldBudget, spec::BudgetMode},
+    id::{BudgetId, PolicyId, ServiceId, ServiceTokenId, TenantId},
     key::Digest,
+    money::{
+        amount::Amount,
+        price::Price,
+        prices::{Prices, Written},
+    },
     policy::{Policy, PolicyRow},
     route::Router,
     secret::Secret,
@@ -15,7 +21,7 @@ use tollgate_core::{
 
 use crate::{
     error::StoreError,
-    resources::{State, from_json},
+    resources::{BudgetRow, PriceRow, State, from_json},
     sql::{Columns as _, all, sql},
 };
 
@@ -47,6 +53,9 @@ pub(super) async fn load_tables(conn: &mut AnyConnection, seq: u64) -> Result<Ta
         services,
         service_tokens: service_tokens(conn).await?,
         foreign: foreign(conn).await?,
+        prices: Arc::new(prices(&state.prices)),
+        budgets: state.budgets.iter().map(held).collect(),
+        secrets: HashMap::new(),
         seq,
     })
 }
@@ -92,6 +101,48 @@ fn policies(state: &State) -> HashMap<PolicyId, Arc<Policy>> {
         }
     }
     policies
+}
+
+fn prices(rows: &[PriceRow]) -> Prices {
+    let mut written = Written::new();
+    for row in rows {
+        match Price::compile(&row.spec) {
+            Ok(_) => written.entry(row.tenant).or_default().push(row.spec.clone()),
+            // It was checked when it was written. A model without a price is denied under a hard budget,
+            // but one that an own price was meant for would cost the shipped one: somebody must look.
+            Err(errors) => {
+                tracing::error!(model = %row.spec.model, ?errors, "a stored price does not compile; it is left out");
+            }
+        }
+    }
+    Prices::compile(&written).unwrap_or_else(|errors| {
+        tracing::error!(?errors, "the stored prices do not compile; those that Tollgate ships with count");
+        Prices::default()
+    })
+}
+
+fn held(row: &BudgetRow) -> HeldBudget {
+    let budget = Budget::compile(&row.spec).unwrap_or_else(|errors| {
+        // It was checked when it was written. Without it nothing would bound its holder.
+        tracing::error!(budget = %row.name, ?errors, "a stored budget does not compile; nothing may be spent of it");
+        Budget {
+            currency: row.spec.currency,
+            amount: Amount::ZERO,
+            period: None,
+            refill: None,
+            thresholds: Box::default(),
+            mode: BudgetMode::Hard,
+        }
+    });
+    HeldBudget {
+        id: BudgetId::from_sql(row.id),
+        level: row.level,
+        subject: row.subject as u64,
+        holder: row.holder().into(),
+        tenant: row.tenant,
+        period: row.spec.period,
+        budget,
+    }
 }
 
 async fn service_tokens(conn: &mut AnyConnection) -> Result<HashMap<Digest, Arc<ServiceToken>>, StoreError> {

@@ -9,13 +9,13 @@ use tollgate_core::{
 use super::{
     ApplyMode, Op, Plan, PlannedChange,
     audited::audited,
-    diff::{Diff, Edit},
+    diff::{Diff, Edit, RowOf},
     rows::State,
 };
 use crate::{
     error::{Entity, StoreError},
     open::Store,
-    sql::{built, bulk, places, rows_max, run, sql},
+    sql::{Statement, built, bulk, places, rows_max, run, sql},
     write::{Change, Write},
 };
 
@@ -34,7 +34,7 @@ impl Store {
         now_us: i64,
     ) -> Result<Plan, StoreError> {
         let mut write = self.write(permit, now_us).await?;
-        let diff = compare(write.conn(), permit, resources, mode.prune).await?;
+        let diff = compare(write.conn(), permit, resources, Asked { prune: mode.prune, now_us }).await?;
         if !diff.errors.is_empty() {
             write.roll_back().await?;
             return Err(StoreError::Invalid(diff.errors));
@@ -48,11 +48,19 @@ impl Store {
             write.roll_back().await?;
             return Ok(Plan { changes, seq: 0 });
         }
-        write_rows(write.conn(), &edits).await?;
+        write_rows(write.conn(), &edits, now_us).await?;
         let changed = !write.is_empty();
         let seq = write.commit().await?;
         Ok(Plan { changes, seq: if changed { seq } else { 0 } })
     }
+}
+
+/// How resources are compared with their rows.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) prune: bool,
+    /// The moment of it, wall microseconds.
+    pub(super) now_us: i64,
 }
 
 /// Compares resources with their rows. A permit for one tenant sees nothing of others.
@@ -60,20 +68,22 @@ pub(super) async fn compare<'r>(
     conn: &mut AnyConnection,
     permit: &Permit,
     resources: &'r Resources,
-    prune: bool,
+    asked: Asked,
 ) -> Result<Diff<'r>, StoreError> {
     let state = State::load(conn).await?;
     let state = match permit.tenant() {
         Some(tenant) => state.confine(tenant),
         None => state,
     };
-    let mut diff = Diff::new(resources, state);
+    let mut diff = Diff::new(resources, state, permit.tenant().is_none(), asked.now_us);
     diff.tenants()?;
     diff.projects()?;
     diff.services()?;
     diff.policies()?;
     diff.consumers(conn).await?;
-    if prune {
+    diff.prices()?;
+    diff.budgets(conn).await?;
+    if asked.prune {
         diff.prune(conn).await?;
     }
     diff.check_services();
@@ -89,6 +99,7 @@ fn in_order(mut edits: Vec<Edit>) -> Vec<Edit> {
             Entity::Project => 1,
             Entity::Service => 2,
             Entity::Policy => 3,
+            Entity::Budget => 5,
             _ => 4,
         };
         if edit.op == Op::Delete { 20 - kind } else { kind }
@@ -103,7 +114,7 @@ fn planned(edit: &Edit) -> PlannedChange {
 
 pub(super) fn record(write: &mut Write<'_>, edit: &Edit) -> Result<(), StoreError> {
     // A new tenant is nobody's yet: only who may change the whole installation creates one.
-    let tenant = (edit.kind != Entity::Tenant).then_some(edit.tenant);
+    let tenant = edit.tenant.filter(|_| edit.kind != Entity::Tenant);
     let (before, after) = audited(edit.before.as_deref(), edit.after.as_deref());
     write.record(Change {
         needs: Action::ChangeResources,
@@ -129,53 +140,99 @@ fn action(kind: Entity, op: Op) -> &'static str {
         (Entity::Policy, Op::Create) => "policy.create",
         (Entity::Policy, Op::Update) => "policy.update",
         (Entity::Policy, Op::Delete) => "policy.delete",
+        (Entity::Price, Op::Create) => "price.create",
+        (Entity::Price, Op::Update) => "price.update",
+        (Entity::Price, Op::Delete) => "price.delete",
+        (Entity::Budget, Op::Create) => "budget.create",
+        (Entity::Budget, Op::Update) => "budget.update",
+        (Entity::Budget, Op::Delete) => "budget.delete",
         (_, Op::Create) => "consumer.create",
         (_, Op::Update) => "consumer.update",
         (_, Op::Delete) => "consumer.delete",
     }
 }
 
-pub(super) async fn write_rows(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
+pub(super) async fn write_rows(
+    conn: &mut AnyConnection,
+    edits: &[Edit],
+    now_us: i64,
+) -> Result<(), StoreError> {
     for edit in edits {
-        let after = || edit.after.clone().unwrap_or_default();
-        let statement = match (edit.kind, edit.op) {
-            (Entity::Tenant, _) => sql("INSERT INTO tenants (id, name, version) VALUES ($1, $2, 1)")
-                .bind(edit.id)
-                .bind(edit.name.clone()),
-            (Entity::Project, Op::Create) => {
-                sql("INSERT INTO projects (id, tenant, name, key_prefix, version) VALUES ($1, $2, $3, $4, 1)")
-                    .bind(edit.id)
-                    .bind(edit.tenant.to_sql())
-                    .bind(edit.name.clone())
-                    .bind(edit.key_prefix.clone().unwrap_or_default())
-            }
-            (Entity::Project, Op::Update) => {
-                sql("UPDATE projects SET key_prefix = $1, version = $2 WHERE id = $3")
-                    .bind(edit.key_prefix.clone().unwrap_or_default())
-                    .bind(edit.version as i64)
-                    .bind(edit.id)
-            }
+        let statement = match edit.op {
             // Consumers may be many: below, many a statement.
-            (Entity::Consumer, Op::Create) => continue,
-            (kind, Op::Create) => {
-                let text = format!(
-                    "INSERT INTO {} (id, project, name, spec, version) VALUES ($1, $2, $3, $4, 1)",
-                    table(kind)
-                );
-                let project = edit.project.map(tollgate_core::id::ProjectId::to_sql);
-                built(text).bind(edit.id).bind(project).bind(edit.name.clone()).bind(after())
-            }
-            (kind, Op::Update) => {
-                built(format!("UPDATE {} SET spec = $1, version = $2 WHERE id = $3", table(kind)))
-                    .bind(after())
+            Op::Create if edit.kind == Entity::Consumer => continue,
+            Op::Create => inserted(edit, now_us),
+            Op::Update => updated(edit),
+            Op::Delete if edit.kind == Entity::Price => {
+                sql("UPDATE prices SET withdrawn_us = $1, version = $2 WHERE id = $3")
+                    .bind(now_us)
                     .bind(edit.version as i64)
                     .bind(edit.id)
             }
-            (kind, Op::Delete) => built(format!("DELETE FROM {} WHERE id = $1", table(kind))).bind(edit.id),
+            Op::Delete => built(format!("DELETE FROM {} WHERE id = $1", table(edit.kind))).bind(edit.id),
         };
         run(statement, conn).await?;
     }
     insert_consumers(conn, edits).await
+}
+
+fn inserted(edit: &Edit, now_us: i64) -> Statement {
+    let tenant = edit.tenant.map(tollgate_core::id::TenantId::to_sql);
+    let project = edit.project.map(tollgate_core::id::ProjectId::to_sql);
+    let after = edit.after.clone().unwrap_or_default();
+    match &edit.row {
+        RowOf::Project { key_prefix } => {
+            sql("INSERT INTO projects (id, tenant, name, key_prefix, version) VALUES ($1, $2, $3, $4, 1)")
+                .bind(edit.id)
+                .bind(tenant)
+                .bind(edit.name.clone())
+                .bind(key_prefix.clone())
+        }
+        RowOf::Price { from_us } => sql("INSERT INTO prices (id, tenant, from_us, name, spec, version, \
+                                         created_us) VALUES ($1, $2, $3, $4, $5, 1, $6)")
+        .bind(edit.id)
+        .bind(tenant)
+        .bind(*from_us)
+        .bind(edit.name.clone())
+        .bind(after)
+        .bind(now_us),
+        RowOf::Budget { level, subject, currency, period } => {
+            sql("INSERT INTO budgets (id, tenant, project, level, subject, currency, period, name, spec, \
+                 version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1)")
+            .bind(edit.id)
+            .bind(tenant)
+            .bind(project)
+            .bind(*level)
+            .bind(*subject)
+            .bind(currency.clone())
+            .bind(*period)
+            .bind(edit.name.clone())
+            .bind(after)
+        }
+        RowOf::Spec if edit.kind == Entity::Tenant => {
+            sql("INSERT INTO tenants (id, name, version) VALUES ($1, $2, 1)")
+                .bind(edit.id)
+                .bind(edit.name.clone())
+        }
+        RowOf::Spec => {
+            let text = format!(
+                "INSERT INTO {} (id, project, name, spec, version) VALUES ($1, $2, $3, $4, 1)",
+                table(edit.kind)
+            );
+            built(text).bind(edit.id).bind(project).bind(edit.name.clone()).bind(after)
+        }
+    }
+}
+
+fn updated(edit: &Edit) -> Statement {
+    let statement = match &edit.row {
+        RowOf::Project { key_prefix } => {
+            sql("UPDATE projects SET key_prefix = $1, version = $2 WHERE id = $3").bind(key_prefix.clone())
+        }
+        _ => built(format!("UPDATE {} SET spec = $1, version = $2 WHERE id = $3", table(edit.kind)))
+            .bind(edit.after.clone().unwrap_or_default()),
+    };
+    statement.bind(edit.version as i64).bind(edit.id)
 }
 
 async fn insert_consumers(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
@@ -205,6 +262,8 @@ const fn table(kind: Entity) -> &'static str {
         Entity::Service => "services",
         Entity::Policy => "policies",
         Entity::Project => "projects",
+        Entity::Price => "prices",
+        Entity::Budget => "budgets",
         _ => "consumers",
     }
 }

@@ -5,16 +5,47 @@ use std::{collections::HashMap, sync::Arc};
 
 use tollgate_core::{
     id::{PolicyId, ServiceId},
+    llm_service::CredentialSpec,
     policy::{FieldError, Policy, PolicyRow},
     resource::{MatchSpec, ServiceSpec},
     route::{could_tie, takes_from},
     service::{Service, ServiceRow},
 };
 
-use super::{diff::Diff, rows::SpecRow};
+use super::{
+    diff::Diff,
+    rows::{ProjectRow, SpecRow},
+};
 use crate::error::Entity;
 
 impl Diff<'_> {
+    /// What stands on the host (its environment, its files) belongs to its operator: nobody else says that
+    /// a service sends it along, nor where it is sent.
+    pub(super) fn check_credentials(&mut self, field: &str, project: &ProjectRow, spec: &ServiceSpec) {
+        if self.is_host {
+            return;
+        }
+        let names_host = |spec: &ServiceSpec| spec.credentials_named().any(CredentialSpec::is_of_host);
+        let present = |row: &&SpecRow<ServiceSpec>| row.project == project.id && row.spec.name == spec.name;
+        let present = self.state.services.iter().find(present).map(|row| &row.spec);
+        let destination = |spec: &ServiceSpec| {
+            (spec.upstreams.clone(), spec.credential.clone(), spec.fallbacks.clone(), spec.tls.clone())
+        };
+        let problem = match present {
+            Some(old) if names_host(old) && destination(old) != destination(spec) => {
+                "this service sends a credential of the host: only its operator changes `credential`, `upstreams`, \
+                 `fallback` and `tls`, with `tollgate apply` on the host"
+            }
+            Some(old) if names_host(old) => return,
+            _ if names_host(spec) => {
+                "variables and files of the host are named by its operator only, with `tollgate apply` there; \
+                 set a secret and write `{ secret = \"…\" }`"
+            }
+            _ => return,
+        };
+        self.error(format!("{field}.credential"), problem);
+    }
+
     /// Compiles the services of the file and looks for ties between all services.
     pub(super) fn check_services(&mut self) {
         let mut errors = Vec::new();
@@ -108,7 +139,7 @@ fn place_of(matches: &MatchSpec) -> (Option<String>, String) {
     (matches.host.as_deref().map(str::to_ascii_lowercase), prefix.to_owned())
 }
 
-fn under(field: &str, problems: Vec<FieldError>) -> impl Iterator<Item = FieldError> {
+pub(super) fn under(field: &str, problems: Vec<FieldError>) -> impl Iterator<Item = FieldError> {
     problems.into_iter().map(move |problem| FieldError {
         field: format!("{field}.{}", problem.field),
         problem: problem.problem,

@@ -24,7 +24,8 @@ pub(super) struct Edit {
     pub(super) op: Op,
     pub(super) kind: Entity,
     pub(super) id: i64,
-    pub(super) tenant: TenantId,
+    /// Whose it is; `None` is the whole installation's.
+    pub(super) tenant: Option<TenantId>,
     pub(super) project: Option<ProjectId>,
     /// Its own name.
     pub(super) name: String,
@@ -35,10 +36,29 @@ pub(super) struct Edit {
     pub(super) before: Option<String>,
     /// What is written as `spec`, and into the audit.
     pub(super) after: Option<String>,
-    /// A project's key prefix.
-    pub(super) key_prefix: Option<String>,
+    /// What its row has beside these.
+    pub(super) row: RowOf,
     /// The top-level fields that differ.
     pub(super) fields: Vec<String>,
+}
+
+/// What the rows of some kinds have beside what all have.
+#[derive(Clone, Debug)]
+pub(super) enum RowOf {
+    /// Nothing.
+    Spec,
+    Project {
+        key_prefix: String,
+    },
+    Price {
+        from_us: i64,
+    },
+    Budget {
+        level: i64,
+        subject: i64,
+        currency: String,
+        period: &'static str,
+    },
 }
 
 /// A file being compared. `state` becomes what the rows will be.
@@ -49,20 +69,29 @@ pub(super) struct Diff<'r> {
     pub(super) errors: Vec<FieldError>,
     /// The projects that the file names.
     pub(super) touched: BTreeSet<u64>,
-    /// Where a service or policy stands in the file.
+    /// The tenants that it names by themselves.
+    pub(super) tenants_named: BTreeSet<u64>,
+    /// Whether the operator on the host wrote it.
+    pub(super) is_host: bool,
+    /// The moment of the comparison, wall microseconds.
+    pub(super) now_us: i64,
+    /// Where a service, policy, price or budget stands in the file.
     pub(super) places: HashMap<(Entity, i64), usize>,
     /// The consumers that the file names: project and name.
     pub(super) consumers_named: HashSet<(u64, String)>,
 }
 
 impl<'r> Diff<'r> {
-    pub(super) fn new(resources: &'r Resources, state: State) -> Self {
+    pub(super) fn new(resources: &'r Resources, state: State, is_host: bool, now_us: i64) -> Self {
         Self {
             resources,
             state,
             edits: Vec::new(),
             errors: Vec::new(),
             touched: BTreeSet::new(),
+            tenants_named: BTreeSet::new(),
+            is_host,
+            now_us,
             places: HashMap::new(),
             consumers_named: HashSet::new(),
         }
@@ -87,6 +116,16 @@ impl<'r> Diff<'r> {
         }
     }
 
+    /// The tenant that a resource of the file names; an unknown one is an error of that field.
+    pub(super) fn tenant(&mut self, field: String, name: &str) -> Option<TenantRow> {
+        let found = self.state.tenants.iter().find(|tenant| tenant.name == name).cloned();
+        match &found {
+            Some(tenant) => drop(self.tenants_named.insert(tenant.id.0)),
+            None => self.error(field, format!("there is no tenant `{name}`; correct the name")),
+        }
+        found
+    }
+
     pub(super) fn tenants(&mut self) -> Result<(), StoreError> {
         let mut seen = HashSet::new();
         for (index, spec) in self.resources.tenants.iter().enumerate() {
@@ -95,10 +134,13 @@ impl<'r> Diff<'r> {
                 self.error(field, problem);
             } else if !seen.insert(&spec.name) {
                 self.error(field, format!("tenant `{}` stands here twice; leave one away", spec.name));
-            } else if !self.state.tenants.iter().any(|tenant| tenant.name == spec.name) {
+            } else if let Some(row) = self.state.tenants.iter().find(|tenant| tenant.name == spec.name) {
+                self.tenants_named.insert(row.id.0);
+            } else {
                 let id = TenantId::from_random(random::id_bytes()?);
                 self.state.tenants.push(TenantRow { id, name: spec.name.clone() });
-                let mut edit = self.create(Entity::Tenant, id.to_sql(), id, spec)?;
+                self.tenants_named.insert(id.0);
+                let mut edit = create(Entity::Tenant, id.to_sql(), id, spec)?;
                 edit.name.clone_from(&spec.name);
                 edit.full_name.clone_from(&spec.name);
                 self.edits.push(edit);
@@ -175,12 +217,12 @@ impl<'r> Diff<'r> {
                     key_prefix: spec.key_prefix.clone(),
                     version: 1,
                 });
-                self.create(Entity::Project, id.to_sql(), tenant.id, spec)?
+                create(Entity::Project, id.to_sql(), tenant.id, spec)?
             }
         };
         edit.name.clone_from(&spec.name);
         edit.full_name = format!("{}/{}", tenant.name, spec.name);
-        edit.key_prefix = Some(spec.key_prefix.clone());
+        edit.row = RowOf::Project { key_prefix: spec.key_prefix.clone() };
         self.edits.push(edit);
         Ok(())
     }
@@ -189,7 +231,8 @@ impl<'r> Diff<'r> {
         for (index, written) in self.resources.services.iter().enumerate() {
             let field = format!("service[{index}]");
             let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
-            let spec = ServiceSpec { project: project.full_name(), ..written.clone() };
+            let spec = ServiceSpec { project: project.full_name(), ..written.clone() }.completed();
+            self.check_credentials(&field, &project, &spec);
             let mut rows = std::mem::take(&mut self.state.services);
             let id = self.put(Entity::Service, &project, spec, &mut rows)?;
             self.state.services = rows;
@@ -253,7 +296,7 @@ impl<'r> Diff<'r> {
             }
             None => {
                 let id = (u64::from_le_bytes(random::id_bytes()?) >> 1) as i64;
-                let edit = self.create(kind, id, project.tenant, &spec)?;
+                let edit = create(kind, id, project.tenant, &spec)?;
                 rows.push(SpecRow { id, project: project.id, spec, version: 1 });
                 (id, edit)
             }
@@ -263,29 +306,6 @@ impl<'r> Diff<'r> {
         edit.project = Some(project.id);
         self.edits.push(edit);
         Ok(id)
-    }
-
-    fn create<S: Serialize>(
-        &self,
-        kind: Entity,
-        id: i64,
-        tenant: TenantId,
-        spec: &S,
-    ) -> Result<Edit, StoreError> {
-        Ok(Edit {
-            op: Op::Create,
-            kind,
-            id,
-            tenant,
-            project: None,
-            name: String::new(),
-            full_name: String::new(),
-            version: 1,
-            before: None,
-            after: Some(to_json(spec)?),
-            key_prefix: None,
-            fields: Vec::new(),
-        })
     }
 
     /// The id of a service by its name in a project, as the rows will be.
@@ -303,6 +323,23 @@ impl<'r> Diff<'r> {
     }
 }
 
+fn create<S: Serialize>(kind: Entity, id: i64, tenant: TenantId, spec: &S) -> Result<Edit, StoreError> {
+    Ok(Edit {
+        op: Op::Create,
+        kind,
+        id,
+        tenant: Some(tenant),
+        project: None,
+        name: String::new(),
+        full_name: String::new(),
+        version: 1,
+        before: None,
+        after: Some(to_json(spec)?),
+        row: RowOf::Spec,
+        fields: Vec::new(),
+    })
+}
+
 struct Ids {
     id: i64,
     tenant: TenantId,
@@ -314,19 +351,19 @@ fn update<S: Serialize>(kind: Entity, ids: Ids, old: &S, new: &S) -> Result<Edit
         op: Op::Update,
         kind,
         id: ids.id,
-        tenant: ids.tenant,
+        tenant: Some(ids.tenant),
         project: None,
         name: String::new(),
         full_name: String::new(),
         version: ids.version,
         before: Some(to_json(old)?),
         after: Some(to_json(new)?),
-        key_prefix: None,
+        row: RowOf::Spec,
         fields: fields_that_differ(old, new)?,
     })
 }
 
-fn fields_that_differ<S: Serialize>(old: &S, new: &S) -> Result<Vec<String>, StoreError> {
+pub(super) fn fields_that_differ<S: Serialize>(old: &S, new: &S) -> Result<Vec<String>, StoreError> {
     let object = |spec: &S| match serde_json::to_value(spec) {
         Ok(serde_json::Value::Object(fields)) => Ok(fields),
         _ => Err(StoreError::corrupt("a resource is no JSON object")),

@@ -59,6 +59,8 @@ impl Store {
             let project = name_of(row.project.0, &row.spec.project);
             resources.consumers.push(ConsumerSpec { project, ..row.spec });
         }
+        resources.prices.extend(state.prices.into_iter().map(|row| row.spec));
+        resources.budgets.extend(state.budgets.into_iter().map(|row| row.spec));
         Ok(resources)
     }
 }

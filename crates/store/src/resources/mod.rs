@@ -2,12 +2,14 @@
 
 mod apply;
 mod audited;
+mod budgets;
 mod checks;
 mod consumers;
 mod diff;
 mod export;
 mod find;
 mod one;
+mod prices;
 mod prune;
 mod read;
 mod rows;
@@ -15,10 +17,12 @@ mod view;
 
 use crate::error::Entity;
 
+pub(crate) use budgets::BudgetRow;
 pub(crate) use consumers::{metadata_problem, named as consumers_named};
 pub(crate) use find::find;
 pub use one::ResourceAt;
 pub(crate) use one::same_version;
+pub(crate) use prices::PriceRow;
 pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
 pub use view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
 
@@ -27,8 +31,9 @@ pub use view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
 pub struct ApplyMode {
     /// Say what would change, change nothing.
     pub dry_run: bool,
-    /// Delete services, policies and consumers that the file does not name, in the projects that it
-    /// does name (as `[[project]]` or in any other resource). Tenants, projects and keys are never
+    /// Delete services, policies, consumers and budgets that the file does not name, in the projects that it
+    /// does name (as `[[project]]` or in any other resource); prices and budgets of tenants that it names by
+    /// themselves; and the operator's prices when it has any of these. Tenants, projects and keys are never
     /// deleted. What live keys still need is refused: a consumer or policy of a key that is not
     /// revoked, a service that a remaining policy grants.
     pub prune: bool,

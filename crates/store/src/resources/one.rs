@@ -4,6 +4,7 @@
 use sqlx::AnyConnection;
 use tollgate_core::{
     authz::Permit,
+    budget::held::Level,
     id::{ProjectId, TenantId},
     policy::FieldError,
     resource::{ConsumerSpec, ProjectSpec},
@@ -11,8 +12,9 @@ use tollgate_core::{
 
 use super::{
     Op,
-    apply::{compare, record, write_rows},
-    diff::{Diff, Edit},
+    apply::{Asked, compare, record, write_rows},
+    budgets::level_to_sql,
+    diff::{Diff, Edit, RowOf},
     prune::delete,
     read::load,
     rows::{ProjectRow, SpecRow, specs, to_json},
@@ -51,7 +53,7 @@ impl Store {
         let (kind, name) = (new.kind(), new.name().to_owned());
         let mut write = self.write(permit, now_us).await?;
         let resources = new.alone();
-        let diff = compare(write.conn(), permit, &resources, false).await?;
+        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
         let edit = match (diff.errors.is_empty(), diff.edits.as_slice()) {
             (false, _) => return Err(StoreError::Invalid(plain(kind, diff.errors))),
             (true, [edit]) if edit.op == Op::Create => edit,
@@ -61,8 +63,12 @@ impl Store {
                 )));
             }
         };
-        let at = ResourceAt { tenant: edit.tenant, id: ResourceId::from_sql(kind, edit.id), version: None };
-        perform(write, edit, at).await
+        let at = ResourceAt {
+            tenant: edit.tenant.ok_or_else(|| StoreError::corrupt("a resource without a tenant"))?,
+            id: ResourceId::from_sql(kind, edit.id),
+            version: None,
+        };
+        perform(write, edit, at, now_us).await
     }
 
     /// Replaces what a resource says; the same again is no change. Its name and project stay: they
@@ -87,12 +93,12 @@ impl Store {
             return Err(StoreError::Invalid(errors));
         }
         let resources = new.in_project(format!("{tenant}/{project}")).alone();
-        let diff = compare(write.conn(), permit, &resources, false).await?;
+        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
         if !diff.errors.is_empty() {
             return Err(StoreError::Invalid(plain(kind, diff.errors)));
         }
         match diff.edits.first() {
-            Some(edit) => perform(write, edit, at).await,
+            Some(edit) => perform(write, edit, at, now_us).await,
             None => Ok(Committed { value: present, seq: write.commit().await? }),
         }
     }
@@ -112,7 +118,7 @@ impl Store {
         let present = load(write.conn(), at.tenant, at.id).await?;
         same_version(at.id.kind(), present.version, at.version)?;
         let nothing = tollgate_core::resource::Resources::default();
-        let mut diff = compare(write.conn(), permit, &nothing, false).await?;
+        let mut diff = compare(write.conn(), permit, &nothing, Asked { prune: false, now_us }).await?;
         let project = diff
             .state
             .project_by_id(present.project.id)
@@ -121,7 +127,7 @@ impl Store {
         let edit = deletion(write.conn(), &mut diff, (at.id, &project)).await?;
         let edit = edit.ok_or_else(|| StoreError::not_found(at.id.kind(), at.id))?;
         record(&mut write, &edit)?;
-        write_rows(write.conn(), std::slice::from_ref(&edit)).await?;
+        write_rows(write.conn(), std::slice::from_ref(&edit), now_us).await?;
         Ok(Committed { value: (), seq: write.commit().await? })
     }
 }
@@ -130,9 +136,10 @@ async fn perform(
     mut write: Write<'_>,
     edit: &Edit,
     at: ResourceAt,
+    now_us: i64,
 ) -> Result<Committed<ResourceView>, StoreError> {
     record(&mut write, edit)?;
-    write_rows(write.conn(), std::slice::from_ref(edit)).await?;
+    write_rows(write.conn(), std::slice::from_ref(edit), now_us).await?;
     let value = load(write.conn(), at.tenant, at.id).await?;
     Ok(Committed { value, seq: write.commit().await? })
 }
@@ -221,6 +228,7 @@ async fn deletion(
             let rows: Vec<SpecRow<ConsumerSpec>> = specs(select.bind(number), conn).await?;
             let Some(row) = rows.first() else { return Ok(None) };
             no_live_keys(conn, ("consumer", number), &row.spec.name).await?;
+            no_budgets(conn, (Level::Consumer, number), &row.spec.name).await?;
             delete(Entity::Consumer, project, row).map(Some)
         }
     }
@@ -240,8 +248,23 @@ async fn no_live_keys(
     }
 }
 
+/// Refuses when a holder has budgets.
+async fn no_budgets(
+    conn: &mut AnyConnection,
+    (level, subject): (Level, i64),
+    name: &str,
+) -> Result<(), StoreError> {
+    let select = sql("SELECT COUNT(*) FROM budgets WHERE level = $1 AND subject = $2");
+    let count = only(select.bind(level_to_sql(level)).bind(subject), conn).await?.count(0)?;
+    if count == 0 {
+        return Ok(());
+    }
+    let level = level.name();
+    Err(StoreError::Conflict(format!("{level} `{name}` has {count} budgets; delete them first")))
+}
+
 async fn delete_project(conn: &mut AnyConnection, project: &ProjectRow) -> Result<Edit, StoreError> {
-    for table in ["services", "policies", "consumers", "keys"] {
+    for table in ["services", "policies", "budgets", "consumers", "keys"] {
         let select = built(format!("SELECT COUNT(*) FROM {table} WHERE project = $1"));
         let count = only(select.bind(project.id.to_sql()), conn).await?.count(0)?;
         if count > 0 {
@@ -265,14 +288,14 @@ async fn delete_project(conn: &mut AnyConnection, project: &ProjectRow) -> Resul
         op: Op::Delete,
         kind: Entity::Project,
         id: project.id.to_sql(),
-        tenant: project.tenant,
+        tenant: Some(project.tenant),
         project: Some(ProjectId(project.id.0)),
         name: project.name.clone(),
         full_name: project.full_name(),
         version: project.version + 1,
         before: Some(to_json(&spec)?),
         after: None,
-        key_prefix: None,
+        row: RowOf::Spec,
         fields: Vec::new(),
     })
 }

@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 
 use sqlx::AnyConnection;
-use tollgate_core::{id::ProjectId, resource::ConsumerSpec};
+use tollgate_core::{budget::held::Level, id::ProjectId, resource::ConsumerSpec};
 
 use super::{
     Op,
-    diff::{Diff, Edit},
+    diff::{Diff, Edit, RowOf},
     rows::{ProjectRow, Spec, SpecRow, specs, to_json},
 };
 use crate::{
@@ -21,6 +21,8 @@ impl Diff<'_> {
     pub(super) async fn prune(&mut self, conn: &mut AnyConnection) -> Result<(), StoreError> {
         let touched: Vec<ProjectRow> =
             self.state.projects.iter().filter(|row| self.touched.contains(&row.id.0)).cloned().collect();
+        self.prune_prices()?;
+        self.prune_budgets()?;
         for project in touched {
             self.prune_policies(conn, &project).await?;
             self.prune_services(&project)?;
@@ -77,6 +79,18 @@ impl Diff<'_> {
             if needed.contains(&row.id) {
                 self.still_needed(Entity::Consumer, project, &row.spec.name);
             }
+            if self
+                .state
+                .budgets
+                .iter()
+                .any(|budget| (budget.level, budget.subject) == (Level::Consumer, row.id))
+            {
+                let name = format!("{}/{}", project.full_name(), row.spec.name);
+                self.error(
+                    "prune".to_owned(),
+                    format!("consumer `{name}` has budgets in the file; keep both, or none"),
+                );
+            }
             let edit = delete(Entity::Consumer, project, &row)?;
             self.edits.push(edit);
         }
@@ -117,14 +131,14 @@ pub(super) fn delete<S: Spec>(
         op: Op::Delete,
         kind,
         id: row.id,
-        tenant: project.tenant,
+        tenant: Some(project.tenant),
         project: Some(project.id),
         full_name: format!("{}/{name}", project.full_name()),
         name,
         version: row.version + 1,
         before: Some(to_json(&row.spec)?),
         after: None,
-        key_prefix: None,
+        row: RowOf::Spec,
         fields: Vec::new(),
     })
 }

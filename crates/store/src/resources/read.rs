@@ -8,7 +8,7 @@ use tollgate_core::{
 };
 
 use super::{
-    rows::{from_json, to_json},
+    rows::{State, from_json, to_json},
     view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope},
 };
 use crate::{
@@ -149,6 +149,11 @@ impl Store {
                 }
             }
         }
+        let mut tx = self.begin_read().await?;
+        let State { prices, budgets, .. } = State::load(&mut tx).await?.confine(tenant);
+        tx.rollback().await?;
+        resources.prices = prices.into_iter().map(|row| row.spec).collect();
+        resources.budgets = budgets.into_iter().map(|row| row.spec).collect();
         Ok(resources)
     }
 }

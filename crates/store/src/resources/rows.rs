@@ -9,6 +9,10 @@ use tollgate_core::{
     resource::{ConsumerSpec, PolicySpec, ServiceSpec},
 };
 
+use super::{
+    budgets::{BudgetRow, load_budgets},
+    prices::{PriceRow, load_prices},
+};
 use crate::{
     error::{Entity, StoreError},
     sql::{Columns as _, all, sql},
@@ -79,6 +83,8 @@ pub(crate) struct State {
     pub(crate) projects: Vec<ProjectRow>,
     pub(crate) services: Vec<SpecRow<ServiceSpec>>,
     pub(crate) policies: Vec<SpecRow<PolicySpec>>,
+    pub(crate) prices: Vec<PriceRow>,
+    pub(crate) budgets: Vec<BudgetRow>,
     /// Services of other tenants, after [`State::confine`]: requests go to one of all services.
     pub(crate) others: Vec<SpecRow<ServiceSpec>>,
 }
@@ -95,7 +101,8 @@ impl State {
             specs(sql("SELECT id, project, spec, version FROM services ORDER BY name"), conn).await?;
         let policies =
             specs(sql("SELECT id, project, spec, version FROM policies ORDER BY name"), conn).await?;
-        Ok(Self { tenants, projects, services, policies, others: Vec::new() })
+        let (prices, budgets) = (load_prices(conn).await?, load_budgets(conn).await?);
+        Ok(Self { tenants, projects, services, policies, prices, budgets, others: Vec::new() })
     }
 
     /// What may be seen from inside of a tenant: names of other tenants are unknown there.
@@ -104,6 +111,8 @@ impl State {
         self.projects.retain(|row| row.tenant == tenant);
         let own: HashSet<ProjectId> = self.projects.iter().map(|row| row.id).collect();
         self.policies.retain(|row| own.contains(&row.project));
+        self.prices.retain(|row| row.tenant == Some(tenant));
+        self.budgets.retain(|row| row.tenant == tenant);
         let (services, others) =
             std::mem::take(&mut self.services).into_iter().partition(|row| own.contains(&row.project));
         Self { services, others, ..self }
