@@ -29,12 +29,13 @@ struct Step {
 }
 
 /// In this order: what is quick to say no comes first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "needs", what: "what the tests need is on the machine", run: provide },
     Step { name: "fmt", what: "the code is formatted", run: format },
     Step { name: "tidy", what: "structure and style rules hold", run: |_| tidy::run() },
     Step { name: "clippy", what: "no warning in the workspace", run: clippy },
     Step { name: "test", what: "the tests of the workspace pass", run: test },
+    Step { name: "loom", what: "leases hold in every order of threads", run: loom },
     Step { name: "contract", what: "the admin API keeps to its OpenAPI document", run: |_| contract::run() },
     Step { name: "browser", what: "people get through the console in a browser", run: |_| browser::run() },
     Step { name: "openid", what: "people sign in at a real OpenID provider", run: |_| openid::run() },
@@ -103,6 +104,13 @@ fn test(options: &Options) -> Outcome {
         command.env("TOLLGATE_TEST_DEPTH", "quick");
     }
     show(&mut command)
+}
+
+/// In a folder of its own: the flag would make every other build begin anew.
+fn loom(_: &Options) -> Outcome {
+    let mut command = cargo();
+    command.args(["test", "-p", "tollgate-counters", "--test", "loom", "--target-dir", "target/loom"]);
+    show(command.env("RUSTFLAGS", "--cfg loom"))
 }
 
 fn fuzz_shortly(options: &Options) -> Outcome {

@@ -1,22 +1,24 @@
-//! Live counters of limits, quotas and concurrency, for one node.
+//! Live counters of limits, quotas and concurrency, for one node; and what it may spend of budgets.
 //!
 //! [`LocalCounters`] is the `Counters` of `tollgate_core` that the gateway decides with: exact on
 //! one node (I22), in memory, and bounded. A request's charges are decided together: the cells
 //! they touch are held for the few dozen nanoseconds that this takes, all are asked, and only if
 //! all pass is any of them written. So a refused request moves no counter, and there is nothing to
-//! roll back. (Giving an amount back to a GCRA cell later would not be exact: when other requests
-//! have passed and time has gone on, part of what was taken has drained already, and giving back
-//! all of it would let more pass than the limit.)
+//! roll back. What model calls take of token limits before they are sent is corrected when they are
+//! over; a limit then gives back no more than keeps its bound, for part of it may have drained.
 //!
 //! Cells are made at first use and dropped by [`LocalCounters::sweep`] once they are as good as
 //! new. At the bound a subject that has no cell is refused, never passed uncounted (rule 1).
 //!
 //! Quotas are durable elsewhere: after a start, [`LocalCounters::seed`] puts back what was used.
 //!
+//! Budgets are leased: [`leases::LeasePots`] holds what the ledger set aside for this process.
+//!
 //! What this crate must never know: clocks (the moment is an argument), keys, HTTP, databases.
 
 mod calendar;
 mod cells;
+pub mod leases;
 mod local;
 mod state;
 

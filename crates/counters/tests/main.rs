@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails, in its helpers too")]
 
 mod bounds;
+mod leases;
 mod model;
 mod stress;
 mod support;

@@ -1,8 +1,19 @@
 //! What the gateway needs from the rest of the process, and nothing more: it never sees the store.
 
-use std::{rc::Rc, sync::Arc};
+use std::{future::Future, pin::Pin, rc::Rc, sync::Arc};
 
-use tollgate_core::{tables::Snapshot, time::Clock};
+use smallvec::SmallVec;
+use tollgate_core::{
+    budget::{
+        funds::{Drawn, Funds, Hold, LEGS_USUAL},
+        held::HeldBudget,
+    },
+    id::AccountId,
+    money::amount::Amount,
+    period::Window,
+    tables::Snapshot,
+    time::Clock,
+};
 use tollgate_journal::Writer;
 
 use crate::{
@@ -16,6 +27,8 @@ pub struct Ports<C> {
     pub snapshot: Arc<Snapshot>,
     /// Live counters of limits and quotas.
     pub counters: Arc<C>,
+    /// What may be spent of budgets.
+    pub treasury: Arc<dyn Treasury>,
     /// One writer of the usage journal for each lane; their lanes follow one another.
     pub writers: Vec<Writer>,
     /// Time.
@@ -24,6 +37,46 @@ pub struct Ports<C> {
     pub rehash: Arc<dyn RehashSink>,
     /// Makes each lane's resolver of the hosts that keys are bound to.
     pub host_lookup: MakeHostLookup,
+}
+
+/// What this process may spend of budgets, and how it gets more.
+pub trait Treasury: Send + Sync {
+    /// What is here, to be taken without asking anybody.
+    fn funds(&self) -> &dyn Funds;
+
+    /// Ends what was taken for a call: gives back what was not used. Called exactly once for each hold.
+    fn settle(&self, hold: &Hold, used: Amount) -> SmallVec<[Drawn; LEGS_USUAL]>;
+
+    /// Asks the ledger to set more aside. The wants of one account that wait at the same time are asked for
+    /// together, so that one call does not take what was asked for another. Answered within a bound of
+    /// time, whatever the ledger does; the funds are there when it is.
+    fn refill(&self, wants: Wants) -> Pin<Box<dyn Future<Output = Refilled> + Send>>;
+}
+
+/// What is wanted of several accounts at once.
+pub type Wants = SmallVec<[Want; LEGS_USUAL]>;
+
+/// What is wanted of one account.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// The account.
+    pub account: AccountId,
+    /// The budget that it is of.
+    pub budget: Arc<HeldBudget>,
+    /// The period that it is for.
+    pub window: Window,
+    /// How much more is needed than is here: the ledger gives this much if it has it, and less if it does
+    /// not. Zero: only to learn what there is.
+    pub at_least: Amount,
+}
+
+/// What came of asking the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refilled {
+    /// It answered for every account; what it gave, and what it has left, is in the funds.
+    Answered,
+    /// It did not, for one of them at least: it cannot be reached, or too many ask.
+    Silent,
 }
 
 /// The system's resolver, for [`Ports::host_lookup`].

@@ -4,3 +4,4 @@ mod engine;
 mod llm;
 mod pipeline;
 mod service_api;
+mod treasury;

@@ -92,6 +92,7 @@ pub(crate) async fn decide(
         ios_bundle: header("x-ios-bundle-identifier"),
         scopes: &scopes,
         model: args.model.as_deref(),
+        tokens: None,
         cost: 0,
     };
     let case = Case { facts: &facts, record: &record, policy, now: context.clock.now() };

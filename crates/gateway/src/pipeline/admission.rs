@@ -91,6 +91,7 @@ impl<C: Counters + 'static> Gateway<C> {
             ios_bundle: field(apps, "x-ios-bundle-identifier"),
             scopes: &[],
             model: None,
+            tokens: None,
             cost,
         };
         let case = Case { facts: &facts, record: &known.record, policy, now: known.now };

@@ -139,6 +139,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
             ios_bundle: only(head, "x-ios-bundle-identifier"),
             scopes: &[],
             model: None,
+            tokens: None,
             cost: 1,
         };
         let decided = self.ask(account, token, &presented, facts).await?;

@@ -158,6 +158,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
             ios_bundle: headers.and_then(|headers| text(&headers.ios_bundle)),
             scopes: &scopes,
             model: text(&request.model),
+            tokens: None,
             cost: request.units(),
         };
         let secret = Cow::Borrowed(request.key.as_str().as_bytes());

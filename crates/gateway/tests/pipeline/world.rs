@@ -12,10 +12,16 @@ use std::{
 
 use tempfile::TempDir;
 use tollgate_core::{
+    budget::{
+        Budget,
+        held::{Budgets, HeldBudget, Level},
+        spec::HolderSpec,
+    },
     counters::{Counters as _, Measure, Rule},
-    id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
+    id::{BudgetId, ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
     key::{Digest, Environment, mint},
     keyring::{KeyRecord, KeyState, Narrowing},
+    money::prices::Prices,
     policy::{Policy, PolicyRow},
     resource::Resources,
     route::Router,
@@ -39,6 +45,8 @@ use tollgate_testkit::{
     http::{Call, Reply},
     wait_until,
 };
+
+use crate::treasury::TestTreasury;
 
 use super::ports::{Door, Names, TestClock, TestCounters, TestRehash, host_lookup};
 
@@ -65,6 +73,7 @@ pub(crate) struct World {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) counters: Arc<TestCounters>,
+    pub(crate) treasury: Arc<TestTreasury>,
     pub(crate) rehash: Arc<TestRehash>,
     pub(crate) names: Names,
     /// Closed, it holds look-ups of host names back.
@@ -129,10 +138,12 @@ impl Plan {
         let (clock, counters) = (Arc::new(TestClock::new()), Arc::new(TestCounters::new()));
         let (rehash, names) = (Arc::new(TestRehash::default()), Names::default());
         let asked = Arc::new(AtomicU32::new(0));
+        let treasury = Arc::new(TestTreasury::default());
         let door = Door::new(tokio::sync::Semaphore::new(8));
         let ports = Ports {
             snapshot: snapshot.clone(),
             counters: counters.clone(),
+            treasury: treasury.clone(),
             writers: (0..self.lanes).map(|lane| journal.writer(lane).expect("open a writer")).collect(),
             clock: clock.clone(),
             rehash: rehash.clone(),
@@ -147,6 +158,7 @@ impl Plan {
             snapshot,
             clock,
             counters,
+            treasury,
             rehash,
             names,
             door,
@@ -214,8 +226,32 @@ fn tables(resources: &Resources) -> Tables {
         services,
         service_tokens: HashMap::new(),
         foreign: Foreign::default(),
+        prices: Arc::new(prices(resources)),
+        budgets: budgets(resources),
+        secrets: HashMap::new(),
         seq: 1,
     }
+}
+
+fn prices(resources: &Resources) -> Prices {
+    let own = resources.prices.clone();
+    Prices::compile(&HashMap::from([(None, own)])).expect("right prices")
+}
+
+/// Budgets of the one tenant, project and consumer, or of the key that is named.
+fn budgets(resources: &Resources) -> Budgets {
+    let held = resources.budgets.iter().zip(3000..).map(|(spec, id)| {
+        let (level, subject) = match spec.holder().expect("somebody holds it") {
+            HolderSpec::Tenant(_) => (Level::Tenant, TENANT.0),
+            HolderSpec::Project(_) => (Level::Project, PROJECT.0),
+            HolderSpec::Consumer { .. } => (Level::Consumer, CONSUMER.0),
+            HolderSpec::Key(key) => (Level::Key, key.0),
+        };
+        let budget = Budget::compile(spec).expect("a right budget");
+        let (id, tenant, period) = (BudgetId(id), TENANT, spec.period);
+        HeldBudget { id, level, subject, holder: level.name().into(), tenant, period, budget }
+    });
+    held.collect()
 }
 
 impl World {
@@ -309,6 +345,9 @@ impl World {
             services: old.services.clone(),
             service_tokens: HashMap::new(),
             foreign: Foreign::default(),
+            prices: old.prices.clone(),
+            budgets: old.budgets.clone(),
+            secrets: old.secrets.clone(),
             seq: old.seq + 1,
         };
         change(&mut new);

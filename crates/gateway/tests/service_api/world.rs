@@ -40,6 +40,8 @@ use tollgate_gateway::{
 use tollgate_journal::{Journal, Options, Reader, StoredRecord};
 use tollgate_testkit::http::{Call, Reply};
 
+use crate::treasury::TestTreasury;
+
 pub(crate) const ACME: TenantId = TenantId(11);
 pub(crate) const GLOBEX: TenantId = TenantId(12);
 pub(crate) const MAPS: ProjectId = ProjectId(21);
@@ -136,6 +138,7 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) treasury: Arc<TestTreasury>,
     pub(crate) hosts: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
     minted: AtomicU64,
     serving: Option<Serving>,
@@ -164,9 +167,11 @@ impl World {
         snapshot.consumers.pin().insert(CONSUMER.0, Arc::new(consumer()));
         let (clock, hosts) = (Arc::new(TestClock::default()), Arc::new(Mutex::new(HashMap::new())));
         let known = hosts.clone();
+        let treasury = Arc::new(TestTreasury::default());
         let ports = Ports {
             snapshot: snapshot.clone(),
             counters: Arc::new(LocalCounters::default()),
+            treasury: treasury.clone(),
             writers: vec![journal.writer(0).expect("open a writer")],
             clock: clock.clone(),
             rehash: Arc::new(NoRehash),
@@ -179,6 +184,7 @@ impl World {
             address: serving.local_addr(),
             snapshot,
             clock,
+            treasury,
             hosts,
             minted: AtomicU64::new(0),
             serving: Some(serving),
@@ -325,6 +331,7 @@ fn tables() -> Tables {
         service_tokens: tokens(),
         foreign: Foreign::default(),
         seq: 1,
+        ..Tables::default()
     }
 }
 

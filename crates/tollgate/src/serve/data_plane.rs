@@ -1,13 +1,17 @@
 //! The data plane: the journal, and the listeners whose answers are written into it.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::mpsc;
-use tollgate_core::tables::Snapshot;
-use tollgate_counters::LocalCounters;
+use tollgate_core::{
+    budget::funds::{Funds, Hold},
+    money::amount::Amount,
+    tables::Snapshot,
+};
+use tollgate_counters::{LocalCounters, leases::{Draws, LeasePots}};
 use tollgate_gateway::{
     http::serve::Serving,
-    ports::{Ports, system_host_lookup},
+    ports::{Ports, Refilled, Treasury, Wants, system_host_lookup},
     service_api,
 };
 use tollgate_journal::{Journal, Options as JournalOptions, Writer};
@@ -60,11 +64,30 @@ impl DataPlane {
         Ports {
             snapshot: self.snapshot.clone(),
             counters: self.counters.clone(),
+            treasury: Arc::new(Unfunded::default()),
             writers,
             clock: self.clock.clone(),
             rehash: Arc::new(Rehashes(self.rehashes.clone())),
             host_lookup: system_host_lookup(),
         }
+    }
+}
+
+/// A treasury without a ledger: whoever has a hard budget is denied, for what is not known is not spent.
+#[derive(Default)]
+struct Unfunded(LeasePots);
+
+impl Treasury for Unfunded {
+    fn funds(&self) -> &dyn Funds {
+        &self.0
+    }
+
+    fn settle(&self, hold: &Hold, used: Amount) -> Draws {
+        self.0.settle(hold, used)
+    }
+
+    fn refill(&self, _wants: Wants) -> Pin<Box<dyn Future<Output = Refilled> + Send>> {
+        Box::pin(std::future::ready(Refilled::Silent))
     }
 }
 
