@@ -21,6 +21,8 @@
 //! | [`resource`], [`name`], [`service_spec`], [`llm_service`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
 //! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
+//! | [`event`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
+//! | [`rule`] | rules that block and unblock by themselves: written, compiled, watching |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
@@ -30,9 +32,11 @@ pub mod authz;
 pub mod budget;
 pub mod code;
 pub mod counters;
+pub mod event;
 pub mod explain;
 pub mod facts;
 pub mod id;
+pub mod ingest_service;
 pub mod key;
 pub mod keyring;
 pub mod limits;
@@ -45,6 +49,7 @@ pub mod period;
 pub mod policy;
 pub mod resource;
 pub mod route;
+pub mod rule;
 pub mod secret;
 pub mod service;
 pub mod service_spec;
