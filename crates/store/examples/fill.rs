@@ -4,7 +4,8 @@
 //! --keys 100000 --events 10000000 --days 30`
 //!
 //! The tenant, and in it a project `big` with services, policies and consumers, must be there; `cargo xtask bench
-//! console` makes them. Few keys make most of the calls, as is usual: the busiest hundredth makes a third.
+//! console` makes them. Few keys make most of the calls, as is usual: the busiest hundredth makes a third. A
+//! consumer's keys have one of two policies, and call the service that it is for.
 
 use std::{
     collections::BTreeMap,
@@ -34,6 +35,8 @@ const KEYS_AT_ONCE: u64 = 1_000;
 const PIECE: u64 = 4_096;
 const BOOT: u64 = 0x00B1_6B16;
 const DAY_US: u64 = 86_400_000_000;
+const FOLDED_AFTER_US: i64 = 120_000_000;
+const FOLDED_ROWS: u32 = 100_000;
 
 /// What was asked for.
 struct Wanted {
@@ -49,6 +52,7 @@ struct Holder {
     key: u64,
     consumer: u64,
     policy: u64,
+    service: u64,
 }
 
 /// What records name besides keys.
@@ -117,15 +121,18 @@ async fn keys(store: &Store, place: &Place, wanted: &Wanted) -> Result<Vec<Holde
         let mut own = Vec::new();
         for number in number..until {
             let consumer = pick(&place.consumers, mixed(number)).ok_or("no consumers")?;
-            let policy = pick(&place.policies, mixed(number) >> 20).ok_or("no policies")?;
-            own.push((consumer.1, policy.1));
+            let chosen = mixed(consumer.1).wrapping_add((mixed(number) >> 20) % 2);
+            let policy = pick(&place.policies, chosen).ok_or("no policies")?;
+            let service = pick(&place.services, mixed(policy.1)).ok_or("no services")?;
+            own.push((consumer.1, policy.1, *service));
             new.push((new_key(wanted, number, (&consumer.0, &policy.0))?, secret(number)));
         }
         let made = store.create_keys(&permit, new, now_us()?).await?.value;
-        holders.extend(made.iter().zip(own).map(|(made, (consumer, policy))| Holder {
+        holders.extend(made.iter().zip(own).map(|(made, (consumer, policy, service))| Holder {
             key: made.id.0,
             consumer,
             policy,
+            service,
         }));
         number = until;
     }
@@ -168,6 +175,9 @@ async fn events(store: &Store, of: (&Place, &[Holder]), wanted: &Wanted) -> Resu
             if taken == Taken::Overtaken {
                 return Err("somebody else ships into this database".into());
             }
+            // As the retention task does, minutes after.
+            let folded = i64::try_from(begin_us + position * step_us)? - FOLDED_AFTER_US;
+            while store.fold_usage_before(folded, FOLDED_ROWS).await? > 0 {}
         }
         if position.is_multiple_of(PIECE * 256) {
             writeln!(std::io::stdout(), "{position} events")?;
@@ -194,7 +204,7 @@ fn record((place, holders): (&Place, &[Holder]), position: u64, at_us: i64) -> O
         consumer: holder.consumer,
         project: place.project,
         tenant: place.tenant.0,
-        service: *pick(&place.services, chance >> 8)?,
+        service: holder.service,
         policy: holder.policy,
         code: code.number(),
         method: 1,

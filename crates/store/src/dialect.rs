@@ -108,6 +108,23 @@ impl Engine {
         }
     }
 
+    /// What a `SELECT` says to keep its rows from being changed until its transaction ends; SQLite's
+    /// write lock does so already.
+    pub(crate) const fn share_row(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE",
+        }
+    }
+
+    /// The same, and keeps others from sharing them.
+    pub(crate) const fn hold_row(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE",
+        }
+    }
+
     /// Takes the lock that lets one process migrate at a time; SQLite's write lock is one already.
     pub(crate) const fn lock_migrations(self) -> Option<&'static str> {
         match self {

@@ -23,6 +23,7 @@ mod tenants;
 mod tokens;
 mod usage;
 mod usage_blocks;
+mod usage_spans;
 mod world;
 
 /// Makes of every function two tests, one an engine.
@@ -105,4 +106,7 @@ conformance! {
         edges_of_blocks_lose_and_double_nothing, a_shipment_cut_anywhere_counts_once,
         a_rare_key_is_found_without_unpacking_the_others,
         small_blocks_are_merged_and_nothing_else_changes, asks_are_counted;
+    usage_spans:
+        sums_of_any_span_are_those_of_its_records, folding_beside_shipments_counts_each_record_once,
+        what_was_summed_up_by_minute_only_is_folded_too, hours_and_days_outlive_minutes;
 }

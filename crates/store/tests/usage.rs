@@ -288,13 +288,20 @@ pub(crate) async fn what_is_old_is_forgotten(world: World) {
     assert_eq!(world.store.forget_decisions_before(NOW + 100 * SECOND).await.unwrap(), 100);
     assert_eq!(world.store.forget_decisions_before(NOW + 100 * SECOND).await.unwrap(), 0);
     assert_eq!(world.store.oldest_decision_us().await.unwrap(), Some(NOW + 100 * SECOND));
-    let gone = world.store.forget_usage_before(NOW + 60 * SECOND).await.unwrap();
-    assert_eq!(gone, 3, "two roll-ups, and how long answers took in that minute");
-    assert_eq!(requests(&world).await, 60);
+    let day = 86_400 * SECOND;
+    assert_eq!(world.store.forget_minutes_before(NOW + day).await.unwrap(), 0, "not folded yet");
+    while world.store.fold_usage_before(NOW + day, 1_000).await.unwrap() > 0 {}
+    let gone = world.store.forget_minutes_before(NOW + day).await.unwrap();
+    assert_eq!(gone, 10, "of two minutes: two codes by key and by service, and how long answers took");
+    assert_eq!(requests(&world).await, 120);
+    while world.store.forget_hours_before(NOW + day).await.unwrap() > 0 {}
+    assert_eq!(requests(&world).await, 120);
+    while world.store.forget_days_before(NOW + day).await.unwrap() > 0 {}
+    assert_eq!(requests(&world).await, 0);
     assert_eq!(world.store.forget_quotas_ended_before(NOW + MONTH).await.unwrap(), 0);
     assert_eq!(world.store.forget_quotas_ended_before(NOW + MONTH + 1).await.unwrap(), 1);
     world.store.ship(&[batch(0, 0..120)], true).await.unwrap();
-    assert_eq!(requests(&world).await, 60, "what was forgotten does not come back");
+    assert_eq!(requests(&world).await, 0, "what was forgotten does not come back");
 }
 
 pub(crate) async fn times_of_answers_add_up(world: World) {

@@ -14,7 +14,7 @@
 //! | `rehash` | replaces imported hashes after their first use | – |
 //! | `remind` | tells of keys that expire, grow old or are not used | – |
 //! | `seal` | signs checkpoints of the audit into a file and a system log | I20 |
-//! | `retention` | forgets old decisions and ended periods, sweeps counters | – |
+//! | `retention` | folds usage into hours and days, forgets what is old, sweeps counters | I13 |
 //!
 //! What this crate must never know: HTTP, the gateway, how limits are counted.
 
@@ -35,7 +35,7 @@ mod syslog;
 
 pub use faults::Faults;
 pub use remind::{Letter, Postman, RemindOptions};
-pub use running::{Options, Parts, PrepareError, Prepared, Running};
+pub use running::{Options, Parts, PrepareError, Prepared, Running, UsageKept};
 pub use seal::SealOptions;
 pub use ship::QuotaSink;
 pub use state::Progress;

@@ -1,5 +1,5 @@
-//! Forgetting what is old, merging small blocks of decisions, and sweeping counters that are as good
-//! as new.
+//! Folding minutes of usage into hours and days, forgetting what is old, merging small blocks of
+//! decisions, and sweeping counters that are as good as new.
 //!
 //! Each statement deletes a bounded number of rows and is repeated until nothing is left, with a
 //! pause between that lets the shipper write.
@@ -9,7 +9,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tollgate_core::time::{Clock, Now};
 use tollgate_store::{Store, StoreError};
 
-use crate::{faults::Faults, stop::Stop};
+use crate::{faults::Faults, running::UsageKept, stop::Stop};
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -19,6 +19,10 @@ const BREATH: Duration = Duration::from_millis(20);
 const STATEMENT_MAX: Duration = Duration::from_secs(30);
 /// Statements of one kind in one look, at most 10,000 rows each.
 const STATEMENTS_MAX: u32 = 1_000;
+/// How old minutes of usage are when they are folded: by then nearly all that belongs to them is shipped.
+const FOLDED_AFTER_US: i64 = 120_000_000;
+/// Rows of minutes folded a statement: few enough that no shipment waits long behind one.
+const FOLDED_ROWS_MAX: u32 = 16_384;
 /// Ended quota periods are kept this long, for who asks about last month.
 const QUOTAS_KEPT_US: i64 = 400 * 86_400_000_000;
 /// Secrets ended by rotation are kept this long: `keys show` says until when they were good and used.
@@ -31,8 +35,8 @@ pub(crate) struct Retention {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long raw decisions are kept.
     pub(crate) decisions_kept: Duration,
-    /// How long per-minute roll-ups are kept.
-    pub(crate) usage_kept: Duration,
+    /// How long sums of usage are kept.
+    pub(crate) usage_kept: UsageKept,
     /// Whether it forgets at all; some node does.
     pub(crate) forgets: bool,
     /// Drops counters that are as good as new.
@@ -67,11 +71,19 @@ impl Retention {
         let before =
             |kept: Duration| now_us.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
         let store = &self.store;
-        let (decisions, usage) = (before(self.decisions_kept), before(self.usage_kept));
+        // Minutes first: what is not folded is not forgotten.
+        let folded = now_us.saturating_sub(FOLDED_AFTER_US);
+        until_none(stop, || store.fold_usage_before(folded, FOLDED_ROWS_MAX)).await?;
+        let decisions = before(self.decisions_kept);
+        let UsageKept { minutes, hours, days } = self.usage_kept;
+        let hours = hours.min(days);
+        let (minutes, hours, days) = (before(minutes.min(hours)), before(hours), before(days));
         let quotas = now_us.saturating_sub(QUOTAS_KEPT_US);
         let nodes = now_us.saturating_sub(NODES_KEPT_US);
         let decisions = until_none(stop, || store.forget_decisions_before(decisions)).await?;
-        let usage = until_none(stop, || store.forget_usage_before(usage)).await?;
+        let minutes = until_none(stop, || store.forget_minutes_before(minutes)).await?;
+        let hours = until_none(stop, || store.forget_hours_before(hours)).await?;
+        let usage = minutes + hours + until_none(stop, || store.forget_days_before(days)).await?;
         let quotas = until_none(stop, || store.forget_quotas_ended_before(quotas)).await?;
         let nodes = until_none(stop, || store.forget_nodes_before(nodes)).await?;
         let secrets = now_us.saturating_sub(SECRETS_KEPT_US);

@@ -40,8 +40,8 @@ pub struct Options {
     pub ship_every: Duration,
     /// How long raw decisions are kept; zero keeps none.
     pub decisions_kept: Duration,
-    /// How long per-minute roll-ups are kept.
-    pub usage_kept: Duration,
+    /// How long sums of usage are kept.
+    pub usage_kept: UsageKept,
     /// Whether this node forgets what is past its time. One that does not still ships no raw decisions
     /// where none are kept.
     pub forgets: bool,
@@ -56,10 +56,29 @@ impl Default for Options {
             lease: Duration::from_secs(10),
             ship_every: Duration::from_millis(200),
             decisions_kept: Duration::from_secs(30 * 86_400),
-            usage_kept: Duration::from_secs(400 * 86_400),
+            usage_kept: UsageKept::default(),
             forgets: true,
             drain_patience: Duration::from_secs(10),
         }
+    }
+}
+
+/// How long sums of usage are kept, by minute, hour and day; what is finer never longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageKept {
+    /// Those of minutes.
+    pub minutes: Duration,
+    /// Those of hours.
+    pub hours: Duration,
+    /// Those of days.
+    pub days: Duration,
+}
+
+impl Default for UsageKept {
+    /// 90, 400 and 1,100 days.
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        Self { minutes: days(90), hours: days(400), days: days(1_100) }
     }
 }
 

@@ -1,4 +1,5 @@
-//! How long answers took: counts in log-linear buckets, by minute and service, of allowed requests.
+//! How long answers took: counts in log-linear buckets, by minute, hour and day and by service, of
+//! allowed requests.
 //!
 //! Eight buckets lie between each power of two and the next, so a bucket's ends are at most an eighth
 //! apart; below eight microseconds they are exact. Counts of buckets add up, so percentiles over any
@@ -13,7 +14,11 @@ use foldhash::fast::RandomState;
 use sqlx::AnyConnection;
 use tollgate_core::id::{ServiceId, TenantId};
 
-use super::rollup::MINUTE_US;
+use super::{
+    cubes::Step,
+    fold::Folds,
+    plan::{Asked, down, pieces},
+};
 use crate::{
     error::StoreError,
     open::Store,
@@ -28,9 +33,44 @@ const PARTS: u32 = 8;
 /// As many as `u32` microseconds need.
 const BUCKETS: usize = 240;
 
-const INSERT: &str = "INSERT INTO usage_latency (minute_us, service, tenant, bucket, requests) VALUES ";
-const ADD: &str = " ON CONFLICT (minute_us, service, tenant, bucket) DO UPDATE SET \
-     requests = usage_latency.requests + excluded.requests";
+/// A table of counts: its name, the column that says when a row's span begins, how rows are added.
+struct Counts {
+    name: &'static str,
+    time: &'static str,
+    insert: &'static str,
+    add: &'static str,
+}
+
+macro_rules! counts {
+    ($name:literal, $time:literal) => {
+        Counts {
+            name: $name,
+            time: $time,
+            insert: concat!(
+                "INSERT INTO ",
+                $name,
+                " (",
+                $time,
+                ", service, tenant, bucket, requests) VALUES "
+            ),
+            add: concat!(
+                " ON CONFLICT (",
+                $time,
+                ", service, tenant, bucket) DO UPDATE SET requests = ",
+                $name,
+                ".requests + excluded.requests"
+            ),
+        }
+    };
+}
+
+const fn table(step: Step) -> Counts {
+    match step {
+        Step::Minute => counts!("usage_latency", "minute_us"),
+        Step::Hour => counts!("usage_latency_hour", "start_us"),
+        Step::Day => counts!("usage_latency_day", "start_us"),
+    }
+}
 
 /// The bucket of a time.
 #[inline]
@@ -95,7 +135,7 @@ impl Histograms {
         }
     }
 
-    /// Adds the counts to the rows, in the order of the rows.
+    /// Adds the counts to the rows of minutes, hours and days, in the order of the rows.
     pub(super) async fn write(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
         let mut rows = Vec::new();
         for ((minute_us, service, tenant), index) in &self.places {
@@ -106,11 +146,26 @@ impl Histograms {
                     .map(|(bucket, count)| [*minute_us, *service, *tenant, bucket as i64, i64::from(*count)]),
             );
         }
-        rows.sort_unstable();
-        let mut insert = Bulk::new(conn, INSERT, 5, ADD);
-        for part in rows.chunks(insert.rows_max()) {
-            let values = part.iter().flatten();
-            run(values.fold(insert.of(part.len()), |statement, value| statement.bind(*value)), conn).await?;
+        for step in [Step::Minute, Step::Hour, Step::Day] {
+            // Each step is a multiple of the one before, so what was merged can be merged on.
+            for row in &mut rows {
+                row[0] = down(row[0], step.length_us());
+            }
+            rows.sort_unstable();
+            rows.dedup_by(|later, kept| {
+                let is_same = later[..4] == kept[..4];
+                if is_same {
+                    kept[4] = kept[4].saturating_add(later[4]);
+                }
+                is_same
+            });
+            let Counts { insert, add, .. } = table(step);
+            let mut insert = Bulk::new(conn, insert, 5, add);
+            for part in rows.chunks(insert.rows_max()) {
+                let values = part.iter().flatten();
+                let statement = values.fold(insert.of(part.len()), |statement, value| statement.bind(*value));
+                run(statement, conn).await?;
+            }
         }
         Ok(())
     }
@@ -200,28 +255,41 @@ impl Store {
         filter: &LatencyFilter,
         by: &'static str,
     ) -> Result<Vec<(i64, u64, u64)>, StoreError> {
+        let (mut wheres, mut values) = (String::new(), Vec::new());
         let asked = [
-            ("minute_us >=", filter.from_us.map(|from| from.div_euclid(MINUTE_US) * MINUTE_US)),
-            ("minute_us <", filter.to_us),
-            ("tenant =", filter.tenant.map(TenantId::to_sql)),
-            ("service =", filter.service.map(ServiceId::to_sql)),
+            ("tenant", filter.tenant.map(TenantId::to_sql)),
+            ("service", filter.service.map(ServiceId::to_sql)),
         ];
-        let (mut wheres, mut values) = (Vec::new(), Vec::new());
-        for (test, value) in asked {
+        for (column, value) in asked {
             if let Some(value) = value {
                 values.push(value);
-                wheres.push(format!("{test} ${}", values.len()));
+                wheres.push_str(&format!(" AND {column} = ${}", values.len()));
             }
         }
-        let wheres =
-            if wheres.is_empty() { String::new() } else { format!(" WHERE {}", wheres.join(" AND ")) };
+        let mut tx = self.begin_read().await?;
+        let folds = Folds::read(&mut tx).await?;
+        let (from_us, to_us) = (filter.from_us, filter.to_us);
+        let asked = Asked { from_us, to_us, coarsest: Step::Day, folded_us: None };
+        let mut parts = Vec::new();
+        for piece in pieces(&asked, &folds) {
+            let Counts { name, time, .. } = table(piece.step);
+            values.extend([piece.from_us, piece.to_us]);
+            let (from, to) = (values.len() - 1, values.len());
+            parts.push(format!(
+                "SELECT {by}bucket, requests FROM {name} WHERE {time} >= ${from} AND {time} < ${to}{wheres}"
+            ));
+        }
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
         let text = format!(
-            "SELECT {by}bucket, CAST(SUM(requests) AS BIGINT) FROM usage_latency{wheres} \
-             GROUP BY {by}bucket ORDER BY {by}bucket"
+            "SELECT {by}bucket, CAST(SUM(requests) AS BIGINT) FROM ({}) AS parts GROUP BY {by}bucket \
+             ORDER BY {by}bucket",
+            parts.join(" UNION ALL ")
         );
         let statement = values.into_iter().fold(built(text), |statement, value| statement.bind(value));
-        let mut conn = self.reader().await?;
-        let rows = all(statement, &mut conn).await?;
+        let rows = all(statement, &mut tx).await?;
+        tx.rollback().await?;
         rows.iter()
             .map(|row| match by {
                 "" => Ok((0, row.count(0)?, row.count(1)?)),

@@ -1,21 +1,25 @@
-//! What was used: shipped from the nodes' journals exactly once, rolled up by minute, kept raw for
-//! as long as the operator wants, counted into quotas.
+//! What was used: shipped from the nodes' journals exactly once, rolled up by minute, hour and day, kept
+//! raw for as long as the operator wants, counted into quotas.
 
 mod asks;
 mod block;
+mod cubes;
 mod decisions;
+mod fold;
 mod intake;
 mod latency;
 mod marks;
 mod merge;
 mod most;
 mod names;
+mod plan;
 mod quotas;
 mod report;
 mod retention;
 mod rollup;
 mod ship;
 mod shown;
+mod source;
 mod uses;
 
 use std::net::IpAddr;
@@ -85,9 +89,10 @@ pub enum UsageBy {
 /// Which usage; what is `None` restricts nothing.
 #[derive(Clone, Debug, Default)]
 pub struct UsageFilter {
-    /// From the minute that holds this moment, wall microseconds.
+    /// From the minute that holds this moment, wall microseconds; from the hour or day that holds it
+    /// where minutes or hours are forgotten already.
     pub from_us: Option<i64>,
-    /// Up to the minute that holds the last moment before this.
+    /// Up to the minute (hour, day) that holds the last moment before this.
     pub to_us: Option<i64>,
     /// Of this key.
     pub key: Option<KeyId>,

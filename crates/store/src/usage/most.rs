@@ -2,12 +2,13 @@
 
 use super::{
     UsageBy, UsageFilter, UsageMost,
-    report::{conditions, expression, named, sums},
+    report::{named, sums},
+    source::{Source, expression},
 };
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Columns as _, Statement, all, built},
+    sql::{Columns as _, all},
 };
 
 /// The sums of a group, by the names that the statement gives them.
@@ -30,20 +31,20 @@ impl Store {
         filter: &UsageFilter,
         most: u32,
     ) -> Result<UsageMost, StoreError> {
-        let (wheres, values) = conditions(filter);
         let group = expression(by);
+        let mut tx = self.begin_read().await?;
+        let source = Source::of(&mut tx, &[by], filter).await?;
         let totals: Vec<String> =
             COLUMNS.split(", ").map(|name| format!("CAST(COALESCE(SUM({name}), 0) AS BIGINT)")).collect();
         let text = format!(
-            "WITH all_groups AS (SELECT {group} AS own_group, {NAMED} FROM usage_minute{wheres} GROUP BY 1) \
+            "WITH all_groups AS (SELECT {group} AS own_group, {NAMED} FROM {} GROUP BY 1) \
              SELECT own_group, {COLUMNS}, 1 AS is_group FROM \
              (SELECT * FROM all_groups ORDER BY requests DESC, own_group LIMIT {most}) AS largest \
              UNION ALL SELECT COUNT(*), {}, 0 FROM all_groups ORDER BY 9 DESC, 2 DESC, 1",
+            source.relation,
             totals.join(", ")
         );
-        let statement = values.into_iter().fold(built(text), Statement::bind);
-        let mut tx = self.begin_read().await?;
-        let mut rows = all(statement, &mut tx).await?;
+        let mut rows = all(source.ask(text), &mut tx).await?;
         let mut found = UsageMost::default();
         if let Some(last) = rows.pop() {
             found.groups = last.count(0)?;

@@ -6,11 +6,15 @@ use tollgate_core::{
     id::{ConsumerId, KeyId, ProjectId, ServiceId, TenantId},
 };
 
-use super::{UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums, names::Names, rollup::MINUTE_US};
+use super::{
+    UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums,
+    names::Names,
+    source::{Source, expression, step},
+};
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Columns as _, Row, Statement, all, built},
+    sql::{Columns as _, Row, all},
 };
 
 const SUMS: &str = "CAST(COALESCE(SUM(requests), 0) AS BIGINT), \
@@ -27,20 +31,18 @@ impl Store {
     /// [`StoreError::Invalid`] when a column is given twice, or more than one of day, hour and minute.
     pub async fn usage(&self, by: &[UsageBy], filter: &UsageFilter) -> Result<UsageReport, StoreError> {
         check(by)?;
-        let (wheres, values) = conditions(filter);
         let columns: Vec<String> = by.iter().map(|column| expression(*column)).collect();
         let numbers: Vec<String> = (1..=by.len()).map(|number| number.to_string()).collect();
+        let mut tx = self.begin_read().await?;
+        let source = Source::of(&mut tx, by, filter).await?;
+        let relation = &source.relation;
         let text = if by.is_empty() {
-            format!("SELECT {SUMS} FROM usage_minute{wheres}")
+            format!("SELECT {SUMS} FROM {relation}")
         } else {
             let (columns, numbers) = (columns.join(", "), numbers.join(", "));
-            format!(
-                "SELECT {columns}, {SUMS} FROM usage_minute{wheres} GROUP BY {numbers} ORDER BY {numbers}"
-            )
+            format!("SELECT {columns}, {SUMS} FROM {relation} GROUP BY {numbers} ORDER BY {numbers}")
         };
-        let statement = values.into_iter().fold(built(text), Statement::bind);
-        let mut tx = self.begin_read().await?;
-        let rows = all(statement, &mut tx).await?;
+        let rows = all(source.ask(text), &mut tx).await?;
         let mut report = UsageReport::default();
         for row in &rows {
             report.total = plus(report.total, sums(row, by.len())?);
@@ -61,60 +63,6 @@ fn check(by: &[UsageBy]) -> Result<(), StoreError> {
         return Err(StoreError::invalid("by", "name each column once, and only one of day, hour and minute"));
     }
     Ok(())
-}
-
-/// The length of a column of time.
-const fn step(column: UsageBy) -> Option<i64> {
-    match column {
-        UsageBy::Day => Some(1440 * MINUTE_US),
-        UsageBy::Hour => Some(60 * MINUTE_US),
-        UsageBy::Minute => Some(MINUTE_US),
-        _ => None,
-    }
-}
-
-pub(super) fn expression(column: UsageBy) -> String {
-    if let Some(step) = step(column) {
-        return format!("(minute_us / {step}) * {step}");
-    }
-    match column {
-        UsageBy::Key => "key",
-        UsageBy::Service => "service",
-        UsageBy::Code => "code",
-        UsageBy::Consumer => "consumer",
-        UsageBy::Project => "project",
-        _ => "tenant",
-    }
-    .to_owned()
-}
-
-pub(super) fn conditions(filter: &UsageFilter) -> (String, Vec<i64>) {
-    let mut wheres = Vec::new();
-    let mut values = Vec::new();
-    let from = filter.from_us.map(|from| from.div_euclid(MINUTE_US) * MINUTE_US);
-    let asked = [
-        ("minute_us >=", from),
-        ("minute_us <", filter.to_us),
-        ("key =", filter.key.map(KeyId::to_sql)),
-        ("consumer =", filter.consumer.map(ConsumerId::to_sql)),
-        ("service =", filter.service.map(ServiceId::to_sql)),
-        ("project =", filter.project.map(ProjectId::to_sql)),
-        ("tenant =", filter.tenant.map(TenantId::to_sql)),
-        ("code =", filter.code.map(|code| i64::from(code.number()))),
-    ];
-    for (test, value) in asked {
-        if let Some(value) = value {
-            values.push(value);
-            wheres.push(format!("{test} ${}", values.len()));
-        }
-    }
-    if let Some(own) = &filter.consumers {
-        // No consumer has the id -1: of none of them is nothing.
-        let ids = own.iter().map(|id| id.to_sql().to_string()).chain(["-1".to_owned()]);
-        wheres.push(format!("consumer IN ({})", ids.collect::<Vec<_>>().join(", ")));
-    }
-    let wheres = if wheres.is_empty() { String::new() } else { format!(" WHERE {}", wheres.join(" AND ")) };
-    (wheres, values)
 }
 
 pub(super) fn sums(row: &Row, first: usize) -> Result<UsageSums, StoreError> {

@@ -5,7 +5,10 @@ use sqlx::AnyConnection;
 
 use super::{
     block::{Block, Builder, Wanted},
+    cubes::{DAY_US, HOUR_US},
     decisions::unreadable,
+    fold::{Folds, note_forgotten},
+    plan::down,
     ship::insert_blocks,
 };
 use crate::{
@@ -83,15 +86,73 @@ impl Store {
         self.forget("quota_usage", ("rule, subject, period_start_us", "period_end_us"), before_us).await
     }
 
-    /// Forgets roll-ups of minutes that began before a moment, at most 5,000 a call.
+    /// Forgets sums of minutes before the hour that holds a moment, as far as they are folded into hours
+    /// and days, at most 5,000 rows of each table a call.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn forget_usage_before(&self, before_us: i64) -> Result<u64, StoreError> {
-        let row = "minute_us, key, service, code, consumer, project, tenant";
-        let rows = self.forget("usage_minute", (row, "minute_us"), before_us).await?;
-        let row = "minute_us, service, tenant, bucket";
-        Ok(rows + self.forget("usage_latency", (row, "minute_us"), before_us).await?)
+    pub async fn forget_minutes_before(&self, before_us: i64) -> Result<u64, StoreError> {
+        let before_us = self.note_forgotten("minutes_from_us", down(before_us, HOUR_US)).await?;
+        let key = ("minute_us, key, service, code, consumer, project, tenant", "minute_us");
+        let mut rows = self.forget("usage_minute", key, before_us).await?;
+        let latency = ("minute_us, service, tenant, bucket", "minute_us");
+        rows += self.forget("usage_latency", latency, before_us).await?;
+        Ok(rows + self.forget_sums("usage_service_minute", before_us).await?)
+    }
+
+    /// Forgets sums of hours before the day that holds a moment; otherwise as
+    /// [`Store::forget_minutes_before`].
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_hours_before(&self, before_us: i64) -> Result<u64, StoreError> {
+        let before_us = self.note_forgotten("hours_from_us", down(before_us, DAY_US)).await?;
+        self.forget_steps(
+            ["usage_hour", "usage_consumer_hour", "usage_service_hour", "usage_latency_hour"],
+            before_us,
+        )
+        .await
+    }
+
+    /// Forgets sums of days that began before a moment; otherwise as [`Store::forget_minutes_before`].
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_days_before(&self, before_us: i64) -> Result<u64, StoreError> {
+        self.forget_steps(
+            ["usage_day", "usage_consumer_day", "usage_service_day", "usage_latency_day"],
+            before_us,
+        )
+        .await
+    }
+
+    async fn forget_steps(&self, tables: [&'static str; 4], before_us: i64) -> Result<u64, StoreError> {
+        let [keys, consumers, services, latency] = tables;
+        let key = ("start_us, key, service, code, consumer, project, tenant", "start_us");
+        let mut rows = self.forget(keys, key, before_us).await?;
+        let consumer = ("tenant, start_us, consumer, project, service, code", "start_us");
+        rows += self.forget(consumers, consumer, before_us).await?;
+        rows += self.forget(latency, ("start_us, service, tenant, bucket", "start_us"), before_us).await?;
+        Ok(rows + self.forget_sums(services, before_us).await?)
+    }
+
+    async fn forget_sums(&self, table: &'static str, before_us: i64) -> Result<u64, StoreError> {
+        self.forget(table, ("tenant, start_us, service, code, project", "start_us"), before_us).await
+    }
+
+    /// Tells who reads that rows may be missing, before they are, and says up to where they may be. It
+    /// moves by whole steps, so that mostly there is nothing to write.
+    async fn note_forgotten(&self, column: &'static str, before_us: i64) -> Result<i64, StoreError> {
+        let mut conn = self.reader().await?;
+        let noted = Folds::read(&mut conn).await?.forgotten_us(column);
+        drop(conn);
+        if noted >= before_us {
+            return Ok(before_us);
+        }
+        let mut tx = self.begin_write().await?;
+        let until_us = note_forgotten(&mut tx, column, before_us).await?;
+        tx.commit().await?;
+        Ok(until_us)
     }
 
     /// Forgets nodes that were last seen before a moment without saying good-bye.

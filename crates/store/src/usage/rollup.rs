@@ -1,4 +1,4 @@
-//! Records summed up before they are written: by minute and by quota.
+//! Records summed up before they are written: by minute, hour and day, and by quota.
 
 use std::{
     collections::{HashMap, hash_map::Entry as Place},
@@ -10,23 +10,19 @@ use sqlx::AnyConnection;
 use tollgate_core::{code::Code, counters::RuleId};
 use tollgate_journal::{Charge, Entry, LentRecord};
 
-use super::{QuotaTotal, latency::Histograms, uses::LastUses};
+use super::{
+    QuotaTotal,
+    cubes::{FOLDED, MINUTE_US, MINUTES, SHIPPED, Step, Table},
+    fold::Folds,
+    latency::Histograms,
+    plan::down,
+    uses::LastUses,
+};
 use crate::{
     error::StoreError,
     sql::{Bulk, Columns as _, all, run},
 };
 
-/// One minute, microseconds.
-pub(super) const MINUTE_US: i64 = 60_000_000;
-
-const INSERT_MINUTES: &str = "INSERT INTO usage_minute (minute_us, key, service, code, consumer, project, \
-     tenant, requests, units, latency_us, upstream_us, bytes_in, bytes_out) VALUES ";
-const ADD_MINUTES: &str = " ON CONFLICT (minute_us, key, service, code, consumer, project, tenant) DO UPDATE SET \
-     requests = usage_minute.requests + excluded.requests, units = usage_minute.units + excluded.units, \
-     latency_us = usage_minute.latency_us + excluded.latency_us, \
-     upstream_us = usage_minute.upstream_us + excluded.upstream_us, \
-     bytes_in = usage_minute.bytes_in + excluded.bytes_in, \
-     bytes_out = usage_minute.bytes_out + excluded.bytes_out";
 const INSERT_QUOTAS: &str =
     "INSERT INTO quota_usage (rule, subject, period_start_us, period_end_us, used) VALUES ";
 const ADD_QUOTAS: &str = " ON CONFLICT (rule, subject, period_start_us) DO UPDATE SET \
@@ -68,6 +64,11 @@ struct Row {
     /// Where its times are counted: found once, when the group is made.
     histogram: u32,
 }
+
+/// Columns of a table's primary key at most.
+const COLUMNS_MAX: usize = 7;
+/// The values of a row's primary key, 0 behind the last, and its sums.
+type SumsRow = ([i64; COLUMNS_MAX], [i64; 6]);
 
 /// (rule, subject, start).
 type QuotaKey = (i64, i64, i64);
@@ -165,27 +166,44 @@ impl Sums {
     }
 
     /// Adds the sums to the rows; gives the quotas that were charged with their new totals when
-    /// `with_totals` is set. Rows are taken in their order, so that two shipments never wait for each
-    /// other in a circle.
+    /// `with_totals` is set.
     pub(super) async fn write(
         &self,
         conn: &mut AnyConnection,
+        folds: &Folds,
         with_totals: bool,
     ) -> Result<Vec<QuotaTotal>, StoreError> {
-        self.write_minutes(conn).await?;
+        write_rows(conn, &MINUTES, &mut self.rows(&MINUTES, |_| true), Step::Minute).await?;
+        // Nearly always none is late: minutes are folded when they are some minutes old.
+        let is_late = |group: &Group| folds.has(group.minute_us, group.key);
+        for (table, step) in FOLDED {
+            write_rows(conn, &table, &mut self.rows(&table, is_late), step).await?;
+        }
+        let is_of_services = |group: &Group| group.minute_us >= folds.service_from_us || is_late(group);
+        let mut services = Vec::new();
+        for (table, step) in SHIPPED {
+            if step == Step::Minute {
+                services = self.rows(&table, is_of_services);
+            }
+            // Each step is a multiple of the one before, so what was merged is merged on.
+            write_rows(conn, &table, &mut services, step).await?;
+        }
         self.histograms.write(conn).await?;
         self.write_quotas(conn, with_totals).await
     }
 
-    async fn write_minutes(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        let mut rows: Vec<_> = self.groups.iter().map(|(group, row)| (group.columns(), &row.sums)).collect();
-        rows.sort_unstable_by_key(|(columns, _)| *columns);
-        let mut insert = Bulk::new(conn, INSERT_MINUTES, 13, ADD_MINUTES);
-        for part in rows.chunks(insert.rows_max()) {
-            let values = part.iter().flat_map(|(columns, sums)| columns.iter().chain(sums.iter()));
-            run(values.fold(insert.of(part.len()), |statement, value| statement.bind(*value)), conn).await?;
+    /// Some groups as rows of a table, by minute still.
+    fn rows(&self, table: &Table, which: impl Fn(&Group) -> bool) -> Vec<SumsRow> {
+        let columns: Vec<&str> = table.columns.split(", ").collect();
+        let mut rows = Vec::new();
+        for (group, row) in self.groups.iter().filter(|(group, _)| which(group)) {
+            let mut values = [0; COLUMNS_MAX];
+            for (value, column) in values.iter_mut().zip(&columns) {
+                *value = group.value(column);
+            }
+            rows.push((values, row.sums));
         }
-        Ok(())
+        rows
     }
 
     async fn write_quotas(
@@ -245,10 +263,47 @@ impl Group {
         }
     }
 
-    /// In the order of the primary key.
-    const fn columns(&self) -> [i64; 7] {
-        [self.minute_us, self.key, self.service, self.code, self.consumer, self.project, self.tenant]
+    fn value(&self, column: &str) -> i64 {
+        match column {
+            "key" => self.key,
+            "service" => self.service,
+            "code" => self.code,
+            "consumer" => self.consumer,
+            "project" => self.project,
+            "tenant" => self.tenant,
+            _ => self.minute_us,
+        }
     }
+}
+
+/// Merges rows by a step and adds them to those of a table, in the order of its primary key, so that
+/// two shipments never wait for each other in a circle.
+async fn write_rows(
+    conn: &mut AnyConnection,
+    table: &Table,
+    rows: &mut Vec<SumsRow>,
+    step: Step,
+) -> Result<(), StoreError> {
+    let columns = table.columns.split(", ").count();
+    if let Some(time) = table.columns.split(", ").position(|column| column == table.time) {
+        for value in rows.iter_mut().filter_map(|(values, _)| values.get_mut(time)) {
+            *value = down(*value, step.length_us());
+        }
+    }
+    rows.sort_unstable_by_key(|(values, _)| *values);
+    rows.dedup_by(|(later, more), (values, sums)| {
+        let is_same = later == values;
+        if is_same {
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.saturating_add(*more));
+        }
+        is_same
+    });
+    let mut insert = Bulk::new(conn, table.insert, columns + 6, table.add);
+    for part in rows.chunks(insert.rows_max()) {
+        let values = part.iter().flat_map(|(values, sums)| values.iter().take(columns).chain(sums));
+        run(values.fold(insert.of(part.len()), |statement, value| statement.bind(*value)), conn).await?;
+    }
+    Ok(())
 }
 
 const fn quota(charge: &Charge) -> QuotaKey {

@@ -10,6 +10,7 @@ use tollgate_journal::{Batch, Mark};
 use super::{
     Shipped,
     block::Packed,
+    fold::Folds,
     intake::{Intake, Lane, Stands},
     uses::LastUses,
 };
@@ -93,7 +94,8 @@ impl Store {
                 return Ok(Taken::Overtaken);
             }
         }
-        let shipped = write(&mut tx, intake, with).await?;
+        let folds = Folds::hold(&mut tx, self.engine().share_row()).await?;
+        let shipped = write(&mut tx, (intake, &folds), with).await?;
         tx.commit().await?;
         intake.written(with.uses);
         Ok(Taken::Done(shipped))
@@ -117,7 +119,8 @@ impl Store {
             }
             intake.batch(batch);
         }
-        let shipped = write(&mut tx, &mut intake, With { uses: true, totals: true }).await?;
+        let folds = Folds::hold(&mut tx, self.engine().share_row()).await?;
+        let shipped = write(&mut tx, (&mut intake, &folds), With { uses: true, totals: true }).await?;
         tx.commit().await?;
         Ok(shipped)
     }
@@ -183,7 +186,11 @@ fn stands(row: &crate::sql::Row) -> Result<Stands, StoreError> {
 }
 
 /// Writes all of an intake whose lanes are locked.
-async fn write(conn: &mut AnyConnection, intake: &mut Intake, with: With) -> Result<Shipped, StoreError> {
+async fn write(
+    conn: &mut AnyConnection,
+    (intake, folds): (&mut Intake, &Folds),
+    with: With,
+) -> Result<Shipped, StoreError> {
     let mut shipped = Shipped { records: intake.records(), ..Shipped::default() };
     for lane in &mut intake.lanes {
         shipped.lost += lane.lost;
@@ -206,7 +213,7 @@ async fn write(conn: &mut AnyConnection, intake: &mut Intake, with: With) -> Res
         intake.sums.give_uses(&mut intake.uses);
         intake.uses.write(conn).await?;
     }
-    shipped.quotas = intake.sums.write(conn, with.totals).await?;
+    shipped.quotas = intake.sums.write(conn, folds, with.totals).await?;
     Ok(shipped)
 }
 

@@ -143,8 +143,12 @@ pub struct Journal {
 pub struct Retention {
     /// Single decisions.
     pub decisions: Duration,
-    /// Roll-ups by minute.
+    /// Sums of usage by day, and at most those by hour and minute.
     pub usage: Duration,
+    /// Sums by hour.
+    pub usage_hours: Duration,
+    /// Sums by minute.
+    pub usage_minutes: Duration,
 }
 
 /// How nodes learn of changes.

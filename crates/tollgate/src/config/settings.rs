@@ -304,9 +304,23 @@ const GENERAL: &[Setting] = &[
     Setting {
         path: "retention.usage",
         shape: "length of time, 1d to 3650d",
-        default: "400d",
-        doc: "How long usage by minute is kept for `tollgate usage`.",
+        default: "1100d",
+        doc: "How long usage is kept for `tollgate usage`, by day; by hour and by minute at most as long.",
         read: |written, config| put(&mut config.retention.usage, duration(written, "1d", "3650d")),
+    },
+    Setting {
+        path: "retention.usage_hours",
+        shape: "length of time, 1d to 3650d",
+        default: "400d",
+        doc: "How long usage by hour is kept. What is older is told by day: a span begins and ends with whole days (UTC) there.",
+        read: |written, config| put(&mut config.retention.usage_hours, duration(written, "1d", "3650d")),
+    },
+    Setting {
+        path: "retention.usage_minutes",
+        shape: "length of time, 1d to 3650d",
+        default: "90d",
+        doc: "How long usage by minute is kept, most of what usage takes on disk. What is older is told by hour.",
+        read: |written, config| put(&mut config.retention.usage_minutes, duration(written, "1d", "3650d")),
     },
     Setting {
         path: "feed.poll",

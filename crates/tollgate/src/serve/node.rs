@@ -20,7 +20,7 @@ use tollgate_gateway::http::serve::Serving;
 use tollgate_journal::Journal;
 use tollgate_store::Store;
 use tollgate_workers::{
-    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions,
+    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions, UsageKept,
 };
 
 use super::{
@@ -222,7 +222,11 @@ fn worker_options(config: &Config, roles: &[Role]) -> WorkerOptions {
         poll_every: config.feed.poll,
         lease: config.feed.lease,
         decisions_kept: config.retention.decisions,
-        usage_kept: config.retention.usage,
+        usage_kept: UsageKept {
+            minutes: config.retention.usage_minutes,
+            hours: config.retention.usage_hours,
+            days: config.retention.usage,
+        },
         // Following the feed and shipping the own journal are part of serving; forgetting is left to the
         // nodes that have the role.
         forgets: roles.contains(&Role::Workers),
