@@ -1,7 +1,6 @@
 //! HTTP/2 both ways: requests, trailers, what a head must not say, and floods.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,154 +8,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tollgate_gateway::http::bounds::Bounds;
-use tollgate_gateway::http::serve::Tls;
-use tollgate_gateway::http::upstream::{Origin, OriginTls};
 
-use super::support::{Client, PATIENCE, Rig, Setup, eventually, origin, upstream};
+use super::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, frame,
+    get, hpack, status,
+};
+use super::support::{PATIENCE, Rig, Setup, eventually, origin, upstream};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// A client that writes frames by hand.
-/// The second value: the other side has said that it ends the connection.
-struct Frames(Client, bool);
-
-#[derive(Debug)]
-struct RawFrame {
-    kind: u8,
-    stream: u32,
-    payload: Vec<u8>,
-}
-
-impl Frames {
-    fn new(rig: &Rig) -> Self {
-        Self::with_settings(rig, &[])
-    }
-
-    fn with_settings(rig: &Rig, settings: &[u8]) -> Self {
-        let mut client = rig.client();
-        client.send_bytes(PREFACE);
-        let mut frames = Self(client, false);
-        frames.write(SETTINGS, 0, 0, settings);
-        frames
-    }
-
-    fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        self.0.send_bytes(&frame(kind, flags, stream, payload));
-    }
-
-    fn read(&mut self) -> RawFrame {
-        let head = self.0.exactly(9);
-        let len = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        RawFrame { kind: head[3], stream, payload: self.0.exactly(len) }
-    }
-
-    /// Reads until the answer on `stream`: its status, or 0 for a reset of the stream or connection.
-    fn status(&mut self, stream: u32) -> u16 {
-        loop {
-            let frame = self.read();
-            match frame.kind {
-                GOAWAY => {
-                    self.1 = true;
-                    return 0;
-                }
-                RST_STREAM if frame.stream == stream => return 0,
-                HEADERS if frame.stream == stream => return status(&frame.payload),
-                _ => {}
-            }
-        }
-    }
-
-    /// Whether the other side ends the connection, with or without saying so.
-    fn ends(mut self) -> bool {
-        let mut rest = Vec::new();
-        rest.append(&mut std::mem::take(&mut self.0.exactly(0)));
-        rest.extend(self.0.rest());
-        rest.windows(4).any(|at| at[0] == 0 && at[3] == GOAWAY)
-    }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut bytes = vec![len[1], len[2], len[3], kind, flags];
-    bytes.extend_from_slice(&stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-/// Fields as HPACK literals that are not indexed.
-fn hpack(fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            match text.len() {
-                len @ 0..127 => block.push(u8::try_from(len).unwrap()),
-                len => {
-                    block.push(127);
-                    let mut rest = len - 127;
-                    while rest >= 128 {
-                        block.push(u8::try_from(rest % 128).unwrap() | 128);
-                        rest /= 128;
-                    }
-                    block.push(u8::try_from(rest).unwrap());
-                }
-            }
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    block
-}
-
-/// The status as this server's encoder writes it first: from the static table, or as three digits.
-fn status(block: &[u8]) -> u16 {
-    let mut decoder = block;
-    // Changes of the table's size may come first.
-    while decoder[0] & 0xe0 == 0x20 {
-        decoder = &decoder[1..];
-    }
-    match decoder[0] {
-        0x88 => 200,
-        0x89 => 204,
-        0x8c => 400,
-        0x8d => 404,
-        0x48 if decoder[1] == 3 => std::str::from_utf8(&decoder[2..5]).unwrap().parse().unwrap(),
-        // Huffman: `431` is 5 + 5 + 5 bits and padding; digits have the codes 0..=2 in 5 bits, 3..=9 in 6.
-        0x48 => huffman(&decoder[2..2 + usize::from(decoder[1] & 0x7f)]),
-        other => panic!("unknown field {other:#x}"),
-    }
-}
-
-fn huffman(bytes: &[u8]) -> u16 {
-    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
-    let (mut at, mut number) = (0, 0);
-    while number < 100 {
-        let five = u16::from_str_radix(&bits[at..at + 5], 2).unwrap();
-        if five < 3 {
-            number = number * 10 + five;
-            at += 5;
-        } else {
-            number = number * 10 + u16::from_str_radix(&bits[at..at + 6], 2).unwrap() - 0b011001 + 3;
-            at += 6;
-        }
-    }
-    number
-}
-
-fn get(path: &str) -> Vec<(&str, &str)> {
-    vec![(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a")]
-}
-
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -177,7 +36,7 @@ async fn body(mut body: h2::RecvStream) -> (Vec<u8>, Option<HeaderMap>) {
     (whole, body.trailers().await.unwrap())
 }
 
-fn request(method: &str, path: &str) -> Request<()> {
+pub(crate) fn request(method: &str, path: &str) -> Request<()> {
     Request::builder().method(method).uri(format!("http://a{path}")).body(()).unwrap()
 }
 
@@ -510,107 +369,4 @@ fn draining_ends_http2_after_the_streams_in_flight() {
     // Acknowledge the ping of a graceful end by closing.
     drop(frames);
     assert_eq!(draining.join().unwrap().cut, 0);
-}
-
-/// Certificate files for `localhost`.
-pub(crate) struct Certificate {
-    dir: tempfile::TempDir,
-    pem: String,
-}
-
-impl Certificate {
-    pub(crate) fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let pem = made.cert.pem();
-        std::fs::write(dir.path().join("cert.pem"), &pem).unwrap();
-        std::fs::write(dir.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        Self { dir, pem }
-    }
-
-    pub(crate) fn files(&self) -> Tls {
-        Tls { cert: self.dir.path().join("cert.pem"), key: self.dir.path().join("key.pem") }
-    }
-
-    pub(crate) fn trusted(&self) -> OriginTls {
-        OriginTls {
-            roots_pem: Some(self.pem.clone().into_bytes()),
-            server_name: Some("localhost".to_owned()),
-            http1_only: false,
-        }
-    }
-
-    fn client(&self, protocol: &str) -> tokio_rustls::TlsConnector {
-        use rustls_pki_types::CertificateDer;
-        use rustls_pki_types::pem::PemObject;
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        Arc::new(config).into()
-    }
-}
-
-#[test]
-fn tls_offers_both_protocols_and_reaches_tls_upstreams() {
-    let certificate = Certificate::new();
-    let inner = Rig::start(Setup { tls: Some(certificate.files()), ..Setup::default() });
-    let url = format!("https://{}", inner.addr);
-    for http1_only in [false, true] {
-        let tls = OriginTls { http1_only, ..certificate.trusted() };
-        let origin = Origin::with_tls(&url, &tls).unwrap();
-        let outer =
-            Rig::start(Setup { tls: Some(certificate.files()), origin: Some(origin), ..Setup::default() });
-        runtime().block_on(async {
-            let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
-            let tcp = TcpStream::connect(outer.addr).await.unwrap();
-            let tls = certificate.client("h2").connect(name.clone(), tcp).await.unwrap();
-            assert_eq!(tls.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-            let (sender, connection) = h2::client::handshake(tls).await.unwrap();
-            tokio::spawn(connection);
-            let mut sender = sender.ready().await.unwrap();
-            // "/head" is answered by the outer one, everything unknown by the inner one.
-            for _ in 0..3 {
-                let answer = sender.send_request(request("GET", "/inner"), true).unwrap().0.await.unwrap();
-                assert_eq!(answer.status(), 404);
-            }
-
-            let tcp = TcpStream::connect(outer.addr).await.unwrap();
-            let mut tls = certificate.client("http/1.1").connect(name, tcp).await.unwrap();
-            use tokio::io::{AsyncReadExt, AsyncWriteExt};
-            tls.write_all(b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-            let mut answer = String::new();
-            tls.read_to_string(&mut answer).await.unwrap();
-            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
-        });
-    }
-    assert_eq!(inner.seen().len(), 6);
-}
-
-#[test]
-fn an_upstream_with_another_name_is_not_trusted() {
-    let certificate = Certificate::new();
-    let inner = Rig::start(Setup { tls: Some(certificate.files()), ..Setup::default() });
-    let tls = OriginTls { server_name: Some("example.com".to_owned()), ..certificate.trusted() };
-    let origin = Origin::with_tls(&format!("https://{}", inner.addr), &tls).unwrap();
-    let outer = Rig::start(Setup { origin: Some(origin), ..Setup::default() });
-    assert_eq!(outer.client().get("/inner").status, 502);
-    let error = outer.error();
-    assert!(error.to_string().contains("TLS") && error.nothing_sent, "{error}");
-    assert!(inner.seen().is_empty());
-}
-
-#[test]
-fn a_clear_text_client_on_a_tls_port_is_closed() {
-    let certificate = Certificate::new();
-    let rig = Rig::start(Setup { tls: Some(certificate.files()), ..Setup::default() });
-    let mut client = rig.client();
-    client.send("GET /hello HTTP/1.1$Host: a$$");
-    assert!(!client.rest().starts_with(b"HTTP/"));
-    assert!(rig.seen().is_empty());
 }

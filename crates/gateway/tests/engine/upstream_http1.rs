@@ -6,8 +6,8 @@ use std::sync::{Mutex, mpsc};
 
 use tollgate_gateway::http::upstream::{Origin, OriginTls, UpstreamErrorKind};
 
-use super::http2::Certificate;
 use super::support::{Client, PATIENCE, Rig, Setup, eventually, upstream, upstream_saying};
+use super::tls::Certificate;
 
 const OK: &str = "HTTP/1.1 200 OK$Content-Length: 2$$ok";
 
