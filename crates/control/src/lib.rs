@@ -45,4 +45,4 @@ pub use providers::{
 };
 pub use routes::serve;
 pub use smtp::{Sender, SmtpCourier, SmtpOptions, SmtpSecurity, check_smtp};
-pub use state::{Control, SignInOptions};
+pub use state::{Control, Kept, SignInOptions};

@@ -3,7 +3,7 @@
 //!
 //! | counted | attempts | over it |
 //! | --- | --- | --- |
-//! | an address (an IPv6 network /64) | 60, one more every 6 s | refused |
+//! | an address (an IPv6 network /64): sign-ins, links, ID tokens that do not hold | 60, one more every 6 s | refused |
 //! | an account as seen from a network (/24, /64) | 10, one more every 30 s | refused |
 //! | an account from everywhere | 300, one more every 3 s | slowed, never refused for that alone |
 //! | wrong codes of an account's second factor, with the right password | 10, one more every 5 min | refused |
@@ -112,7 +112,12 @@ impl Throttle {
 
     /// Takes an attempt from an address alone, for links.
     pub(crate) fn take_address(&self, address: IpAddr, now_ns: u64) -> Result<(), Refused> {
-        self.addresses.take(&network_of(address, 32), now_ns)
+        self.addresses.take(&place(address), now_ns)
+    }
+
+    /// Whether an address has an attempt left; takes none.
+    pub(crate) fn look_at_address(&self, address: IpAddr, now_ns: u64) -> Result<(), Refused> {
+        self.addresses.look(&place(address), now_ns)
     }
 
     /// Takes an attempt at an entry that was found, for the same address and account as before; whether
@@ -159,7 +164,7 @@ impl Throttle {
     /// Gives the attempt back: it was the person.
     pub(crate) fn give_back(&self, (door, account): (Door, &str), address: IpAddr) {
         let account = normal(account);
-        self.addresses.give_back(&network_of(address, 32));
+        self.addresses.give_back(&place(address));
         self.pairs.give_back(&(door, &account, network(address)));
         self.accounts.give_back(&(door, &account));
     }
@@ -171,7 +176,7 @@ impl Throttle {
 
     /// Gives the attempt of somebody who is signed in back.
     pub(crate) fn give_back_own(&self, user: UserId, address: IpAddr) {
-        self.addresses.give_back(&network_of(address, 32));
+        self.addresses.give_back(&place(address));
         self.own.give_back(&user);
     }
 }
@@ -180,6 +185,11 @@ impl Throttle {
 fn normal(name: &str) -> String {
     let folded = name.nfkc().collect::<String>().to_lowercase();
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An address as it is counted: IPv4 whole, IPv6 its network /64.
+pub(crate) fn place(address: IpAddr) -> [u8; 9] {
+    network_of(address, 32)
 }
 
 /// The network that an account is tried from: /24, /64.
@@ -221,11 +231,21 @@ impl Table {
         self.cells.get(self.hasher.hash_one(name) as usize % CELLS)
     }
 
+    fn refused(&self, after_ns: Option<u64>) -> Refused {
+        let after_ns = after_ns.unwrap_or(self.rate.interval_ns);
+        Refused::TooManyAttempts { retry_after_s: after_ns.div_ceil(SECOND_NS).max(1) }
+    }
+
+    fn look(&self, name: &impl Hash, now_ns: u64) -> Result<(), Refused> {
+        let cell = self.cell(name).ok_or(self.refused(None))?;
+        match self.rate.check(cell.load(Ordering::Acquire), now_ns, 1) {
+            Verdict::Pass { .. } => Ok(()),
+            Verdict::Refuse { retry_after_ns } => Err(self.refused(retry_after_ns)),
+        }
+    }
+
     fn take(&self, name: &impl Hash, now_ns: u64) -> Result<(), Refused> {
-        let refused = |after_ns: Option<u64>| Refused::TooManyAttempts {
-            retry_after_s: after_ns.unwrap_or(self.rate.interval_ns).div_ceil(SECOND_NS).max(1),
-        };
-        let cell = self.cell(name).ok_or(refused(None))?;
+        let cell = self.cell(name).ok_or(self.refused(None))?;
         let mut verdict = Verdict::Refuse { retry_after_ns: None };
         let _outcome = cell.fetch_update(Ordering::AcqRel, Ordering::Acquire, |arrival| {
             verdict = self.rate.check(arrival, now_ns, 1);
@@ -236,7 +256,7 @@ impl Table {
         });
         match verdict {
             Verdict::Pass { .. } => Ok(()),
-            Verdict::Refuse { retry_after_ns } => Err(refused(retry_after_ns)),
+            Verdict::Refuse { retry_after_ns } => Err(self.refused(retry_after_ns)),
         }
     }
 

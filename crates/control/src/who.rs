@@ -9,6 +9,7 @@ use crate::{
     identity::{bearer as bearer_of, is_id_token},
     problem::Refused,
     session::{SignedIn, session_token},
+    sign_in::Caller,
     state::App,
 };
 
@@ -21,11 +22,24 @@ impl SignedIn {
             let text =
                 text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, text)| text.trim());
             let text = text.filter(|text| is_id_token(text)).ok_or(Refused::SignInMissing)?;
-            return bearer_of(app, text).await.map(Some);
+            return by_bearer(parts, app, text).await.map(Some);
         }
         let Some(token) = session_token(&parts.headers) else { return Ok(None) };
         Self::of_token(app, &token).await.map(Some)
     }
+}
+
+/// Who an ID token is. Only tokens that do not hold count as attempts of their address, so that a script that
+/// sends a good one with many requests at once is never kept waiting by itself.
+async fn by_bearer(parts: &Parts, app: &App, text: &str) -> Result<SignedIn, Refused> {
+    let address = Caller::of(parts, app).address;
+    app.throttle().look_at_address(address, app.mono_ns())?;
+    let found = bearer_of(app, text).await;
+    if matches!(found, Err(Refused::SignInMissing)) {
+        tracing::warn!(%address, "an ID token that came with a request does not hold");
+        app.throttle().take_address(address, app.mono_ns())?;
+    }
+    found
 }
 
 impl FromRequestParts<App> for SignedIn {

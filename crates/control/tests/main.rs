@@ -30,6 +30,17 @@ impl Health for Parts {
     }
 }
 
+/// How long a listener says that things are kept.
+pub(crate) const KEPT: tollgate_control::Kept = tollgate_control::Kept {
+    decisions: std::time::Duration::from_secs(30 * 86_400),
+    usage: std::time::Duration::from_secs(400 * 86_400),
+    reminders: tollgate_store::ReminderRules {
+        expiring: true,
+        rotation_after_us: Some(365 * 86_400_000_000),
+        unused_after_us: Some(90 * 86_400_000_000),
+    },
+};
+
 async fn start(well: bool) -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -44,6 +55,7 @@ async fn start(well: bool) -> std::net::SocketAddr {
         clock: Arc::new(Fixed),
         sign_in: SignInOptions::default(),
         follow: Arc::new(()),
+        kept: crate::KEPT,
     };
     tokio::spawn(serve(listener, control, std::future::pending()));
     address

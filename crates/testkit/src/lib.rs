@@ -1,6 +1,7 @@
 //! Tests only: throw-away servers and small clients around the real `tollgate` binary.
 //!
-//! What is here: [`Postgres`] and [`Upstream`] (servers to stand in front of and behind Tollgate),
+//! What is here: [`Postgres`] and [`Upstream`] (servers to stand in front of and behind Tollgate), [`Directory`],
+//! [`OpenIdProvider`] and [`MailServer`] (who knows people and reaches them),
 //! [`Tollgate`] (the real binary in a temporary folder on free ports), [`raw`] (bytes over TCP) and
 //! [`http`] (a plain client), [`browser`] (a real Chromium), and [`wait_until`], which every test uses instead of sleeping.
 //!
@@ -23,7 +24,10 @@
 
 pub mod browser;
 mod depth;
+mod directory;
 pub mod http;
+mod mail;
+mod openid;
 mod port;
 mod postgres;
 mod process;
@@ -33,6 +37,9 @@ pub mod upstream;
 mod wait;
 
 pub use depth::Depth;
+pub use directory::{Directory, certificate};
+pub use mail::{MailServer, Received};
+pub use openid::OpenIdProvider;
 pub use port::{free_address, free_port};
 pub use postgres::Postgres;
 pub use tollgate::{Addresses, CliOutput, Tollgate, TollgateBuilder};

@@ -2,66 +2,29 @@
 //! the provider's own login pages.
 
 use std::collections::BTreeMap;
-use std::io::BufRead as _;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use tollgate_testkit::http::{Call, Reply};
-use tollgate_testkit::{Tollgate, TollgateBuilder};
+use tollgate_testkit::{OpenIdProvider, Tollgate, TollgateBuilder, free_port};
 
 use crate::world::{builder, resources};
 
-/// The folder with `node_modules` comes in by this name; `cargo xtask test` installs it and says where.
-const PACKAGES: &str = "TOLLGATE_OIDC_PROVIDER";
 const CALLBACK: &str = "/sign-in/oidc/callback";
 
-/// The provider as a process of its own.
-struct Provider {
-    process: Child,
-    people: std::path::PathBuf,
+/// Starts the provider where the node expects it.
+fn provider_of(node: &Tollgate, port: u16) -> OpenIdProvider {
+    let people = json!({
+        "alice": { "email": "alice@example.test", "groups": ["ops", "others"] },
+        "bob": { "email": "bob@example.test", "groups": ["others"] },
+    });
+    let back = format!("http://{}{CALLBACK}", node.control());
+    OpenIdProvider::start(node.folder(), (port, &back), &people)
 }
 
-impl Provider {
-    /// Starts it where the node expects it; returns when it listens.
-    fn start(node: &Tollgate, port: u16) -> Self {
-        let people = node.folder().join("people.json");
-        let told = json!({
-            "alice": { "email": "alice@example.test", "groups": ["ops", "others"] },
-            "bob": { "email": "bob@example.test", "groups": ["others"] },
-        });
-        std::fs::write(&people, told.to_string()).expect("write the people");
-        std::env::var(PACKAGES).unwrap_or_else(|_| panic!("{PACKAGES} must name the folder"));
-        let mut process = Command::new("node")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openid.mjs"))
-            .args([port.to_string(), format!("http://{}{CALLBACK}", node.control())])
-            .arg(&people)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start node");
-        let mut said = std::io::BufReader::new(process.stdout.take().expect("its output"));
-        let mut line = String::new();
-        while !line.contains("listening") {
-            line.clear();
-            assert!(said.read_line(&mut line).expect("read its output") > 0, "the provider ended");
-        }
-        // Its pipe stays open for as long as it lives.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { process, people }
-    }
-
-    fn groups_of_alice(&self, groups: &[&str]) {
-        let told = json!({ "alice": { "email": "alice@example.test", "groups": groups } });
-        std::fs::write(&self.people, told.to_string()).expect("write the people");
-    }
-}
-
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let _killed = self.process.kill();
-        let _ended = self.process.wait();
-    }
+/// From now on alice is in these groups.
+fn groups_of_alice(provider: &OpenIdProvider, groups: &[&str]) {
+    provider.know(&json!({ "alice": { "email": "alice@example.test", "groups": groups } }));
 }
 
 /// A browser: follows addresses, keeps the cookies of each host.
@@ -162,14 +125,9 @@ fn prepared(port: u16) -> TollgateBuilder {
          scopes = \"email profile groups\"\nroles = \"ops=admin,staff=auditor\"\n"
     );
     builder()
-        .env("TOLLGATE_OIDC__CLIENT_SECRET", "s3cret of the client")
+        .env("TOLLGATE_OIDC__CLIENT_SECRET", OpenIdProvider::SECRET)
         .config(&config)
         .resources(&resources("http://127.0.0.1:9"))
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
 }
 
 /// What `doctor` finds about the provider: each check and how it is.
@@ -193,7 +151,7 @@ async fn people_sign_in_at_a_real_openid_provider() {
     let down = alice.get(&format!("http://{}/sign-in/oidc", node.control())).await;
     assert_eq!(down.status, 503, "{}", down.text());
     assert_eq!(examined(&node).get("oidc discovery").map(String::as_str), Some("wrong"));
-    let provider = Provider::start(&node, port);
+    let provider = provider_of(&node, port);
     let examined = examined(&node);
     for check in ["oidc discovery", "oidc issuer", "oidc keys", "oidc clock"] {
         assert_eq!(examined.get(check).map(String::as_str), Some("ok"), "{check}: {examined:?}");
@@ -250,19 +208,19 @@ async fn people_sign_in_at_a_real_openid_provider() {
     assert!(failed(&alice.get(&back).await), "a code is good once");
 
     // Who changes groups changes roles, and who is in none is out.
-    provider.groups_of_alice(&["staff"]);
+    groups_of_alice(&provider, &["staff"]);
     let old = Browser { jars: alice.jars.clone() };
     let mut again = Browser::default();
     assert_eq!(again.sign_in(&node, "alice").await.status, 200);
     assert_eq!(again.session(&node).await["role"], "auditor");
     let mut old = old;
     assert_eq!(old.session(&node).await["code"], "sign_in_missing", "less privilege ends sessions");
-    provider.groups_of_alice(&[]);
+    groups_of_alice(&provider, &[]);
     assert_eq!(Browser::default().sign_in(&node, "alice").await.status, 403);
     assert_eq!(again.session(&node).await["code"], "sign_in_missing");
 
     // It goes down between the two halves of a sign-in.
-    provider.groups_of_alice(&["ops"]);
+    groups_of_alice(&provider, &["ops"]);
     let mut late = Browser::default();
     let begun = late.begin(&node, "/sign-in/oidc").await;
     let back = late.through(&begun, "alice").await;

@@ -26,6 +26,8 @@ pub(crate) struct Answer {
     location: Option<String>,
     /// A body that is no JSON, with its type.
     other: Option<(&'static str, Body)>,
+    /// What browsers call the file that they keep it in.
+    file: Option<&'static str>,
 }
 
 impl Answer {
@@ -55,12 +57,18 @@ impl Answer {
             version: None,
             location: None,
             other: None,
+            file: None,
         }
     }
 
     /// 200 with a body of another type.
     pub(crate) fn other(kind: &'static str, body: Body) -> Self {
         Self { status: StatusCode::OK, other: Some((kind, body)), ..Self::nothing() }
+    }
+
+    /// Browsers keep it as a file of this name (RFC 6266); no `"` and no `\`.
+    pub(crate) fn kept_as(self, name: &'static str) -> Self {
+        Self { file: Some(name), ..self }
     }
 
     /// The answer that was given before.
@@ -106,6 +114,10 @@ impl IntoResponse for Answer {
         }
         if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
             headers.insert(header::LOCATION, location);
+        }
+        let file = self.file.map(|name| format!("attachment; filename=\"{name}\""));
+        if let Some(file) = file.and_then(|file| HeaderValue::try_from(file).ok()) {
+            headers.insert(header::CONTENT_DISPOSITION, file);
         }
         if self.is_replayed {
             headers.insert(REPLAYED, HeaderValue::from_static("true"));

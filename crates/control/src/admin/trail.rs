@@ -90,7 +90,7 @@ pub(crate) async fn export(call: Call) -> Result<Answer, Refused> {
         }
     });
     let all = futures_util::StreamExt::chain(stream::iter([Ok(first)]), rest);
-    Ok(Answer::other("application/x-ndjson", Body::from_stream(all)))
+    Ok(Answer::other("application/x-ndjson", Body::from_stream(all)).kept_as("audit.ndjson"))
 }
 
 /// One of the few places for reading the whole audit.

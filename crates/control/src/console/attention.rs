@@ -1,10 +1,7 @@
 //! What needs attention: keys that expire, whose secret is old, that nobody uses.
 
-use tollgate_core::{
-    authz::Action,
-    id::{ConsumerId, KeyId},
-};
-use tollgate_store::{PageRequest, Reminder, ReminderFilter, ReminderKind};
+use tollgate_core::{authz::Action, id::ConsumerId, keyring::KeyState};
+use tollgate_store::{AuditRow, KeyView, PageRequest, Reminder, ReminderFilter, ReminderKind};
 
 use super::{trouble::Trouble, visit::Visit};
 
@@ -51,15 +48,31 @@ pub(super) async fn all(visit: &Visit, own: Option<Vec<ConsumerId>>) -> Result<A
     Ok(Attention { kinds, rows })
 }
 
-/// What needs attention of a key that may be seen.
-pub(super) async fn of_key(visit: &Visit, key: KeyId) -> Result<Vec<Reminder>, Trouble> {
+/// What needs attention of a key that may be seen. Reminders are looked for every ten minutes; what was done
+/// about the key since is done here already.
+pub(super) async fn of_key(
+    visit: &Visit,
+    key: &KeyView,
+    is_rotating: bool,
+    history: &[AuditRow],
+) -> Result<Vec<Reminder>, Trouble> {
     let filter = ReminderFilter {
         tenant: Some(visit.tenant()),
-        key: Some(key),
+        key: Some(key.id),
         open_only: true,
         ..ReminderFilter::default()
     };
-    Ok(visit.store().reminders(&filter, &ROWS).await?.items)
+    let mut open = visit.store().reminders(&filter, &ROWS).await?.items;
+    let rotated = |since_us: i64| {
+        is_rotating || history.iter().any(|row| row.action == "key.rotate" && row.at_us > since_us)
+    };
+    open.retain(|own| match own.kind {
+        _ if key.state != KeyState::Active => false,
+        ReminderKind::Expiring => key.expires_us == Some(own.due_us),
+        ReminderKind::RotationDue => !rotated(own.due_us),
+        ReminderKind::Unused => key.last_used_us.is_none_or(|used| used <= own.due_us),
+    });
+    Ok(open)
 }
 
 /// The kind of a word in an address.

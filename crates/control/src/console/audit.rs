@@ -1,17 +1,18 @@
 //! The audit: who changed what, with what was before and after, and whether the chain holds.
 
 use askama::Template;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use tollgate_core::authz::Action;
 use tollgate_store::{Anchors, AuditFilter, AuditRow, PageRequest, Seal};
 
 use super::{
+    form::encoded,
     shell::Shell,
     trouble::{Trouble, html, sentence},
     visit::Visit,
     words,
 };
-use crate::problem::Refused;
+use crate::{admin::BASE, problem::Refused};
 
 #[derive(Template)]
 #[template(path = "audit.html")]
@@ -24,7 +25,9 @@ struct Page {
     verdict: Option<Verdict>,
     verify: String,
     one: bool,
-    may_export: bool,
+    /// Where the file begins; only for who may take it away.
+    export: Option<String>,
+    is_fresh: bool,
     sealed: Option<Seal>,
     /// The beginning of the key that signed it.
     sealed_by: String,
@@ -65,6 +68,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         row,
     });
     let sealed = visit.store().checkpoints().await?.into_iter().next();
+    let about = about(subject.as_deref());
     html(&Page {
         sealed_by: sealed.as_ref().map(|seal| beginning(&seal.key.to_string())).unwrap_or_default(),
         sealed,
@@ -75,9 +79,28 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         subject: subject.unwrap_or_default(),
         problem,
         one: one.is_some(),
-        may_export: visit.may(Action::ExportAudit),
+        export: visit.may(Action::ExportAudit).then(|| format!("/audit/export{about}")),
+        is_fresh: visit.who.is_fresh,
         shell: visit.shell("Audit"),
     })
+}
+
+/// Takes the audit away as a file. That needs a fresh sign-in, so without one it leads there and back to the
+/// list, where the file is asked for again.
+pub(crate) async fn export(visit: Visit) -> Result<Response, Trouble> {
+    let about = about(visit.query.text("subject"));
+    match visit.permit(Action::ExportAudit) {
+        Ok(_) => Ok(Redirect::to(&format!("{BASE}/audit/export{about}")).into_response()),
+        Err(Trouble::Refused(Refused::SignInNotFresh)) => {
+            Ok(Redirect::to(&format!("/confirm?next={}", encoded(&format!("/audit{about}")))).into_response())
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// What narrows the list, as it stands in addresses.
+fn about(subject: Option<&str>) -> String {
+    subject.map(|subject| format!("?subject={}", encoded(subject))).unwrap_or_default()
 }
 
 /// Enough of a public key to tell it from others.

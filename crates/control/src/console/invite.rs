@@ -56,9 +56,7 @@ async fn send_whole(visitor: Anybody, posted: Posted) -> Result<Response, Troubl
             if made.is_mailed {
                 return Ok(Redirect::to("/settings/members?done=invited").into_response());
             }
-            let link = made.link.expose();
-            let link =
-                if link.starts_with('/') { format!("http://{}{link}", visitor.host) } else { link.clone() };
+            let link = visitor.whole(made.link.expose());
             html(&Invited {
                 shell: visit.shell("Invitation"),
                 email: &draft.email,

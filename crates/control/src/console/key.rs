@@ -111,16 +111,17 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         }
     };
     sentences.extend(of_key(&key));
+    let history = history(&visit, &key.id.to_string()).await?;
     html(&Page {
         title: title(&key),
+        reminders: attention::of_key(&visit, &key, rotation.is_some(), &history).await?,
         rotation,
         sentences,
         traffic,
         month,
         decisions: recent,
-        history: history(&visit, &key.id.to_string()).await?,
+        history,
         switches: switches(&visit, key.id).await?,
-        reminders: attention::of_key(&visit, key.id).await?,
         is_live: key.state != KeyState::Revoked,
         may_tend: visit.may(Action::TendKeys),
         may_change: visit.may_all(Action::ChangeKeys),

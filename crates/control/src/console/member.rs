@@ -15,11 +15,15 @@ use tollgate_store::{MemberRef, MemberView, ResourceId, Scope, SessionView, Stor
 use super::{
     consumer_form::Errors,
     members::{consumers, role, roles},
+    once,
     shell::Shell,
     trouble::{Trouble, html},
-    visit::{Posted, Visit},
+    visit::{Anybody, Posted, Visit},
 };
-use crate::sign_in::{caller::Caller, links::send_reset_to};
+use crate::sign_in::{
+    caller::Caller,
+    links::{ResetMade, reset_for},
+};
 
 #[derive(Template)]
 #[template(path = "member.html")]
@@ -40,6 +44,7 @@ struct Page {
     is_self: bool,
     is_fresh: bool,
     errors: Errors,
+    once: String,
 }
 
 #[derive(Template)]
@@ -83,6 +88,7 @@ async fn page(visit: &Visit, own: MemberView, errors: Errors) -> Result<Response
         is_self: own.account == visit.who.user,
         is_fresh: visit.who.is_fresh,
         errors,
+        once: once::name()?,
         shell: visit.shell(format!("{}, member", title(&own))),
         title: title(&own),
         own,
@@ -172,18 +178,52 @@ pub(crate) async fn end_sessions(Path(id): Path<String>, posted: Posted) -> Resu
     Ok(back(own.account, "sessions-ended"))
 }
 
-/// Mails a member a link to set a new password.
+/// The one page with a link to set a new password.
+#[derive(Template)]
+#[template(path = "member_reset.html")]
+struct ResetLink {
+    shell: Shell,
+    id: UserId,
+    title: String,
+    link: String,
+    expires_us: i64,
+}
+
+/// Makes a member a link to set a new password: it is mailed, or shown this once where no mail is set up.
 pub(crate) async fn reset(
     Path(id): Path<String>,
-    caller: Caller,
+    (caller, visitor): (Caller, Anybody),
     posted: Posted,
 ) -> Result<Response, Trouble> {
-    let Posted { visit, .. } = posted;
-    visit.permit(Action::ChangeMembers)?;
-    let own = seen(&visit, &id).await?;
-    match send_reset_to(&visit.app, &caller, &visit.who, own.account).await {
-        Ok(()) => Ok(back(own.account, "reset-mailed")),
-        Err(refused) => page(&visit, own, Errors::from(refused.into())?).await,
+    once::whole(reset_whole(id, (caller, visitor), posted)).await
+}
+
+async fn reset_whole(
+    id: String,
+    (caller, visitor): (Caller, Anybody),
+    posted: Posted,
+) -> Result<Response, Trouble> {
+    posted.visit.permit(Action::ChangeMembers)?;
+    let own = seen(&posted.visit, &id).await?;
+    let first = match once::take(&posted, &format!("reset {}", own.account)).await? {
+        Ok(first) => first,
+        Err(path) => return Ok(Redirect::to(&path).into_response()),
+    };
+    let visit = &posted.visit;
+    match reset_for(&visit.app, &caller, &visit.who, own.account).await {
+        Ok(made) => {
+            first.done(visit, format!("/settings/members/{}", own.account)).await;
+            let ResetMade::Shown { link, expires_us } = made else {
+                return Ok(back(own.account, "reset-mailed"));
+            };
+            let link = visitor.whole(link.expose());
+            let shell = visit.shell("Link for a new password");
+            html(&ResetLink { shell, id: own.account, title: title(&own), link, expires_us })
+        }
+        Err(refused) => {
+            first.undone(visit).await;
+            page(visit, own, Errors::from(refused.into())?).await
+        }
     }
 }
 

@@ -65,7 +65,7 @@ use axum::{
 
 use crate::state::App;
 
-pub(crate) use trouble::nothing;
+pub(crate) use trouble::{nothing, wants_page};
 
 /// The routes of all pages.
 pub(crate) fn router() -> Router<App> {
@@ -119,6 +119,7 @@ fn holders() -> Router<App> {
 fn administration() -> Router<App> {
     Router::new()
         .route("/audit", get(audit::show))
+        .route("/audit/export", get(audit::export))
         .route("/settings", get(settings::show))
         .route("/settings/members", get(members::list))
         .route("/settings/invitations", post(invite::send))

@@ -6,9 +6,12 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse as _, Redirect, Response},
 };
-use tollgate_core::{authz::Action, key::Environment, policy::FieldError, resource::MatchSpec, time::Span};
+use tollgate_core::{
+    authz::Action, id::ConsumerId, key::Environment, policy::FieldError, resource::MatchSpec, time::Span,
+};
 use tollgate_store::{
     CreatedKey, Entity, KeyDetail, KeyView, NewKey, PageRequest, ResourceFilter, ResourceSpec, Scope,
+    StoreError,
 };
 
 use super::{
@@ -31,6 +34,10 @@ const OFFERED: PageRequest = PageRequest { limit: 200, cursor: None };
 #[template(path = "key_for.html")]
 struct For {
     shell: Shell,
+    /// What may be chosen from, where there is more than one.
+    projects: Vec<String>,
+    /// The chosen one; empty for any.
+    project: String,
     consumers: Vec<String>,
     problem: Option<String>,
     typed: String,
@@ -82,8 +89,10 @@ pub(crate) async fn blank(visit: Visit) -> Result<Response, Trouble> {
     let permit = visit.permit(Action::TendKeys)?;
     let scope = Scope::of(visit.tenant(), &permit);
     let typed = visit.query.owned("consumer").unwrap_or_default();
+    let project = visit.query.owned("project").unwrap_or_default();
+    let meant = meant(&project, &typed);
     let found =
-        if typed.is_empty() { None } else { Some(visit.store().consumer_of(visit.tenant(), &typed).await) };
+        if typed.is_empty() { None } else { Some(visit.store().consumer_of(scope.clone(), &meant).await) };
     match found {
         Some(Ok(named)) => {
             let consumer = seen(&visit, &scope, &named.id.to_string()).await?;
@@ -93,18 +102,36 @@ pub(crate) async fn blank(visit: Visit) -> Result<Response, Trouble> {
         other => {
             let problem =
                 other.and_then(Result::err).map(|error| super::trouble::sentence(&error.to_string()));
-            let consumers = consumers(&visit, scope).await?;
+            let consumers = consumers(&visit, scope, &project).await?;
             if let ([only], None) = (consumers.as_slice(), &problem) {
                 let address = format!("/keys/new?consumer={}", super::form::encoded(only));
                 return Ok(Redirect::to(&address).into_response());
             }
-            html(&For { shell: visit.shell("New key"), consumers, problem, typed })
+            let projects = super::keys::projects(&visit).await?;
+            html(&For { shell: visit.shell("New key"), projects, project, consumers, problem, typed })
         }
     }
 }
 
-async fn consumers(visit: &Visit, scope: Scope) -> Result<Vec<String>, Trouble> {
-    let found = visit.store().list_resources(&ResourceFilter::all(scope, Entity::Consumer), &OFFERED).await?;
+/// The consumer that is meant: a bare name is one of the chosen project; an id, or a name with its project,
+/// says itself whose it is.
+fn meant(project: &str, typed: &str) -> String {
+    let is_bare = !typed.contains('/') && typed.parse::<ConsumerId>().is_err();
+    if is_bare && !project.is_empty() { format!("{project}/{typed}") } else { typed.to_owned() }
+}
+
+/// Consumers to choose from: of the chosen project, of all where it is none.
+async fn consumers(visit: &Visit, scope: Scope, project: &str) -> Result<Vec<String>, Trouble> {
+    let mut filter = ResourceFilter::all(scope.clone(), Entity::Consumer);
+    if !project.is_empty() {
+        match visit.store().project_of(scope, project).await {
+            Ok(found) => filter.project = Some(found.id),
+            // What was chosen is nowhere: there is nothing to choose from.
+            Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let found = visit.store().list_resources(&filter, &OFFERED).await?;
     Ok(found.items.iter().map(|item| format!("{}/{}", item.project.name, item.spec.name())).collect())
 }
 

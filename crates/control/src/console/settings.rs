@@ -11,7 +11,10 @@ use super::{
     visit::Visit,
     words,
 };
-use crate::{health::Report, state::micros};
+use crate::{
+    health::Report,
+    state::{Kept, micros},
+};
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -26,6 +29,8 @@ struct Page {
     fresh: String,
     may_members: bool,
     may_tokens: bool,
+    /// What is kept for how long, and when people are reminded; only for who may see how nodes are run.
+    kept: Vec<(&'static str, String)>,
 }
 
 pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
@@ -40,8 +45,29 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         fresh: words::span(micros(options.fresh)),
         may_members: visit.may(Action::ReadMembers),
         may_tokens: visit.may(Action::ReadServiceTokens),
+        kept: if visit.may(Action::ReadSystem) { kept(&visit.app.control().kept) } else { Vec::new() },
         shell: visit.shell("Settings"),
     })
+}
+
+fn kept(kept: &Kept) -> Vec<(&'static str, String)> {
+    let span = |us: Option<i64>| us.map(words::span);
+    let decisions = match micros(kept.decisions) {
+        0 => "none are kept, only what they sum up to".to_owned(),
+        us => format!("{}; what they sum up to stays", words::span(us)),
+    };
+    let expiring = if kept.reminders.expiring { "30, 7 and 1 days before" } else { "never" };
+    let rotation = span(kept.reminders.rotation_after_us).map(|span| format!("when a secret is {span} old"));
+    let unused = span(kept.reminders.unused_after_us).map(|span| format!("after {span}"));
+    let or_never = |words: Option<String>| words.unwrap_or_else(|| "never".to_owned());
+    vec![
+        ("Single decisions", decisions),
+        ("Usage by minute", words::span(micros(kept.usage))),
+        ("Audit, keys, people", "for good".to_owned()),
+        ("Reminds of expiry", expiring.to_owned()),
+        ("Reminds to rotate", or_never(rotation)),
+        ("Reminds of unused keys", or_never(unused)),
+    ]
 }
 
 fn ways(visit: &Visit) -> Vec<String> {

@@ -90,7 +90,25 @@ pub(crate) async fn show(State(app): State<App>, visitor: Anybody) -> Result<Res
     };
     let next = local(visitor.query.text("next").unwrap_or("/"));
     let is_directory = visitor.query.text("way") == Some("directory");
-    html(&Page { told, ..page(&app, &visitor, (next, String::new()), is_directory) })
+    let page = page(&app, &visitor, (next, String::new()), is_directory);
+    let name = page.provider.as_ref().map_or("the provider", |provider| provider.name.as_str());
+    let problem = visitor.query.text("refused").map(|code| turned_away(code, name));
+    html(&Page { told, problem, ..page })
+}
+
+/// Why somebody who was sent to the provider is here again, by the code of the refusal.
+fn turned_away(code: &str, name: &str) -> String {
+    match code {
+        "role_insufficient" => "You are who you say, and none of your groups has a role here. Ask an \
+             administrator of your tenant."
+            .to_owned(),
+        "conflict" => "Your account belongs to no tenant. Ask an administrator for an invitation.".to_owned(),
+        "too_many_attempts" => "There were too many attempts. Try again in a minute.".to_owned(),
+        "unavailable" | "busy" => {
+            format!("{name} does not answer as it should. Try again, or tell an administrator.")
+        }
+        _ => format!("The sign-in with {name} failed. Try again."),
+    }
 }
 
 fn page(app: &App, visitor: &Anybody, (next, name): (String, String), is_directory: bool) -> Page {
@@ -221,7 +239,7 @@ pub(crate) async fn leave(posted: Posted) -> Result<Response, Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use super::provider_name;
+    use super::{provider_name, turned_away};
 
     #[test]
     fn a_provider_is_called_what_people_call_it() {
@@ -232,6 +250,14 @@ mod tests {
             ("https://id.example.com:8443/realms/a", "id.example.com"),
         ] {
             assert_eq!(provider_name(issuer), name);
+        }
+    }
+
+    #[test]
+    fn whoever_is_turned_away_is_told_in_words_of_ours() {
+        for code in ["role_insufficient", "unavailable", "sign_in_failed", "<script>"] {
+            let words = turned_away(code, "Google");
+            assert!(words.ends_with('.') && !words.contains(code), "{words}");
         }
     }
 }

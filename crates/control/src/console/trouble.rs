@@ -114,11 +114,13 @@ pub(super) async fn frame(request: Request, next: Next) -> Response {
 /// The page of a path that leads nowhere, for browsers; programs get the refusal itself.
 pub(crate) fn nothing(headers: &HeaderMap, refused: &Refused) -> Response {
     let response = refused.clone().into_response();
-    let wants_page = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kinds| kinds.contains("text/html"));
-    if wants_page { page(refused, Look::of(headers), String::new(), response) } else { response }
+    if wants_page(headers) { page(refused, Look::of(headers), String::new(), response) } else { response }
+}
+
+/// Whether a browser asks for something to show.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|kinds| kinds.contains("text/html"))
 }
 
 /// The path that a form was posted from.

@@ -166,6 +166,13 @@ pub(crate) struct Anybody {
     pub(crate) is_secure: bool,
 }
 
+impl Anybody {
+    /// A link as it is handed over: whole, also where no address of the console is configured.
+    pub(crate) fn whole(&self, link: &str) -> String {
+        if link.starts_with('/') { format!("http://{}{link}", self.host) } else { link.to_owned() }
+    }
+}
+
 impl FromRequestParts<App> for Anybody {
     type Rejection = std::convert::Infallible;
 

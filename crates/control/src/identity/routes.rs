@@ -13,7 +13,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Query, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -23,6 +23,7 @@ use tollgate_core::{id::SessionId, secret::Secret};
 
 use super::settle;
 use crate::{
+    console::wants_page,
     local_path::local,
     problem::Refused,
     providers::{
@@ -79,20 +80,31 @@ struct Wish {
     next: String,
 }
 
-async fn begin(
-    State(app): State<App>,
-    Query(wish): Query<Wish>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
+async fn begin(State(app): State<App>, Query(wish): Query<Wish>, headers: HeaderMap) -> Response {
+    let next = local(&wish.next);
+    led_away(&app, &wish, &headers).await.unwrap_or_else(|refused| turned_away(&headers, &refused, &next))
+}
+
+/// What a refusal is: to programs itself, to browsers the page to sign in, which says it in words. So neither
+/// the address of the provider's answer nor what it holds stays with the browser.
+fn turned_away(headers: &HeaderMap, refused: &Refused, next: &str) -> Response {
+    if !wants_page(headers) {
+        return refused.clone().into_response();
+    }
+    let next = utf8_percent_encode(next, NON_ALPHANUMERIC);
+    Redirect::to(&format!("/sign-in?refused={}&next={next}", refused.code())).into_response()
+}
+
+async fn led_away(app: &App, wish: &Wish, headers: &HeaderMap) -> Result<Response, Refused> {
     let oidc = app.providers().oidc.as_ref().ok_or_else(Refused::not_found)?;
     let trip = Trip::new(random()?);
     let options = app.options();
     let age = if wish.fresh.is_some() { options.fresh } else { options.session_life };
-    let url = oidc.begin(&trip, &redirect_uri(&app, &headers)?, age).await.map_err(unreachable)?;
+    let url = oidc.begin(&trip, &redirect_uri(app, headers)?, age).await.map_err(unreachable)?;
     let cookie = format!("{TRIP}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600", trip.text());
     let next = utf8_percent_encode(&local(&wish.next), NON_ALPHANUMERIC).to_string();
     let next = format!("{NEXT}={next}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600");
-    let present = if wish.fresh.is_some() { present(&app, &headers).await } else { None };
+    let present = if wish.fresh.is_some() { present(app, headers).await } else { None };
     let present = match present {
         Some(id) => format!("{PRESENT}={id}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600"),
         None => GONE[2].to_owned(),
@@ -120,18 +132,30 @@ async fn finish(
     caller: Caller,
     headers: HeaderMap,
     Query(back): Query<Return>,
-) -> Result<Response, Refused> {
+) -> Response {
+    let next = next(&headers);
+    match proven_there(&app, &caller, &headers, &back).await {
+        Ok(session) => arrived(&session, &next),
+        Err(refused) => turned_away(&headers, &refused, &next),
+    }
+}
+
+async fn proven_there(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    back: &Return,
+) -> Result<SessionToken, Refused> {
     let oidc = app.providers().oidc.as_ref().ok_or_else(Refused::not_found)?;
     app.throttle().take_address(caller.address, app.mono_ns())?;
-    let trip = trip(&headers).ok_or(Refused::SignInFailed)?;
-    let proven = oidc.finish((&trip, &back), &redirect_uri(&app, &headers)?, app.now_us()).await;
+    let trip = trip(headers).ok_or(Refused::SignInFailed)?;
+    let proven = oidc.finish((&trip, back), &redirect_uri(app, headers)?, app.now_us()).await;
     let proven = proven.map_err(|why| {
         tracing::warn!(why, address = %caller.address, "sign-in at the identity provider failed");
         Refused::SignInFailed
     })?;
-    let present = cookie(&headers, PRESENT).and_then(|text| text.parse().ok());
-    let session = settle::sign_in(&app, &caller, proven, present).await?;
-    Ok(arrived(&session, &next(&headers)))
+    let present = cookie(headers, PRESENT).and_then(|text| text.parse().ok());
+    settle::sign_in(app, caller, proven, present).await
 }
 
 /// A page that goes on to the console by itself. A redirect would still count as coming from the

@@ -78,7 +78,7 @@ impl Firebase {
             provider: format!("firebase:{}", self.options.project),
             subject: claims.subject.clone(),
             email: claims.email().to_owned(),
-            name: claims.text("name").to_owned(),
+            name: claims.name().to_owned(),
             tenant: self.options.tenant.clone(),
             role: self.options.roles.role_of(groups.iter().copied()),
             signed_in_us: claims.auth_time_s.saturating_mul(1_000_000),

@@ -96,15 +96,22 @@ impl Claims {
         self.all.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The e-mail address, unless the provider says that nobody verified it (OpenID Connect Core §5.1).
+    /// The e-mail address, where the provider says that it verified it (OpenID Connect Core §5.1); empty where
+    /// it does not say so, for mail goes there.
     pub(crate) fn email(&self) -> &str {
-        let is_refuted = match self.all.get("email_verified") {
-            Some(Value::Bool(verified)) => !verified,
+        let is_verified = match self.all.get("email_verified") {
+            Some(Value::Bool(verified)) => *verified,
             // Some providers write it as a text.
-            Some(Value::String(text)) => text != "true",
+            Some(Value::String(text)) => text == "true",
             _ => false,
         };
-        if is_refuted { "" } else { self.text("email") }
+        if is_verified { self.text("email") } else { "" }
+    }
+
+    /// What to call the person: only for show, so an address that nobody verified will do.
+    pub(crate) fn name(&self) -> &str {
+        let names = ["name", "preferred_username", "email"].map(|claim| self.text(claim));
+        names.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_default()
     }
 
     /// A claim that is a list of texts, or one text.

@@ -137,12 +137,13 @@ pub(crate) async fn prove(
         let first = |name: &str| {
             person.attrs.get(name).and_then(|values| values.first()).cloned().unwrap_or_default()
         };
-        let email = Some(first("mail")).filter(|mail| !mail.is_empty()).unwrap_or_else(|| login.to_owned());
+        // What was typed is a name to show, and no address that anybody gave the person.
+        let name = Some(first("cn")).filter(|name| !name.is_empty()).unwrap_or_else(|| login.to_owned());
         Ok(Proven {
             provider: format!("ldap:{}", options.url),
             subject,
-            email,
-            name: first("cn"),
+            email: first("mail"),
+            name,
             tenant: options.tenant.clone(),
             role: options.roles.role_in_directory(&groups),
             signed_in_us: now_us,

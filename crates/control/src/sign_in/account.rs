@@ -33,11 +33,11 @@ pub(crate) async fn change_password(
     let permit = who.own_permit(Action::ChangeOwnAccount)?;
     app.throttle().take_own(who.user, caller.address, app.mono_ns())?;
     let account = app.store().account(who.user).await?;
-    if !app.passwords().verify(current, account.password_hash).await? {
+    if !app.passwords().verify(caller.address, current, account.password_hash).await? {
         return Err(Refused::invalid("current_password", "it is not the present password"));
     }
     app.throttle().give_back_own(who.user, caller.address);
-    let hash = app.passwords().hash("new_password", new).await?;
+    let hash = app.passwords().hash(caller.address, ("new_password", new)).await?;
     app.store().set_password(&permit, own_change(who), &hash, app.now_us()).await?;
     Ok(())
 }

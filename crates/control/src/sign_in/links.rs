@@ -105,7 +105,7 @@ pub(crate) async fn accept(
     // Before the password is hashed: nothing slow is done for a link that is none.
     let invitation = invitation(app, caller, token).await?;
     let token = SessionToken::parse(token.expose()).ok_or(Refused::LinkUnusable)?;
-    let password_hash = app.passwords().hash("password", password).await?;
+    let password_hash = app.passwords().hash(caller.address, ("password", password)).await?;
     let bytes: Secret<[u8; 8]> = random()?;
     let newcomer = Newcomer { id: UserId::from_random(*bytes.expose()), name, password_hash };
     let permit = person(newcomer.id, Action::ChangeOwnAccount)?;
@@ -179,34 +179,76 @@ async fn send_reset(app: &App, email: &str) -> Result<(), Refused> {
     mail_reset(app, &permit, account, "Somebody asked").await
 }
 
-/// Mails a member a link to set a new password. It goes to the member and to nobody else: whoever could
-/// read it would be them.
-pub(crate) async fn send_reset_to(
+/// A link for a member to set a new password.
+pub(crate) enum ResetMade {
+    /// It was mailed to the member and is shown to nobody else: whoever could read it would be them.
+    Mailed,
+    /// No mail is set up: it is shown once to whoever asked for it, who hands it over.
+    Shown {
+        /// The link.
+        link: Secret<String>,
+        /// When it ends, wall microseconds.
+        expires_us: i64,
+    },
+}
+
+/// Makes a link for a member to set a new password. Where mail is set up it goes to the member and to nobody
+/// else. Where none is, whoever administers members hands it over: not for owners unless they are one, and not
+/// for who belongs to other tenants too, for whoever has the link could be them there.
+pub(crate) async fn reset_for(
     app: &App,
     caller: &Caller,
     who: &SignedIn,
     member: UserId,
-) -> Result<(), Refused> {
-    let permit = who.permit(Action::ChangeMembers)?;
+) -> Result<ResetMade, Refused> {
+    who.permit(Action::ChangeMembers)?;
     // Nobody's mailbox is filled, not by administrators either.
     app.throttle().take_own(who.user, caller.address, app.mono_ns())?;
-    app.store().member(who.tenant.id, member).await?;
+    let found = app.store().member(who.tenant.id, member).await?;
     let account = app.store().account(member).await?;
-    mail_reset(app, &permit, account, "An administrator of your tenant asked").await
+    if app.options().courier.is_some() {
+        let permit = who.permit(Action::ChangeMembers)?;
+        mail_reset(app, &permit, account, "An administrator of your tenant asked").await?;
+        return Ok(ResetMade::Mailed);
+    }
+    let owners = found.role == Role::Owner;
+    let permit = who.permit(if owners { Action::ChangeOwners } else { Action::ChangeMembers })?;
+    if member == who.user {
+        return Err(Refused::Conflict(
+            "this is your own account; change the password under Account".to_owned(),
+        ));
+    }
+    let elsewhere = app.store().memberships(member).await?;
+    if elsewhere.iter().any(|membership| membership.tenant.id != who.tenant.id) {
+        return Err(Refused::Conflict(
+            "this account belongs to other tenants too, so its link is only ever mailed; set smtp.* in the \
+             configuration"
+                .to_owned(),
+        ));
+    }
+    let (link, expires_us) = begin_reset(app, &permit, member).await?;
+    tracing::warn!(user = %who.user, %member, "a link to set a new password was shown, to be handed over");
+    Ok(ResetMade::Shown { link, expires_us })
+}
+
+/// Makes the link; earlier ones of the account end.
+async fn begin_reset(app: &App, permit: &Permit, account: UserId) -> Result<(Secret<String>, i64), Refused> {
+    let token = SessionToken::new(random()?);
+    let expires_us = app.now_us().saturating_add(RESET_US);
+    let new = NewReset { account, digest: token.digest(), expires_us };
+    app.store().begin_reset(permit, new, app.now_us()).await?;
+    Ok((link(app, "reset", &token), expires_us))
 }
 
 async fn mail_reset(app: &App, permit: &Permit, account: Account, whose: &str) -> Result<(), Refused> {
     let courier = app.options().courier.as_ref().ok_or_else(|| {
         Refused::Conflict("no mail can be sent from here; set smtp.* in the configuration".to_owned())
     })?;
-    let token = SessionToken::new(random()?);
-    let expires_us = app.now_us().saturating_add(RESET_US);
-    let new = NewReset { account: account.id, digest: token.digest(), expires_us };
-    app.store().begin_reset(permit, new, app.now_us()).await?;
+    let (link, _) = begin_reset(app, permit, account.id).await?;
     let text = format!(
         "{whose} for a new password for your account on Tollgate.\n\nTo set one, open this link within \
          an hour:\n{}\n\nIf you do not expect this, do nothing.\n",
-        link(app, "reset", &token).expose()
+        link.expose()
     );
     let subject = "A new password for Tollgate".to_owned();
     courier.send(Mail { to: account.email, subject, text: Secret::new(text) });
@@ -222,7 +264,7 @@ pub(crate) async fn complete_reset(
     app.throttle().take_address(caller.address, app.mono_ns())?;
     let token = SessionToken::parse(token.expose()).ok_or(Refused::LinkUnusable)?;
     let account = app.store().reset(token.digest(), app.now_us()).await?.ok_or(Refused::LinkUnusable)?;
-    let hash = app.passwords().hash("password", password).await?;
+    let hash = app.passwords().hash(caller.address, ("password", password)).await?;
     let permit = person(account, Action::ChangeOwnAccount)?;
     let done = app.store().complete_reset(&permit, (token.digest(), &hash), app.now_us()).await?;
     done.map(|_| ()).ok_or(Refused::LinkUnusable)

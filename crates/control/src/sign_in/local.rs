@@ -59,7 +59,7 @@ pub(super) async fn prove_password(
     app.throttle().take(door, caller.address, app.mono_ns()).await?;
     let account = app.store().account_by_login(email).await?;
     let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-    let fits = app.passwords().verify(password, hash).await?;
+    let fits = app.passwords().verify(caller.address, password, hash).await?;
     account.filter(|_| fits).ok_or_else(|| {
         tracing::warn!(address = %caller.address, "sign-in failed: e-mail address or password");
         Refused::SignInFailed
@@ -128,7 +128,7 @@ pub(crate) async fn refresh(
             "this account signs in at an identity provider; sign in there again".to_owned(),
         ));
     }
-    if !app.passwords().verify(password, account.password_hash.clone()).await? {
+    if !app.passwords().verify(caller.address, password, account.password_hash.clone()).await? {
         tracing::warn!(address = %caller.address, user = %account.id, "fresh sign-in failed: password");
         return Err(Refused::SignInFailed);
     }

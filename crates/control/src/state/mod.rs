@@ -7,7 +7,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use tollgate_core::{secret::Secret, time::Clock};
-use tollgate_store::{SessionLimits, Store};
+use tollgate_store::{ReminderRules, SessionLimits, Store};
 
 pub(crate) use job_slots::{JobSlot, JobSlots};
 
@@ -38,6 +38,19 @@ pub struct Control {
     pub sign_in: SignInOptions,
     /// Brings what is changed here to what decides here.
     pub follow: Arc<dyn Follow>,
+    /// How long things are kept, and when people are reminded.
+    pub kept: Kept,
+}
+
+/// How long things are kept and when people are reminded, for people to read: what keeps to it is elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Single decisions; zero keeps none.
+    pub decisions: Duration,
+    /// Usage by minute.
+    pub usage: Duration,
+    /// When somebody is reminded of a key.
+    pub reminders: ReminderRules,
 }
 
 /// How people sign in, and how the listener is reached.

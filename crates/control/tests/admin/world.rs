@@ -103,6 +103,7 @@ impl World {
             clock: clock.clone(),
             sign_in: SignInOptions::default(),
             follow: Arc::new(()),
+            kept: crate::KEPT,
         };
         tokio::spawn(serve(listener, control, std::future::pending()));
         Self { store, url, address, clock, acme: made.tenant, people: 0, _folder: folder }

@@ -33,6 +33,65 @@ async fn member(world: &World, owner: &mut Pages, email: &str, right: (&str, &st
     (pages, account.id)
 }
 
+#[tokio::test]
+async fn taking_the_audit_away_leads_through_a_fresh_sign_in_and_back() {
+    let world = without_mail().await;
+    let mut owner = Pages::of(world.address, OWNER, PASSWORD).await;
+    let file = "/api/admin/v1/audit/export";
+    owner.get("/audit").await.has("href=\"/audit/export\"");
+    owner.get("/audit/export").await.leads(file);
+    let about = format!("?subject={}", world.owner);
+    owner.get(&format!("/audit/export{about}")).await.leads(&format!("{file}{about}"));
+    owner.get(file).await.is(200).has("\"action\":\"session.start\"");
+    world.pass(11 * MINUTE);
+    owner.get(file).await.is(403).has("sign_in_not_fresh");
+    owner.get("/audit/export").await.leads("/confirm?next=%2Faudit");
+    let encoded = format!("/confirm?next=%2Faudit%3Fsubject%3D{}", world.owner);
+    owner.get(&format!("/audit/export{about}")).await.leads(&encoded);
+    owner.get("/audit").await.has("Export…");
+}
+
+#[tokio::test]
+async fn a_new_key_is_for_the_consumer_of_the_chosen_project() {
+    let world = without_mail().await;
+    let resources = serde_json::json!({
+        "project": [{"tenant": "acme", "name": "maps"}, {"tenant": "acme", "name": "shop"}],
+        "consumer": [{"project": "acme/maps", "name": "app"}, {"project": "acme/shop", "name": "app"},
+                     {"project": "acme/shop", "name": "till"}],
+    });
+    let resources = serde_json::from_value(resources).unwrap();
+    let permit = host(Action::ChangeResources);
+    world.store.apply(&permit, &resources, ApplyMode::default(), world.now()).await.unwrap();
+    let mut owner = Pages::of(world.address, OWNER, PASSWORD).await;
+    let page = owner.get("/keys/new").await;
+    page.has("In which project").has("value=\"maps/app\"").has("value=\"shop/till\"");
+    owner
+        .get("/keys/new?project=&consumer=app")
+        .await
+        .has("In which project")
+        .has("could be more than one consumer");
+    for project in ["maps", "shop"] {
+        let page = owner.get(&format!("/keys/new?project={project}&consumer=app")).await;
+        page.is(200).lacks("In which project");
+        let meant = world.store.consumer_of(world.tenant, &format!("{project}/app")).await.unwrap();
+        assert_eq!(page.field("consumer"), meant.id.to_string());
+    }
+    owner.get("/keys/new?project=maps&consumer=till").await.has("here is no consumer").lacks("shop/till");
+    owner.get("/keys/new?project=maps&consumer=shop/till").await.lacks("In which project");
+    owner.get("/keys?project=shop").await.has("/keys/new?project=shop");
+}
+
+#[tokio::test]
+async fn settings_say_how_long_things_are_kept_and_when_people_are_reminded() {
+    let world = without_mail().await;
+    let mut owner = Pages::of(world.address, OWNER, PASSWORD).await;
+    let page = owner.get("/settings").await;
+    page.has("Retention and reminders").has("30 days; what they sum up to stays").has("400 days");
+    page.has("30, 7 and 1 days before").has("when a secret is 365 days old").has("after 90 days");
+    let (mut dev, _) = member(&world, &mut owner, "dev@example.com", ("developer", "")).await;
+    dev.get("/settings").await.is(200).lacks("Retention");
+}
+
 async fn furnish(world: &World) {
     let resources = serde_json::json!({
         "project": [{"tenant": "acme", "name": "maps"}],
@@ -153,11 +212,6 @@ async fn sessions_of_a_member_are_ended() {
 
 #[tokio::test]
 async fn a_link_for_a_new_password_goes_to_the_member_alone() {
-    let mute = without_mail().await;
-    let mut owner = Pages::of(mute.address, OWNER, PASSWORD).await;
-    let path = format!("/settings/members/{}", mute.owner);
-    owner.get(&path).await.lacks("Mail a link");
-    owner.post(&format!("{path}/reset"), &[]).await.is(200).has("mail can be sent from here");
     let world = with(Default::default()).await;
     let mut owner = Pages::of(world.address, OWNER, PASSWORD).await;
     let path = format!("/settings/members/{}", world.owner);
@@ -167,8 +221,67 @@ async fn a_link_for_a_new_password_goes_to_the_member_alone() {
     let mails = world.mails(1).await;
     assert_eq!((mails.len(), mails[0].to.as_str()), (1, OWNER));
     assert!(mails[0].text.expose().contains("/reset#"));
+    page.lacks("/reset#");
     owner.post("/settings/members/usr_00000000001/reset", &[]).await.is(404);
-    let _unused = world;
+}
+
+#[tokio::test]
+async fn where_no_mail_is_sent_a_link_for_a_new_password_is_handed_over_once() {
+    let world = without_mail().await;
+    let mut owner = Pages::of(world.address, OWNER, PASSWORD).await;
+    let (mut dev, id) = member(&world, &mut owner, "dev@example.com", ("developer", "")).await;
+    let (mut admin, _) = member(&world, &mut owner, "admin@example.com", ("admin", "")).await;
+    let path = format!("/settings/members/{id}");
+    let once = admin.get(&path).await.has("Make a link for a new password").field("once");
+    let fields = [("once", once.as_str())];
+    let page = admin.post(&format!("{path}/reset"), &fields).await;
+    page.is(200).has("Copy the link now").has("For dev@example.com");
+    let link = page.text.split("id=\"secret\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let (address, token) = link.split_once("/reset#").unwrap();
+    assert!(address.starts_with("http://127.0.0.1:"), "{address}");
+    admin.post(&format!("{path}/reset"), &fields).await.leads(&path);
+    admin.get("/audit").await.has("User: reset begin").lacks(token);
+    // Not of owners, unless one is an owner; not of oneself; and a member of nothing gets none.
+    let owners = format!("/settings/members/{}", world.owner);
+    admin.get(&owners).await.lacks("Make a link");
+    admin.post(&format!("{owners}/reset"), &[]).await.is(403);
+    owner.get(&owners).await.lacks("Make a link");
+    owner.post(&format!("{owners}/reset"), &[("once", "own")]).await.is(200).has("this is your own account");
+    admin.post("/settings/members/usr_00000000001/reset", &[]).await.is(404);
+
+    let complete = [("token", token), ("password", "another password of mine")];
+    Pages::new(world.address).post("/reset", &complete).await.leads("/sign-in?done=reset");
+    dev.get("/account").await.leads("/sign-in?next=%2Faccount");
+    Pages::of(world.address, "dev@example.com", "another password of mine").await;
+    Pages::new(world.address).post("/reset", &complete).await.is(410);
+}
+
+#[tokio::test]
+async fn no_tenant_hands_over_the_account_of_somebody_who_belongs_to_another_too() {
+    let world = without_mail().await;
+    let mut owner = Pages::of(world.address, OWNER, PASSWORD).await;
+    let (_, id) = member(&world, &mut owner, "dev@example.com", ("developer", "")).await;
+    let others = serde_json::from_value(serde_json::json!({ "tenant": [{ "name": "others" }] })).unwrap();
+    let permit = host(Action::ChangeResources);
+    world.store.apply(&permit, &others, ApplyMode::default(), world.now()).await.unwrap();
+    let invitation = tollgate_store::NewInvitation {
+        tenant: world.store.tenant_for(Some("others")).await.unwrap(),
+        email: "dev@example.com".into(),
+        role: tollgate_core::authz::Role::Owner,
+        consumers: vec![],
+        digest: tollgate_core::key::Digest::of(&[7; 32]),
+        expires_us: world.now() + 60 * MINUTE,
+    };
+    world.store.invite(&host(Action::ChangeOwners), invitation, world.now()).await.unwrap();
+    let own = tollgate_core::authz::authorise(
+        &tollgate_core::authz::Actor::Person(id),
+        Action::ChangeOwnAccount,
+        None,
+    );
+    let taken = (tollgate_core::key::Digest::of(&[7; 32]), id);
+    world.store.join_by_invitation(&own.unwrap(), taken, world.now()).await.unwrap().unwrap();
+    let page = owner.post(&format!("/settings/members/{id}/reset"), &[]).await;
+    page.is(200).has("belongs to other tenants too").lacks("/reset#");
 }
 
 #[tokio::test]

@@ -1,162 +1,15 @@
 //! Sign-in in a real directory (slapd): search, then bind (T12).
 
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
 use serde_json::json;
 use tollgate_control::{LdapOptions, ProviderOptions, SignInOptions};
 use tollgate_core::secret::Secret;
+use tollgate_testkit::Directory;
 
 use super::world::{self, Answer, World};
 
-const CONFIGURATION: &str = r#"
-include /etc/ldap/schema/core.schema
-include /etc/ldap/schema/cosine.schema
-include /etc/ldap/schema/inetorgperson.schema
-modulepath /usr/lib/ldap
-moduleload back_mdb
-pidfile DIR/slapd.pid
-argsfile DIR/slapd.args
-TLSCACertificateFile DIR/cert.pem
-TLSCertificateFile DIR/cert.pem
-TLSCertificateKeyFile DIR/key.pem
-database mdb
-maxsize 67108864
-suffix "dc=example,dc=test"
-rootdn "cn=admin,dc=example,dc=test"
-rootpw admin
-directory DIR/db
-access to attrs=userPassword by self write by anonymous auth by * none
-access to * by users read by anonymous auth
-"#;
-
-const PEOPLE: &str = "dn: dc=example,dc=test
-objectClass: dcObject
-objectClass: organization
-o: Example
-dc: example
-
-dn: ou=people,dc=example,dc=test
-objectClass: organizationalUnit
-ou: people
-
-dn: ou=groups,dc=example,dc=test
-objectClass: organizationalUnit
-ou: groups
-
-dn: uid=alice,ou=people,dc=example,dc=test
-objectClass: inetOrgPerson
-uid: alice
-cn: Alice A
-sn: A
-mail: alice@example.test
-userPassword: alicepw
-
-dn: uid=bob,ou=people,dc=example,dc=test
-objectClass: inetOrgPerson
-uid: bob
-cn: Bob B
-sn: B
-mail: twice@example.test
-userPassword: bobpw
-
-dn: uid=carol,ou=people,dc=example,dc=test
-objectClass: inetOrgPerson
-uid: carol
-cn: Carol C
-sn: C
-mail: twice@example.test
-userPassword: bobpw
-
-dn: uid=nopassword,ou=people,dc=example,dc=test
-objectClass: inetOrgPerson
-uid: nopassword
-cn: Nobody
-sn: N
-
-dn: cn=admins,ou=groups,dc=example,dc=test
-objectClass: groupOfNames
-cn: admins
-member: uid=alice,ou=people,dc=example,dc=test
-";
-
-struct Directory {
-    process: Child,
-    folder: tempfile::TempDir,
-    plain: u16,
-    tls: u16,
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _killed = self.process.kill();
-        let _ended = self.process.wait();
-    }
-}
-
-pub(super) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-pub(super) fn certificate(folder: &std::path::Path, name: &str) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(folder.join(format!("{name}key.pem")))
-        .arg("-out")
-        .arg(folder.join(format!("{name}cert.pem")))
-        .stderr(Stdio::null())
-        .status();
-    assert!(made.unwrap().success());
-}
-
-async fn directory() -> Directory {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path();
-    fs::create_dir(dir.join("db")).unwrap();
-    certificate(dir, "");
-    certificate(dir, "other-");
-    fs::write(dir.join("slapd.conf"), CONFIGURATION.replace("DIR", &dir.display().to_string())).unwrap();
-    fs::write(dir.join("people.ldif"), PEOPLE).unwrap();
-    // Of the Debian package slapd.
-    let seeded = Command::new("/usr/sbin/slapadd")
-        .arg("-f")
-        .arg(dir.join("slapd.conf"))
-        .arg("-l")
-        .arg(dir.join("people.ldif"))
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(seeded.success());
-    let (plain, tls) = (free_port(), free_port());
-    let process = Command::new("/usr/sbin/slapd")
-        .arg("-f")
-        .arg(dir.join("slapd.conf"))
-        .args(["-h", &format!("ldap://127.0.0.1:{plain} ldaps://127.0.0.1:{tls}"), "-d", "0"])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let directory = Directory { process, folder, plain, tls };
-    let mut listens = false;
-    for _ in 0..500 {
-        listens = tokio::net::TcpStream::connect(("127.0.0.1", plain)).await.is_ok();
-        if listens {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(listens, "slapd does not listen");
-    directory
-}
-
 fn options(directory: &Directory) -> LdapOptions {
     LdapOptions {
-        url: format!("ldap://127.0.0.1:{}", directory.plain),
+        url: directory.url(),
         start_tls: false,
         ca_file: None,
         bind_dn: "cn=admin,dc=example,dc=test".into(),
@@ -185,7 +38,7 @@ async fn sign_in(world: &World, login: &str, password: &str) -> Answer {
 
 #[tokio::test]
 async fn people_of_the_directory_sign_in_and_nobody_else() {
-    let directory = directory().await;
+    let directory = Directory::start();
     let world = world_of(options(&directory)).await;
     for login in ["alice", "ALICE@example.test"] {
         let answer = sign_in(&world, login, "alicepw").await;
@@ -229,7 +82,7 @@ async fn people_of_the_directory_sign_in_and_nobody_else() {
 
 #[tokio::test]
 async fn attempts_count_by_the_entry_that_is_found_and_not_by_its_spelling() {
-    let directory = directory().await;
+    let directory = Directory::start();
     let world = world_of(options(&directory)).await;
     for index in 0..10 {
         let login = ["alice", "alice@example.test"][index % 2];
@@ -248,7 +101,7 @@ async fn attempts_count_by_the_entry_that_is_found_and_not_by_its_spelling() {
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "a test measures with the ordinary clock")]
 async fn who_is_not_in_the_directory_takes_as_long_as_a_wrong_password() {
-    let directory = directory().await;
+    let directory = Directory::start();
     let world = world_of(options(&directory)).await;
     let mut fastest = [std::time::Duration::MAX; 2];
     for _ in 0..4 {
@@ -264,7 +117,7 @@ async fn who_is_not_in_the_directory_takes_as_long_as_a_wrong_password() {
 
 #[tokio::test]
 async fn groups_are_named_whole_in_whatever_spelling() {
-    let directory = directory().await;
+    let directory = Directory::start();
     let role = async |roles: &str| {
         let options = LdapOptions { roles: roles.parse().unwrap(), ..options(&directory) };
         let answer = sign_in(&world_of(options).await, "alice", "alicepw").await;
@@ -278,17 +131,17 @@ async fn groups_are_named_whole_in_whatever_spelling() {
 
 #[tokio::test]
 async fn tls_to_the_directory_is_verified_and_never_given_up() {
-    let directory = directory().await;
-    let ca = |name: &str| Some(directory.folder.path().join(name));
-    let tls = format!("ldaps://127.0.0.1:{}", directory.tls);
-    let with_tls = LdapOptions { url: tls.clone(), ca_file: ca("cert.pem"), ..options(&directory) };
+    let directory = Directory::start();
+    let (ca, other) = (Some(directory.certificate()), Some(directory.other_certificate()));
+    let tls = directory.tls_url();
+    let with_tls = LdapOptions { url: tls.clone(), ca_file: ca.clone(), ..options(&directory) };
     assert_eq!(sign_in(&world_of(with_tls).await, "alice", "alicepw").await.status, 200, "LDAPS");
-    let start = LdapOptions { start_tls: true, ca_file: ca("cert.pem"), ..options(&directory) };
+    let start = LdapOptions { start_tls: true, ca_file: ca.clone(), ..options(&directory) };
     assert_eq!(sign_in(&world_of(start).await, "alice", "alicepw").await.status, 200, "StartTLS");
     let refused = [
-        LdapOptions { url: tls.clone(), ca_file: ca("other-cert.pem"), ..options(&directory) },
+        LdapOptions { url: tls.clone(), ca_file: other.clone(), ..options(&directory) },
         LdapOptions { url: tls, ca_file: None, ..options(&directory) },
-        LdapOptions { start_tls: true, ca_file: ca("other-cert.pem"), ..options(&directory) },
+        LdapOptions { start_tls: true, ca_file: other.clone(), ..options(&directory) },
         LdapOptions { url: "ldap://192.0.2.1:389".into(), ..options(&directory) },
         LdapOptions { bind_password: Secret::new("wrong".into()), ..options(&directory) },
         LdapOptions { url: "ldap://127.0.0.1:1".into(), ..options(&directory) },
@@ -302,21 +155,18 @@ async fn tls_to_the_directory_is_verified_and_never_given_up() {
 
 #[tokio::test]
 async fn a_directory_is_examined_step_by_step() {
-    let directory = directory().await;
+    let directory = Directory::start();
     let found = async |options: LdapOptions| {
         let providers = ProviderOptions { ldap: Some(options), ..ProviderOptions::default() };
         tollgate_control::examine_providers(&providers, world::NOW).await
     };
-    let start = LdapOptions {
-        start_tls: true,
-        ca_file: Some(directory.folder.path().join("cert.pem")),
-        ..options(&directory)
-    };
+    let start =
+        LdapOptions { start_tls: true, ca_file: Some(directory.certificate()), ..options(&directory) };
     let good = found(start.clone()).await;
     let checks: Vec<_> = good.iter().map(|found| (found.check, found.is_ok)).collect();
     let all = ["ldap connect", "ldap bind", "ldap.user_base", "ldap.group_base"];
     assert_eq!(checks, all.map(|check| (check, true)), "{good:?}");
-    let other = Some(directory.folder.path().join("other-cert.pem"));
+    let other = Some(directory.other_certificate());
     let nowhere = Some("ou=nowhere,dc=example,dc=test".to_owned());
     for (options, wrong) in [
         (LdapOptions { url: "ldap://127.0.0.1:1".into(), ..start.clone() }, "ldap connect"),

@@ -10,7 +10,7 @@ use std::{
 use tollgate_control::{Courier as _, Mail, Sender, SmtpCourier, SmtpOptions, SmtpSecurity, check_smtp};
 use tollgate_core::secret::Secret;
 
-use super::directory::{certificate, free_port};
+use tollgate_testkit::{certificate, free_port};
 
 /// Appends what it takes to a file, one JSON a line. `refuse-…@` is refused for good, `later-…@` once.
 const SERVER: &str = r#"

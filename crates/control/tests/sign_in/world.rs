@@ -99,6 +99,7 @@ async fn build(options: SignInOptions, has_mail: bool) -> World {
             ..options
         },
         follow: Arc::new(()),
+        kept: crate::KEPT,
     };
     tokio::spawn(serve(listener, control, std::future::pending()));
     World { address, store, clock, mails, tenant: made.tenant, owner: made.owner, _folder: folder }

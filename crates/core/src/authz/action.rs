@@ -137,7 +137,7 @@ actions! {
     /// See the audit, and verify its chain.
     ReadAudit = "audit.read": All All No All No;
     /// Take the audit away as a file.
-    ExportAudit = "audit.export": All All No All No;
+    ExportAudit = "audit.export": All All No All No fresh;
     /// Take all resources, events or usage away as a file.
     ExportEverything = "export": All All No No No fresh;
 

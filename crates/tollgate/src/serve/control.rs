@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tollgate_control::{Courier, SmtpCourier};
+use tollgate_control::{Courier, Kept, SmtpCourier};
 use tollgate_core::time::Clock as _;
 use tollgate_store::{SessionLimits, Store};
 
@@ -59,6 +59,11 @@ pub(super) async fn start_control(
         clock: clock.clone(),
         sign_in: sign_in(config, courier),
         follow: health.clone(),
+        kept: Kept {
+            decisions: config.retention.decisions,
+            usage: config.retention.usage,
+            reminders: config.reminders.rules(),
+        },
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(tollgate_control::serve(listener, control, async {
