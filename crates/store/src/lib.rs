@@ -53,6 +53,7 @@ mod reminders;
 mod requests;
 mod resources;
 mod seal;
+mod secrets;
 mod sql;
 mod standing;
 mod tokens;
@@ -90,10 +91,11 @@ pub use reminders::{
 };
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{
-    ApplyMode, Op, Plan, PlannedChange, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView,
-    Scope,
+    ApplyMode, BudgetAt, BudgetFilter, BudgetView, Op, Plan, PlannedChange, PriceAt, PriceView, ResourceAt,
+    ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope,
 };
 pub use seal::{Anchors, AuditHead, Checkpoint, CheckpointKey, ExportError, PublicKey, Seal, verify_export};
+pub use secrets::{Rewrapped, SECRET_BYTES_MAX, SecretView, SecretsCheck};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 /// What [`Store::ship`] takes, for whoever has no journal to read it from.
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};

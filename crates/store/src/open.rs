@@ -1,6 +1,6 @@
 //! Opening a store: pools, sessions, migrations; and whether it is well.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sqlx::{
     Any, AnyPool, Connection as _, Transaction,
@@ -12,6 +12,7 @@ use crate::{
     dialect::{Engine, POSTGRES_VERSION_MIN, Place, SQLITE_VERSION_MIN},
     error::StoreError,
     migrate,
+    secrets::KeyFile,
     sql::{Columns as _, only, sql},
 };
 
@@ -22,11 +23,13 @@ pub struct OpenOptions {
     pub wait_ms: u64,
     /// Connections to PostgreSQL at once, at least 2: half of them write. SQLite has its own numbers.
     pub connections_max: u32,
+    /// The file of the keys that secrets are encrypted under; without one no secret can be kept or read.
+    pub secrets_key_file: Option<PathBuf>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { wait_ms: 5_000, connections_max: 12 }
+        Self { wait_ms: 5_000, connections_max: 12, secrets_key_file: None }
     }
 }
 
@@ -47,6 +50,7 @@ struct Inner {
     place: Place,
     reads: AnyPool,
     writes: AnyPool,
+    key_file: Option<KeyFile>,
 }
 
 /// Whether a store is well.
@@ -85,13 +89,17 @@ impl Store {
         // The writer comes first: it makes the file a WAL database.
         let writes = pool(&place, &options, true).await?;
         let reads = pool(&place, &options, false).await?;
-        let store = Self { inner: Arc::new(Inner { place, reads, writes }) };
+        let key_file = options.secrets_key_file.map(KeyFile::new);
+        let store = Self { inner: Arc::new(Inner { place, reads, writes, key_file }) };
         let engine = store.engine();
         check_version(engine, &store.version().await?)?;
         if !store.is_current().await {
             let mut tx = store.begin_write().await?;
             migrate::migrate(engine, &mut tx).await?;
             tx.commit().await?;
+        }
+        if store.key_file().is_some() {
+            store.seal_what_is_clear().await?;
         }
         Ok(store)
     }
@@ -101,6 +109,11 @@ impl Store {
     async fn is_current(&self) -> bool {
         let Ok(mut conn) = self.reader().await else { return false };
         migrate::is_current(&mut conn).await
+    }
+
+    /// The keys that secrets are encrypted under.
+    pub(crate) fn key_file(&self) -> Option<&KeyFile> {
+        self.inner.key_file.as_ref()
     }
 
     /// The engine behind it.
@@ -145,6 +158,10 @@ impl Store {
 
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>, StoreError> {
         self.inner.reads.acquire().await.map_err(|error| without(&self.inner.reads, error))
+    }
+
+    pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>, StoreError> {
+        self.inner.writes.acquire().await.map_err(|error| without(&self.inner.writes, error))
     }
 
     pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Any>, StoreError> {
@@ -226,7 +243,7 @@ async fn pool(place: &Place, options: &OpenOptions, writes: bool) -> Result<AnyP
     Ok(pool)
 }
 
-/// The file holds hashes of passwords and secrets of HMACs: nobody but its owner reads it.
+/// The file holds hashes of passwords: nobody but its owner reads it.
 #[cfg(unix)]
 fn create_private(file: &std::path::Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt as _;

@@ -21,7 +21,8 @@ pub(crate) fn sorted_ids(count: usize) -> Result<Vec<u64>, StoreError> {
     Ok(ids)
 }
 
-fn fill(bytes: &mut [u8]) -> Result<(), StoreError> {
+/// Fills with bytes of the operating system.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), StoreError> {
     getrandom::fill(bytes).map_err(|error| StoreError::Unavailable {
         public: "the operating system gave no random numbers".to_owned(),
         cause: error.to_string(),

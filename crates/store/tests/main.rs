@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod budgets;
 mod credentials;
 mod feed;
 mod import;
@@ -18,6 +19,7 @@ mod people;
 mod reminders;
 mod resources;
 mod seals;
+mod secrets;
 mod standing;
 mod tenants;
 mod tokens;
@@ -45,6 +47,15 @@ macro_rules! conformance {
 }
 
 conformance! {
+    budgets:
+        a_changed_price_is_a_new_version_and_the_old_one_stays,
+        a_version_to_come_can_be_changed_until_it_begins, people_price_their_own_tenant_only,
+        budgets_reach_every_holder, wrong_budgets_name_their_fields, budgets_change_in_place_and_go_by_pruning;
+    secrets:
+        a_secret_reaches_nodes_and_is_nowhere_in_the_clear, a_secret_put_in_another_place_cannot_be_read,
+        a_node_with_another_key_reads_nothing_and_writes_nothing,
+        everything_is_encrypted_anew_under_another_key,
+        what_was_kept_in_the_clear_is_encrypted_at_the_next_start, a_secret_that_a_service_sends_stays;
     resources:
         applying_twice_changes_nothing, applying_an_export_changes_nothing, a_dry_run_changes_nothing,
         everything_wrong_is_said_at_once, services_that_tie_are_refused, an_update_names_its_fields,

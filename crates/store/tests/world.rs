@@ -1,5 +1,7 @@
 //! A store on an empty database, and short words for what tests do with it.
 
+use std::path::{Path, PathBuf};
+
 use tollgate_core::{
     authenticate::{Recognised, recognise},
     authz::{Action, Actor, Permit, authorise},
@@ -25,31 +27,41 @@ pub(crate) struct World {
     pub(crate) url: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) applied: Applied,
-    _folder: Option<tempfile::TempDir>,
+    /// Where the file of keys is, and SQLite's database.
+    folder: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/tollgate.db", folder.path().display());
-        Self::open(url, Some(folder)).await
+        Self::open(url, folder).await
     }
 
     pub(crate) async fn postgres() -> Self {
         let url = tokio::task::spawn_blocking(|| Postgres::shared().create_database()).await.unwrap();
-        Self::open(url, None).await
+        Self::open(url, tempfile::tempdir().unwrap()).await
     }
 
-    async fn open(url: String, folder: Option<tempfile::TempDir>) -> Self {
-        let store = Store::open(&url, OpenOptions::default()).await.unwrap();
+    async fn open(url: String, folder: tempfile::TempDir) -> Self {
+        let store = Store::open(&url, options(folder.path().join("secrets.key"))).await.unwrap();
         let snapshot = Snapshot::with_capacity(16);
         let applied = store.load(&snapshot).await.unwrap();
-        Self { store, url, snapshot, applied, _folder: folder }
+        Self { store, url, snapshot, applied, folder }
     }
 
     /// Another process on the same database.
     pub(crate) async fn other(&self) -> Store {
-        Store::open(&self.url, OpenOptions::default()).await.unwrap()
+        self.with_key_file("secrets.key").await
+    }
+
+    /// Another process, with this file of keys.
+    pub(crate) async fn with_key_file(&self, name: &str) -> Store {
+        Store::open(&self.url, options(self.folder().join(name))).await.unwrap()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Runs SQL behind the store's back.
@@ -58,6 +70,14 @@ impl World {
         let done = sqlx::query(sqlx::AssertSqlSafe(text.to_owned())).execute(&pool).await.unwrap();
         pool.close().await;
         done.rows_affected()
+    }
+
+    /// The one number that a question behind the store's back has for an answer.
+    pub(crate) async fn count(&self, text: &str) -> i64 {
+        let pool = sqlx::AnyPool::connect(&self.url).await.unwrap();
+        let count = sqlx::query_scalar(sqlx::AssertSqlSafe(text.to_owned())).fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        count
     }
 
     /// `BLOB` of hexadecimal digits in the engine's spelling.
@@ -90,6 +110,10 @@ impl World {
     pub(crate) fn record(&self, credential: &str) -> Option<KeyRecord> {
         recognised(&self.snapshot, credential)
     }
+}
+
+fn options(key_file: PathBuf) -> OpenOptions {
+    OpenOptions { secrets_key_file: Some(key_file), ..OpenOptions::default() }
 }
 
 pub(crate) fn recognised(snapshot: &Snapshot, credential: &str) -> Option<KeyRecord> {

@@ -140,7 +140,7 @@ impl Store {
         }
         load_prefixes(conn, &asked.prefixes, snapshot).await?;
         if asked.tables {
-            snapshot.replace_tables(load_tables(conn, seq).await?);
+            snapshot.replace_tables(load_tables(self, conn, seq).await?);
         }
         // Last: the fast digest is there before the one it replaces is gone.
         for (digest, version) in &asked.removed {

@@ -31,7 +31,7 @@ impl Store {
     pub async fn load(&self, snapshot: &Snapshot) -> Result<Applied, StoreError> {
         let mut tx = self.begin_read().await?;
         let applied = read_head(self.engine(), &mut tx).await?;
-        let tables = load_tables(&mut tx, applied.seq).await?;
+        let tables = load_tables(self, &mut tx, applied.seq).await?;
         let count = "SELECT (SELECT COUNT(*) FROM keys) + (SELECT COUNT(*) FROM consumers)";
         let keys = only(sql(count), &mut tx).await?.count(0)?;
         tx.rollback().await?;

@@ -21,12 +21,18 @@ use tollgate_core::{
 
 use crate::{
     error::StoreError,
+    open::Store,
     resources::{BudgetRow, PriceRow, State, from_json},
+    secrets::{Place, decrypted},
     sql::{Columns as _, all, sql},
 };
 
 /// Reads and compiles them; `seq` is the last change that they hold.
-pub(super) async fn load_tables(conn: &mut AnyConnection, seq: u64) -> Result<Tables, StoreError> {
+pub(super) async fn load_tables(
+    store: &Store,
+    conn: &mut AnyConnection,
+    seq: u64,
+) -> Result<Tables, StoreError> {
     let state = State::load(conn).await?;
     let services = services(&state);
     let policies = policies(&state);
@@ -52,10 +58,11 @@ pub(super) async fn load_tables(conn: &mut AnyConnection, seq: u64) -> Result<Ta
         router: Router::new(services.values().cloned()),
         services,
         service_tokens: service_tokens(conn).await?,
-        foreign: foreign(conn).await?,
+        foreign: foreign(store, conn).await?,
         prices: Arc::new(prices(&state.prices)),
         budgets: state.budgets.iter().map(held).collect(),
-        secrets: HashMap::new(),
+        secrets: decrypted(store, conn).await?,
+        event_types: HashMap::new(),
         seq,
     })
 }
@@ -162,15 +169,20 @@ async fn service_tokens(conn: &mut AnyConnection) -> Result<HashMap<Digest, Arc<
 }
 
 /// Which shapes beside our own can be keys at all.
-async fn foreign(conn: &mut AnyConnection) -> Result<Foreign, StoreError> {
+async fn foreign(store: &Store, conn: &mut AnyConnection) -> Result<Foreign, StoreError> {
     let mut schemes = Vec::new();
     for row in all(sql("SELECT scheme FROM imported_schemes WHERE secrets > 0"), conn).await? {
         schemes.push(row.int(0)?);
     }
     let mut hmacs = Vec::new();
     if schemes.contains(&3) {
-        for row in all(sql("SELECT secret FROM hmac_secrets ORDER BY id"), conn).await? {
-            hmacs.push(Secret::new(row.blob(0)?.to_vec()));
+        for row in all(sql("SELECT id, secret, sealed FROM hmac_secrets ORDER BY id"), conn).await? {
+            hmacs.push(match row.int(2)? {
+                // A store without a file of keys leaves what a former version wrote as it is.
+                0 => Secret::new(row.blob(1)?.to_vec()),
+                // Without it valid keys would be answered as unknown ones: rather nothing is known at all.
+                _ => store.sealer(conn).await?.open(Place::Hmac(row.int(0)?), row.blob(1)?)?,
+            });
         }
     }
     let mut slow_prefix_lens = Vec::new();

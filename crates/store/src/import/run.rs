@@ -20,7 +20,8 @@ use crate::{
     open::Store,
     random,
     resources::{ProjectRow, find_project},
-    sql::{Columns as _, all, one, run, sql},
+    secrets::Place,
+    sql::{Columns as _, all, run, sql},
     write::Write,
 };
 
@@ -64,7 +65,7 @@ impl Store {
         let mut import = self.begin_import(options).await?;
         if let ImportScheme::HmacSha256 { secret, .. } = &options.scheme {
             let mut write = self.write(permit, now_us).await?;
-            import.check_hmac(&mut write, secret.expose()).await?;
+            self.check_hmac(&mut write, secret.expose()).await?;
             write.roll_back().await?;
         }
         let mut held = Vec::new();
@@ -151,7 +152,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut write = self.write(permit, now_us).await?;
         if let ImportScheme::HmacSha256 { secret, .. } = &import.options.scheme {
-            import.keep_hmac(&mut write, secret.expose()).await?;
+            self.keep_hmac(&mut write, secret.expose()).await?;
         }
         import.insert(&mut write, chunk, now_us).await?;
         if import.options.dry_run || write.is_empty() {
@@ -207,16 +208,22 @@ impl Import<'_> {
             metadata: row.metadata.clone(),
         }))
     }
+}
 
+impl Store {
+    /// Whether the secret of an HMAC is kept already.
     async fn check_hmac(&self, write: &mut Write<'_>, secret: &[u8]) -> Result<bool, StoreError> {
         if secret.is_empty() {
             return Err(StoreError::invalid("secret", "the key of the HMAC is empty"));
         }
-        let find = sql("SELECT id FROM hmac_secrets WHERE secret = $1").bind(secret.to_vec());
-        if one(find, write.conn()).await?.is_some() {
-            return Ok(true);
+        let rows = all(sql("SELECT id, secret, sealed FROM hmac_secrets"), write.conn()).await?;
+        let sealer = self.sealer(write.conn()).await?;
+        for row in rows.iter().filter(|row| row.int(2).is_ok_and(|sealed| sealed == 1)) {
+            let known = sealer.open(Place::Hmac(row.int(0)?), row.blob(1)?)?;
+            if known.expose() == secret {
+                return Ok(true);
+            }
         }
-        let rows = all(sql("SELECT id FROM hmac_secrets"), write.conn()).await?;
         if rows.len() >= HMACS_MAX {
             return Err(StoreError::Conflict(format!(
                 "keys of {HMACS_MAX} HMAC secrets are imported already, each costs a hash per unknown key; \
@@ -229,8 +236,10 @@ impl Import<'_> {
     async fn keep_hmac(&self, write: &mut Write<'_>, secret: &[u8]) -> Result<(), StoreError> {
         if !self.check_hmac(write, secret).await? {
             let id = (u64::from_le_bytes(random::id_bytes()?) >> 1) as i64;
-            let insert = sql("INSERT INTO hmac_secrets (id, secret) VALUES ($1, $2)");
-            run(insert.bind(id).bind(secret.to_vec()), write.conn()).await?;
+            let sealer = self.sealer(write.conn()).await?;
+            let sealed = sealer.seal(write.conn(), Place::Hmac(id), secret).await?;
+            let insert = sql("INSERT INTO hmac_secrets (id, secret, sealed) VALUES ($1, $2, 1)");
+            run(insert.bind(id).bind(sealed), write.conn()).await?;
         }
         Ok(())
     }

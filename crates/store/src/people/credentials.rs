@@ -19,6 +19,7 @@ use super::{
 use crate::{
     error::{Entity, StoreError},
     open::Store,
+    secrets::Place,
     sql::{Columns as _, one, run, sql},
     write::{Committed, Write},
 };
@@ -71,16 +72,28 @@ impl Store {
     /// [`StoreError::NotFound`].
     pub async fn second_factor(&self, account: UserId) -> Result<SecondFactor, StoreError> {
         let mut conn = self.reader().await?;
-        let select = sql("SELECT totp_secret, totp_pending, totp_step FROM accounts WHERE id = $1");
+        let select =
+            sql("SELECT totp_secret, totp_pending, totp_step, totp_sealed FROM accounts WHERE id = $1");
         let row = one(select.bind(account.to_sql()), &mut conn)
             .await?
             .ok_or_else(|| StoreError::not_found(Entity::User, account))?;
-        let secret = |bytes: Option<&[u8]>| bytes.map(|bytes| Secret::new(bytes.to_vec()));
-        Ok(SecondFactor {
-            secret: secret(row.opt_blob(0)?),
-            pending: secret(row.opt_blob(1)?),
-            last_step: row.int(2)?,
-        })
+        let (secret, pending) = (row.opt_blob(0)?, row.opt_blob(1)?);
+        let mut factor = SecondFactor { secret: None, pending: None, last_step: row.int(2)? };
+        if secret.is_none() && pending.is_none() {
+            return Ok(factor);
+        }
+        if row.int(3)? == 0 {
+            // A store without a file of keys leaves what a former version wrote as it is.
+            factor.secret = secret.map(|bytes| Secret::new(bytes.to_vec()));
+            factor.pending = pending.map(|bytes| Secret::new(bytes.to_vec()));
+            return Ok(factor);
+        }
+        let sealer = self.sealer(&mut conn).await?;
+        let open = |bytes: Option<&[u8]>| {
+            bytes.map(|bytes| sealer.open(Place::SecondFactor(account.to_sql()), bytes)).transpose()
+        };
+        (factor.secret, factor.pending) = (open(secret)?, open(pending)?);
+        Ok(factor)
     }
 
     /// Keeps a secret that the person has yet to confirm with a code.
@@ -95,8 +108,11 @@ impl Store {
         now_us: i64,
     ) -> Result<Committed<()>, StoreError> {
         let mut write = self.write(permit, now_us).await?;
-        let update = sql("UPDATE accounts SET totp_pending = $1 WHERE id = $2");
-        run(update.bind(secret.expose().clone()).bind(who.account.to_sql()), write.conn()).await?;
+        let sealer = self.sealer(write.conn()).await?;
+        let place = Place::SecondFactor(who.account.to_sql());
+        let sealed = sealer.seal(write.conn(), place, secret.expose()).await?;
+        let update = sql("UPDATE accounts SET totp_pending = $1, totp_sealed = 1 WHERE id = $2");
+        run(update.bind(sealed).bind(who.account.to_sql()), write.conn()).await?;
         note(&mut write, who, ("user.second_factor_begin", None)).await?;
         let seq = write.commit().await?;
         Ok(Committed { value: (), seq })
@@ -115,12 +131,19 @@ impl Store {
         now_us: i64,
     ) -> Result<Committed<()>, StoreError> {
         let mut write = self.write(permit, now_us).await?;
-        let update = "UPDATE accounts SET totp_secret = totp_pending, totp_pending = NULL, totp_step = $1 \
-                      WHERE id = $2 AND totp_pending = $3";
-        let update = sql(update).bind(step).bind(who.account.to_sql()).bind(secret.expose().clone());
-        if run(update, write.conn()).await? == 0 {
+        let account = who.account.to_sql();
+        let select = sql("SELECT totp_pending FROM accounts WHERE id = $1 AND totp_sealed = 1");
+        let row = one(select.bind(account), write.conn()).await?;
+        let pending = row.as_ref().map(|row| row.opt_blob(0)).transpose()?.flatten();
+        let sealer = self.sealer(write.conn()).await?;
+        let pending = pending.map(|bytes| sealer.open(Place::SecondFactor(account), bytes)).transpose()?;
+        if pending.as_ref() != Some(secret) {
             return Err(StoreError::Conflict("no second factor was begun; begin it again".to_owned()));
         }
+        // Both stand at the same place, so that what is encrypted can be moved as it is.
+        let update = "UPDATE accounts SET totp_secret = totp_pending, totp_pending = NULL, totp_step = $1 \
+                      WHERE id = $2";
+        run(sql(update).bind(step).bind(account), write.conn()).await?;
         put_recovery_codes(write.conn(), who.account, recovery).await?;
         let ended = end_sessions_of(write.conn(), who.account, (None, who.session)).await?;
         let after = json!({ "recovery_codes": recovery.len(), "sessions_ended": ended });

@@ -2,8 +2,7 @@
 //!
 //! One account may belong to several tenants. What is kept of secrets: argon2id hashes of passwords,
 //! SHA-256 of session tokens, of the tokens in links and of recovery codes. The secrets of second
-//! factors are kept as they are, as those of imported HMACs: the database's file is readable for its
-//! owner only, and a server's tables for its role. None of these ever is in the audit.
+//! factors are encrypted (see [`crate::secrets`]). None of these ever is in the audit.
 //!
 //! Every mutation goes through the wrapper of [`crate::write`]. Three things do not, for they are no
 //! decision of anybody: the last use of a session, the first step of a sign-in that takes two, and deleting

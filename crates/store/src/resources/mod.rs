@@ -2,6 +2,7 @@
 
 mod apply;
 mod audited;
+mod budget_views;
 mod budgets;
 mod checks;
 mod consumers;
@@ -9,6 +10,7 @@ mod diff;
 mod export;
 mod find;
 mod one;
+mod price_views;
 mod prices;
 mod prune;
 mod read;
@@ -17,11 +19,13 @@ mod view;
 
 use crate::error::Entity;
 
+pub use budget_views::{BudgetAt, BudgetFilter, BudgetView};
 pub(crate) use budgets::BudgetRow;
 pub(crate) use consumers::{metadata_problem, named as consumers_named};
 pub(crate) use find::find;
 pub use one::ResourceAt;
 pub(crate) use one::same_version;
+pub use price_views::{PriceAt, PriceView};
 pub(crate) use prices::PriceRow;
 pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
 pub use view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};

@@ -187,7 +187,7 @@ fn what_moved(
 }
 
 /// Fields of a file with one resource, as fields of that resource: `service[0].match` is `match`.
-fn plain(kind: Entity, errors: Vec<FieldError>) -> Vec<FieldError> {
+pub(super) fn plain(kind: Entity, errors: Vec<FieldError>) -> Vec<FieldError> {
     let prefix = format!("{kind}[0].");
     let strip = |field: String| field.strip_prefix(&prefix).map_or(field.clone(), str::to_owned);
     errors.into_iter().map(|error| FieldError { field: strip(error.field), ..error }).collect()
