@@ -37,6 +37,7 @@ const BOOT: u64 = 0x00B1_6B16;
 const DAY_US: u64 = 86_400_000_000;
 const FOLDED_AFTER_US: i64 = 120_000_000;
 const FOLDED_ROWS: u32 = 100_000;
+const TOP_KEYS: u32 = 512;
 
 /// What was asked for.
 struct Wanted {
@@ -178,6 +179,7 @@ async fn events(store: &Store, of: (&Place, &[Holder]), wanted: &Wanted) -> Resu
             // As the retention task does, minutes after.
             let folded = i64::try_from(begin_us + position * step_us)? - FOLDED_AFTER_US;
             while store.fold_usage_before(folded, FOLDED_ROWS).await? > 0 {}
+            while store.rank_usage(TOP_KEYS).await? > 0 {}
         }
         if position.is_multiple_of(PIECE * 256) {
             writeln!(std::io::stdout(), "{position} events")?;

@@ -119,5 +119,6 @@ conformance! {
         small_blocks_are_merged_and_nothing_else_changes, asks_are_counted;
     usage_spans:
         sums_of_any_span_are_those_of_its_records, folding_beside_shipments_counts_each_record_once,
-        what_was_summed_up_by_minute_only_is_folded_too, hours_and_days_outlive_minutes;
+        what_was_summed_up_by_minute_only_is_folded_too, hours_and_days_outlive_minutes,
+        the_keys_with_the_most_requests_are_found_among_many;
 }

@@ -23,6 +23,8 @@ const STATEMENTS_MAX: u32 = 1_000;
 const FOLDED_AFTER_US: i64 = 120_000_000;
 /// Rows of minutes folded a statement: few enough that no shipment waits long behind one.
 const FOLDED_ROWS_MAX: u32 = 16_384;
+/// Keys in the list of those with the most requests of an hour; pages show 200.
+const TOP_KEYS: u32 = 512;
 /// Ended quota periods are kept this long, for who asks about last month.
 const QUOTAS_KEPT_US: i64 = 400 * 86_400_000_000;
 /// Secrets ended by rotation are kept this long: `keys show` says until when they were good and used.
@@ -74,6 +76,7 @@ impl Retention {
         // Minutes first: what is not folded is not forgotten.
         let folded = now_us.saturating_sub(FOLDED_AFTER_US);
         until_none(stop, || store.fold_usage_before(folded, FOLDED_ROWS_MAX)).await?;
+        until_none(stop, || store.rank_usage(TOP_KEYS)).await?;
         let decisions = before(self.decisions_kept);
         let UsageKept { minutes, hours, days } = self.usage_kept;
         let hours = hours.min(days);

@@ -9,8 +9,8 @@ use tollgate_core::{
     resource::ServiceSpec,
 };
 use tollgate_store::{
-    Entity, LatencyFilter, Named, ResourceFilter, ResourceId, ResourceSpec, ResourceView, UsageBy,
-    UsageFilter,
+    Entity, Latency, LatencyFilter, Named, ResourceFilter, ResourceId, ResourceSpec, ResourceView, UsageBy,
+    UsageFilter, UsageRow,
 };
 
 use super::{
@@ -76,12 +76,12 @@ pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
         filter.project = Some(visit.store().project_of(filter.scope.clone(), project).await?.id);
     }
     let page = visit.store().list_resources(&filter, &visit.rows()).await?;
+    let lately = Lately::read(&visit, None).await?;
     let mut rows = Vec::with_capacity(page.items.len());
     for item in page.items {
         let ResourceView { id, project, spec: ResourceSpec::Service(spec), .. } = item else { continue };
         let ResourceId::Service(service) = id else { continue };
-        let upstream = lately(&visit, service).await?;
-        rows.push(Row { id, project: project.name, spec: *spec, upstream });
+        rows.push(Row { id, project: project.name, spec: *spec, upstream: lately.of(service) });
     }
     html(&List {
         rows,
@@ -92,41 +92,58 @@ pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
     })
 }
 
-/// What the last minutes' requests say about the upstreams of a service.
-async fn lately(visit: &Visit, id: ServiceId) -> Result<Upstream, Trouble> {
-    let permit = visit.permit(Action::ReadUsage)?;
-    let filter = UsageFilter {
-        tenant: Some(visit.tenant()),
-        // Others' requests are none of the business of who is held to some consumers.
-        consumers: permit.consumers().map(<[_]>::to_vec),
-        service: Some(id),
-        from_us: Some(visit.now_us.saturating_sub(LATELY_US)),
-        ..UsageFilter::default()
-    };
-    let report = visit.store().usage(&[UsageBy::Code], &filter).await?;
-    let count = |wanted: &[Code]| -> u64 {
-        let own = report.rows.iter().filter(|row| row.code.is_some_and(|code| wanted.contains(&code)));
-        own.map(|row| row.sums.requests).sum()
-    };
-    let failed = count(&[Code::UpstreamUnreachable, Code::UpstreamTimeout]);
-    let passed = count(&[Code::Valid]);
-    let words = match (failed, passed) {
-        (0, 0) => "no request in 10 minutes".to_owned(),
-        (0, _) => "answers".to_owned(),
-        (failed, passed) => format!("{} not answered", words::percent(failed, failed + passed)),
-    };
-    let latency = LatencyFilter {
-        tenant: filter.tenant,
-        service: Some(id),
-        from_us: filter.from_us,
-        ..LatencyFilter::default()
-    };
-    let p95 = if visit.may_all(Action::ReadUsage) {
-        visit.store().latency(&latency).await?.per_mille(950).map(words::length)
-    } else {
-        None
-    };
-    Ok(Upstream { ok: failed == 0, words, requests: report.total.requests, p95 })
+/// What the last minutes' requests say about the upstreams of services.
+struct Lately {
+    /// Requests by service and code.
+    codes: Vec<UsageRow>,
+    latency: Vec<(ServiceId, Latency)>,
+}
+
+impl Lately {
+    /// Of one service, or of all.
+    async fn read(visit: &Visit, service: Option<ServiceId>) -> Result<Self, Trouble> {
+        let permit = visit.permit(Action::ReadUsage)?;
+        let (tenant, from_us) = (Some(visit.tenant()), Some(visit.now_us.saturating_sub(LATELY_US)));
+        let filter = UsageFilter {
+            tenant,
+            // Others' requests are none of the business of who is held to some consumers.
+            consumers: permit.consumers().map(<[_]>::to_vec),
+            service,
+            from_us,
+            ..UsageFilter::default()
+        };
+        let codes = visit.store().usage(&[UsageBy::Service, UsageBy::Code], &filter).await?.rows;
+        let latency = if visit.may_all(Action::ReadUsage) {
+            let filter = LatencyFilter { tenant, service, from_us, ..LatencyFilter::default() };
+            visit.store().latency_by_service(&filter).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Self { codes, latency })
+    }
+
+    fn of(&self, id: ServiceId) -> Upstream {
+        let own: Vec<&UsageRow> =
+            self.codes.iter().filter(|row| row.service.as_ref().is_some_and(|service| service.id == id)).collect();
+        let count = |wanted: &[Code]| -> u64 {
+            let rows = own.iter().filter(|row| row.code.is_some_and(|code| wanted.contains(&code)));
+            rows.map(|row| row.sums.requests).sum()
+        };
+        let failed = count(&[Code::UpstreamUnreachable, Code::UpstreamTimeout]);
+        let passed = count(&[Code::Valid]);
+        let words = match (failed, passed) {
+            (0, 0) => "no request in 10 minutes".to_owned(),
+            (0, _) => "answers".to_owned(),
+            (failed, passed) => format!("{} not answered", words::percent(failed, failed + passed)),
+        };
+        let latency = self.latency.iter().find(|(service, _)| *service == id);
+        Upstream {
+            ok: failed == 0,
+            words,
+            requests: own.iter().map(|row| row.sums.requests).sum(),
+            p95: latency.and_then(|(_, latency)| latency.per_mille(950)).map(words::length),
+        }
+    }
 }
 
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
@@ -145,7 +162,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     };
     html(&Page {
         times: times::read(&visit, &range, Some(id)).await?,
-        upstream: lately(&visit, id).await?,
+        upstream: Lately::read(&visit, Some(id)).await?.of(id),
         toml: toml::to_string(&*spec).unwrap_or_default(),
         ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
         shell: visit.shell(format!("{}, service", spec.name)),

@@ -38,7 +38,7 @@ struct Page {
     group: &'static str,
     rows: Vec<Row>,
     total: UsageSums,
-    left_out: u64,
+    left_out: Option<String>,
     of_key: Option<String>,
 }
 
@@ -67,7 +67,11 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         }
         None => UsageMost::default(),
     };
-    let left_out = report.groups.saturating_sub(report.rows.len() as u64);
+    let listed = report.rows.len() as u64;
+    let left_out = report.groups.map(|groups| groups.saturating_sub(listed));
+    let left_out = left_out.map_or(Some("Smaller".to_owned()), |count| {
+        (count > 0).then(|| format!("{} smaller", words::grouped(count)))
+    });
     html(&Page {
         ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
         groups: GROUPS
@@ -97,7 +101,7 @@ async fn used(visit: &Visit, by: UsageBy, filter: &UsageFilter) -> Result<UsageM
     let groups = rows.len() as u64;
     rows.reverse();
     rows.truncate(ROWS_MAX as usize);
-    Ok(UsageMost { rows, groups, total })
+    Ok(UsageMost { rows, groups: Some(groups), total })
 }
 
 fn shown(row: &UsageRow, range: &Range) -> Row {

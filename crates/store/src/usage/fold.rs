@@ -22,8 +22,8 @@ use crate::{
 const BETWEEN: &str = "minute_us >= $1 AND minute_us <= $3 AND (minute_us, key) >= ($1, $2) \
                        AND (minute_us, key) < ($3, $4)";
 
-const SELECT: &str = "SELECT minute_us, key, service_from_us, minutes_from_us, hours_from_us FROM usage_folds \
-                      WHERE id = 1";
+const SELECT: &str = "SELECT minute_us, key, service_from_us, minutes_from_us, hours_from_us, hours_ranked_us, \
+                      days_ranked_us FROM usage_folds WHERE id = 1";
 
 /// How far minutes are folded, and what may be forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub(super) struct Folds {
     pub(super) minutes_from_us: i64,
     /// Hours before this may be forgotten.
     pub(super) hours_from_us: i64,
+    /// Hours and days before these have lists of the keys with the most requests.
+    hours_ranked_us: i64,
+    days_ranked_us: i64,
 }
 
 impl Folds {
@@ -46,6 +49,8 @@ impl Folds {
             service_from_us: row.int(2)?,
             minutes_from_us: row.int(3)?,
             hours_from_us: row.int(4)?,
+            hours_ranked_us: row.int(5)?,
+            days_ranked_us: row.int(6)?,
         })
     }
 
@@ -67,6 +72,14 @@ impl Folds {
     /// Before which moment minutes or hours may be gone.
     pub(super) fn forgotten_us(&self, column: &str) -> i64 {
         if column == "minutes_from_us" { self.minutes_from_us } else { self.hours_from_us }
+    }
+
+    /// Up to where there are lists of hours or days.
+    pub(super) const fn ranked_us(&self, step: Step) -> i64 {
+        match step {
+            Step::Day => self.days_ranked_us,
+            Step::Hour | Step::Minute => self.hours_ranked_us,
+        }
     }
 
     /// Whether sums by service hold all that was shipped.

@@ -20,6 +20,7 @@ mod rollup;
 mod ship;
 mod shown;
 mod source;
+mod tops;
 mod uses;
 
 use std::net::IpAddr;
@@ -165,8 +166,9 @@ pub struct UsageReport {
 pub struct UsageMost {
     /// These groups, the largest first.
     pub rows: Vec<UsageRow>,
-    /// How many groups there are, with those that are not listed.
-    pub groups: u64,
+    /// How many groups there are, with those that are not listed; `None` when that was not counted, and
+    /// then there may be more.
+    pub groups: Option<u64>,
     /// In all, with those that are not listed.
     pub total: UsageSums,
 }

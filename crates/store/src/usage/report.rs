@@ -77,7 +77,7 @@ pub(super) fn sums(row: &Row, first: usize) -> Result<UsageSums, StoreError> {
     })
 }
 
-fn plus(a: UsageSums, b: UsageSums) -> UsageSums {
+pub(super) fn plus(a: UsageSums, b: UsageSums) -> UsageSums {
     UsageSums {
         requests: a.requests.saturating_add(b.requests),
         denied: a.denied.saturating_add(b.denied),

@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 
 use super::{
     block::{Block, Builder, Wanted},
-    cubes::{DAY_US, HOUR_US},
+    cubes::{DAY_US, HOUR_US, Step},
     decisions::unreadable,
     fold::{Folds, note_forgotten},
     plan::down,
@@ -97,6 +97,7 @@ impl Store {
         let mut rows = self.forget("usage_minute", key, before_us).await?;
         let latency = ("minute_us, service, tenant, bucket", "minute_us");
         rows += self.forget("usage_latency", latency, before_us).await?;
+        rows += self.forget_lists(Step::Hour, before_us).await?;
         Ok(rows + self.forget_sums("usage_service_minute", before_us).await?)
     }
 
@@ -119,11 +120,27 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn forget_days_before(&self, before_us: i64) -> Result<u64, StoreError> {
-        self.forget_steps(
-            ["usage_day", "usage_consumer_day", "usage_service_day", "usage_latency_day"],
-            before_us,
-        )
-        .await
+        let days = ["usage_day", "usage_consumer_day", "usage_service_day", "usage_latency_day"];
+        let rows = self.forget_steps(days, before_us).await?;
+        Ok(rows + self.forget_lists(Step::Day, before_us).await?)
+    }
+
+    /// Lists of the keys with the most requests.
+    async fn forget_lists(&self, step: Step, before_us: i64) -> Result<u64, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let mut gone = 0;
+        for (table, row) in [
+            ("usage_tops", "step_us, start_us, tenant, key"),
+            ("usage_top_rests", "step_us, start_us, tenant"),
+        ] {
+            let text = format!(
+                "DELETE FROM {table} WHERE ({row}) IN (SELECT {row} FROM {table} WHERE step_us = $1 \
+                 AND start_us < $2 ORDER BY start_us LIMIT {ROWS_MAX})"
+            );
+            gone += run(built(text).bind(step.length_us()).bind(before_us), &mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(gone)
     }
 
     async fn forget_steps(&self, tables: [&'static str; 4], before_us: i64) -> Result<u64, StoreError> {

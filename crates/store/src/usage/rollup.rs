@@ -1,7 +1,7 @@
 //! Records summed up before they are written: by minute, hour and day, and by quota.
 
 use std::{
-    collections::{HashMap, hash_map::Entry as Place},
+    collections::{BTreeMap, HashMap, hash_map::Entry as Place},
     hash::{Hash, Hasher},
 };
 
@@ -16,6 +16,7 @@ use super::{
     fold::Folds,
     latency::Histograms,
     plan::down,
+    tops::{Late, note_late},
     uses::LastUses,
 };
 use crate::{
@@ -179,6 +180,7 @@ impl Sums {
         for (table, step) in FOLDED {
             write_rows(conn, &table, &mut self.rows(&table, is_late), step).await?;
         }
+        note_late(conn, &self.late(is_late)).await?;
         let is_of_services = |group: &Group| group.minute_us >= folds.service_from_us || is_late(group);
         let mut services = Vec::new();
         for (table, step) in SHIPPED {
@@ -190,6 +192,21 @@ impl Sums {
         }
         self.histograms.write(conn).await?;
         self.write_quotas(conn, with_totals).await
+    }
+
+    /// How many records are late for each hour and day, in their order.
+    fn late(&self, is_late: impl Fn(&Group) -> bool) -> Vec<Late> {
+        let mut late = BTreeMap::new();
+        for (group, row) in self.groups.iter().filter(|(group, _)| is_late(group)) {
+            let [requests, ..] = row.sums;
+            for step in [Step::Hour, Step::Day] {
+                let start_us = down(group.minute_us, step.length_us());
+                *late.entry((step.length_us(), start_us, group.tenant)).or_insert(0) += requests;
+            }
+        }
+        late.into_iter()
+            .map(|((step, start_us, tenant), requests)| [step, start_us, tenant, requests])
+            .collect()
     }
 
     /// Some groups as rows of a table, by minute still.

@@ -28,6 +28,30 @@ impl Source {
         by: &[UsageBy],
         filter: &UsageFilter,
     ) -> Result<Self, StoreError> {
+        Self::of_parts(conn, by, Parts::new(by, filter), filter).await
+    }
+
+    /// By key, of these keys only, with a column `key`.
+    pub(super) async fn of_keys(
+        conn: &mut AnyConnection,
+        filter: &UsageFilter,
+        keys: &[i64],
+    ) -> Result<Self, StoreError> {
+        let by = [UsageBy::Key];
+        let mut parts = Parts::new(&by, filter);
+        let keys: Vec<String> = keys.iter().map(i64::to_string).collect();
+        // A list without any is refused by PostgreSQL.
+        let keys = if keys.is_empty() { "NULL".to_owned() } else { keys.join(", ") };
+        parts.wheres.push_str(&format!(" AND key IN ({keys})"));
+        Self::of_parts(conn, &by, parts, filter).await
+    }
+
+    async fn of_parts(
+        conn: &mut AnyConnection,
+        by: &[UsageBy],
+        mut parts: Parts,
+        filter: &UsageFilter,
+    ) -> Result<Self, StoreError> {
         let folds = Folds::read(conn).await?;
         let mut cube = Cube::of(by, filter);
         let mut folded_us = Some(folds.place.0);
@@ -40,7 +64,6 @@ impl Source {
         }
         let coarsest = by.iter().find_map(|column| step(*column)).unwrap_or(Step::Day);
         let asked = Asked { from_us: filter.from_us, to_us: filter.to_us, coarsest, folded_us };
-        let mut parts = Parts::new(by, filter);
         for piece in pieces(&asked, &folds) {
             parts.add(cube, &piece, folds.place);
         }
