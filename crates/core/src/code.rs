@@ -121,6 +121,12 @@ codes! {
     Overloaded = 33, "overloaded";
     /// The upstream took too long.
     UpstreamTimeout = 34, "upstream_timeout";
+    /// A record of a batch is not acceptable.
+    RecordInvalid = 35, "record_invalid";
+    /// Another request came under the same `Idempotency-Key`.
+    IdempotencyConflict = 36, "idempotency_conflict";
+    /// The same request is still being worked on.
+    IdempotencyInProgress = 37, "idempotency_in_progress";
 }
 
 impl Code {

@@ -161,6 +161,10 @@ ids! {
     PriceId = "prc", "price";
     /// A secret that Tollgate keeps encrypted.
     SecretId = "sec", "secret";
+    /// A batch of records that was taken.
+    BatchId = "bat", "batch";
+    /// A version of a type of events.
+    EventTypeId = "evt", "event type";
     /// An account of the ledger: one budget in one period.
     AccountId = "acc", "ledger account";
 }

@@ -23,6 +23,7 @@
 //! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
 //! | [`event`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
 //! | [`rule`] | rules that block and unblock by themselves: written, compiled, watching |
+//! | [`event`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
@@ -33,9 +34,11 @@ pub mod budget;
 pub mod code;
 pub mod counters;
 pub mod event;
+pub mod event;
 pub mod explain;
 pub mod facts;
 pub mod id;
+pub mod ingest_service;
 pub mod ingest_service;
 pub mod key;
 pub mod keyring;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    ingest_service::INGEST_PATH,
     money::{price::Provider, table::MODEL_LEN_MAX},
     policy::FieldError,
     resource::{ServiceKind, ServiceSpec},
@@ -88,19 +89,28 @@ impl ServiceSpec {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let has_match = self.matches.host.is_some() || self.matches.path_prefix.is_some();
-        has_match || self.kind != ServiceKind::Llm || self.provider.is_none()
+        has_match
+            || match self.kind {
+                ServiceKind::Proxy => true,
+                ServiceKind::Llm => self.provider.is_none(),
+                ServiceKind::Ingest => false,
+            }
     }
 
     /// The same with the match that its kind has when neither host nor path prefix is written
-    /// (CONTRACT §4): `/v1beta` for Gemini, `/v1` for the others.
+    /// (CONTRACT §4): `/v1beta` for Gemini, `/v1` for the others; `POST /api/v1/ingest` for records.
     #[must_use]
     pub fn completed(mut self) -> Self {
         if !self.is_complete() {
-            let prefix = match self.provider {
-                Some(Provider::Gemini) => "/v1beta",
+            let prefix = match (self.kind, self.provider) {
+                (ServiceKind::Ingest, _) => INGEST_PATH,
+                (_, Some(Provider::Gemini)) => "/v1beta",
                 _ => "/v1",
             };
             self.matches.path_prefix = Some(prefix.to_owned());
+            if self.kind == ServiceKind::Ingest && self.matches.methods.is_none() {
+                self.matches.methods = Some(vec!["POST".to_owned()]);
+            }
         }
         self
     }

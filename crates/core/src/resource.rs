@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     budget::spec::BudgetSpec,
     key::Environment,
+    ingest_service::{EventTypeSpec, IngestSpec},
     llm_service::{CredentialSpec, FallbackSpec},
     money::price::{PriceSpec, Provider},
     time::Span,
@@ -94,6 +95,9 @@ pub struct ServiceSpec {
     /// Kind `llm`: what is tried, in this order, when the upstreams cannot answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty", rename = "fallback")]
     pub fallbacks: Vec<FallbackSpec>,
+    /// Kind `ingest`: what it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest: Option<IngestSpec>,
     /// Which requests it takes.
     #[serde(default, rename = "match")]
     pub matches: MatchSpec,
@@ -165,6 +169,8 @@ pub enum ServiceKind {
     Proxy,
     /// Calls of a model: priced, bound by budgets, forwarded with the provider's credential.
     Llm,
+    /// Batches of records: kept, and handed on to Kafka.
+    Ingest,
 }
 
 /// Which requests a service takes; at least one of host and path prefix.
@@ -497,4 +503,7 @@ pub struct Resources {
     /// `[[budget]]`
     #[serde(rename = "budget", skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<BudgetSpec>,
+    /// `[[event_type]]`
+    #[serde(rename = "event_type", skip_serializing_if = "Vec::is_empty")]
+    pub event_types: Vec<EventTypeSpec>,
 }

@@ -1,10 +1,11 @@
 //! Checking what a service says of itself, everything at once, before it is compiled.
 
 use crate::{
+    ingest_service::check_ingest,
     llm_service::check_llm,
     pattern::PathPattern,
     policy::FieldError,
-    resource::{HeadersSpec, MatchSpec, ServiceSpec},
+    resource::{HeadersSpec, MatchSpec, ServiceKind, ServiceSpec},
     time::Span,
 };
 
@@ -25,12 +26,14 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
         errors.push(FieldError::new("name", problem));
     }
     check_match(&spec.matches, &mut errors);
-    if spec.upstreams.is_empty() || spec.upstreams.len() > UPSTREAMS_MAX {
+    let needs_upstreams = spec.kind != ServiceKind::Ingest;
+    if (spec.upstreams.is_empty() && needs_upstreams) || spec.upstreams.len() > UPSTREAMS_MAX {
         let problem = "a service needs 1 to 32 upstreams such as `http://127.0.0.1:9000`";
         errors.push(FieldError::new("upstreams", problem));
     }
     check_upstreams("upstreams", &spec.upstreams, &mut errors);
     check_llm(spec, &mut errors);
+    check_ingest(spec, &mut errors);
     if spec.retries > RETRIES_MAX {
         errors.push(FieldError::new("retries", format!("{} is over the bound of 5", spec.retries)));
     }

@@ -3,7 +3,10 @@
 //! Keys and consumers may be millions and live in concurrent maps of their own; everything else is
 //! thousands at most and is rebuilt when it changes, so that a request reads one consistent state.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 
@@ -107,11 +110,29 @@ pub struct Tables {
     /// Secrets by their project and name, as far as this node can decrypt them. What is not in here and
     /// is needed is answered `unavailable`, never sent without.
     pub secrets: HashMap<(ProjectId, Box<str>), Arc<Secret<String>>>,
+    /// Versions of types of events, by their project and name.
+    pub event_types: HashMap<(ProjectId, Box<str>), Arc<EventType>>,
     /// The last change that is in here.
     pub seq: u64,
 }
 
+/// A type of events in its versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventType {
+    /// Each version and its JSON Schema as text.
+    pub versions: BTreeMap<u32, Box<str>>,
+}
+
 impl Tables {
+    /// A type of events of a project.
+    #[must_use]
+    pub fn event_type(&self, project: ProjectId, name: &str) -> Option<&Arc<EventType>> {
+        if self.event_types.is_empty() {
+            return None;
+        }
+        self.event_types.get(&(project, Box::from(name)))
+    }
+
     /// The secret of this name in a project, decrypted.
     #[must_use]
     pub fn secret(&self, project: ProjectId, name: &str) -> Option<&Arc<Secret<String>>> {

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tollgate_core::{admit::Decision, code::Code, id::DecisionId, policy::Policy, resource::RateHeaders};
 use tollgate_wire::{
     codes::{Retry, entry},
-    problem::Problem,
+    problem::{Problem, WrongRecord},
     rate,
 };
 
@@ -67,8 +67,17 @@ struct Words {
     code: Code,
     detail: Cow<'static, str>,
     violated: Option<Box<str>>,
+    record: Option<Flawed>,
     retry_after_s: Option<u64>,
     fields: RateFields,
+}
+
+/// The record of a batch that is wrong.
+#[derive(Debug)]
+struct Flawed {
+    index: u64,
+    path: Box<str>,
+    reason: Box<str>,
 }
 
 impl Denial {
@@ -80,13 +89,27 @@ impl Denial {
             Retry::Never | Retry::BackOff => None,
         };
         let detail = detail.into();
-        Self(Box::new(Words { code, detail, violated: None, retry_after_s, fields: RateFields::default() }))
+        Self(Box::new(Words {
+            code,
+            detail,
+            violated: None,
+            record: None,
+            retry_after_s,
+            fields: RateFields::default(),
+        }))
     }
 
     /// The same refusal, with the nanoseconds after which it is worth trying again.
     #[must_use]
     pub(crate) fn wait_ns(mut self, wait_ns: u64) -> Self {
         self.0.retry_after_s = Some(wait_ns.div_ceil(1_000_000_000).max(1));
+        self
+    }
+
+    /// The same refusal, because of one record of a batch.
+    #[must_use]
+    pub(crate) fn at_record(mut self, index: usize, path: String, reason: String) -> Self {
+        self.0.record = Some(Flawed { index: index as u64, path: path.into(), reason: reason.into() });
         self
     }
 
@@ -97,6 +120,7 @@ impl Denial {
             code: decision.code,
             detail: decision.detail.as_deref().unwrap_or("").to_owned().into(),
             violated,
+            record: None,
             retry_after_s: rate::retry_after_s(decision),
             fields: RateFields::of(decision, policy, choice),
         }))
@@ -121,7 +145,11 @@ impl Denial {
     pub(crate) fn into_answer(self, id: DecisionId) -> Answer {
         let words = *self.0;
         let problem =
-            Problem { violated: words.violated.as_deref(), ..Problem::new(words.code, &words.detail, id) };
+            Problem {
+                violated: words.violated.as_deref(),
+                record: words.record.as_ref().map(Flawed::shown),
+                ..Problem::new(words.code, &words.detail, id)
+            };
         let mut answer = Answer::new(problem.status()).with_body(problem.to_body());
         let head = &mut answer.head;
         head.set(&names::CONTENT_TYPE, &names::APPLICATION_PROBLEM_JSON);
@@ -134,6 +162,12 @@ impl Denial {
         }
         words.fields.write(head);
         answer
+    }
+}
+
+impl Flawed {
+    fn shown(&self) -> WrongRecord<'_> {
+        WrongRecord { index: self.index, path: &self.path, reason: &self.reason }
     }
 }
 

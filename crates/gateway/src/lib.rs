@@ -16,6 +16,7 @@
 //! | `lane` | what one lane works with; the account of each request |
 //! | `proxy` | forwarding: attempts, health, heads |
 //! | [`llm`] | calls to models: what they may use, what they used; not on the way of a request yet |
+//! | [`ingest`] | batches of records: read, taken apart, handed to the intake |
 //! | `pipeline` | the way of a request from ticket to answer |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
@@ -29,6 +30,7 @@ mod denial;
 mod faults;
 pub mod http;
 mod identity;
+pub mod ingest;
 mod lane;
 pub mod llm;
 mod meters;

@@ -21,6 +21,7 @@ names! {
     CACHE_CONTROL = "cache-control";
     CONTENT_TYPE = "content-type";
     FORWARDED = "forwarded";
+    IDEMPOTENT_REPLAYED = "idempotent-replayed";
     RATELIMIT = headers::RATELIMIT;
     RATELIMIT_POLICY = headers::RATELIMIT_POLICY;
     RETRY_AFTER = headers::RETRY_AFTER;

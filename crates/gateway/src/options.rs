@@ -26,6 +26,9 @@ pub struct GatewayOptions {
     pub slow_hash_queue: usize,
     /// Resolving the hosts that keys are bound to.
     pub bound_hosts: BoundHostOptions,
+    /// Bytes that batches of records on their way may take, over all lanes; more get `overloaded`.
+    /// Default 256 MiB.
+    pub ingest_bytes_max: u64,
     /// Signs the assertions of services that ask for them; without keys their upstreams get none.
     pub assertion: Option<AssertionKeys>,
 }
@@ -40,6 +43,7 @@ impl Default for GatewayOptions {
             slow_hash_threads: 2,
             slow_hash_queue: 64,
             bound_hosts: BoundHostOptions::default(),
+            ingest_bytes_max: 256 << 20,
             assertion: None,
         }
     }

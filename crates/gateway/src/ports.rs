@@ -18,6 +18,7 @@ use tollgate_journal::Writer;
 
 use crate::{
     bound_host::{MakeHostLookup, SystemHosts},
+    ingest::Intake,
     slow_hash::RehashSink,
 };
 
@@ -35,6 +36,8 @@ pub struct Ports<C> {
     pub clock: Arc<dyn Clock>,
     /// Takes credentials whose slow or foreign hash should be replaced.
     pub rehash: Arc<dyn RehashSink>,
+    /// Takes batches of records.
+    pub intake: Arc<dyn Intake>,
     /// Makes each lane's resolver of the hosts that keys are bound to.
     pub host_lookup: MakeHostLookup,
 }

@@ -23,10 +23,14 @@ pub enum Status {
     NotFound = 404,
     /// RFC 9110 §15.5.6
     MethodNotAllowed = 405,
+    /// RFC 9110 §15.5.10
+    Conflict = 409,
     /// RFC 9110 §15.5.14
     ContentTooLarge = 413,
     /// RFC 9110 §15.5.16
     UnsupportedMediaType = 415,
+    /// RFC 9110 §15.5.21
+    UnprocessableContent = 422,
     /// RFC 6585 §4
     TooManyRequests = 429,
     /// RFC 6585 §5
@@ -204,7 +208,7 @@ pub const API_ENTRIES: [&Entry; 5] =
     [&TOKEN_MISSING, &TOKEN_UNKNOWN, &NO_ENDPOINT, &METHOD_NOT_ALLOWED, &INTERNAL];
 
 /// One entry a code, in the order of their numbers.
-static ENTRIES: [Entry; 35] = [
+static ENTRIES: [Entry; 38] = [
     INTERNAL,
     own(
         "malformed_request",
@@ -443,5 +447,26 @@ static ENTRIES: [Entry; 35] = [
         "Upstream too slow",
         Retry::BackOff,
         "Try again later if repeating the request does no harm; the service took too long.",
+    ),
+    own(
+        "record_invalid",
+        Status::UnprocessableContent,
+        "Record not acceptable",
+        Retry::Never,
+        "Correct the record that the detail names and send the batch again; none of it was kept.",
+    ),
+    own(
+        "idempotency_conflict",
+        Status::UnprocessableContent,
+        "Another request under the same Idempotency-Key",
+        Retry::Never,
+        "Send each request under an `Idempotency-Key` of its own; repeat one only word for word.",
+    ),
+    own(
+        "idempotency_in_progress",
+        Status::Conflict,
+        "The same request is still being worked on",
+        Retry::Wait(1),
+        "Wait as long as `Retry-After` says and send the same request again for its answer.",
     ),
 ];

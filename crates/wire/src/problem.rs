@@ -19,19 +19,32 @@ pub struct Problem<'a> {
     pub decision: Option<DecisionId>,
     /// The limit, quota or bound that is used up.
     pub violated: Option<&'a str>,
+    /// The record of a batch that is wrong.
+    pub record: Option<WrongRecord<'a>>,
+}
+
+/// A record of a batch that is wrong: written as the only element of `errors`.
+#[derive(Clone, Copy, Debug)]
+pub struct WrongRecord<'a> {
+    /// Which, counted from 0.
+    pub index: u64,
+    /// Where in it (JSON pointer, RFC 6901); empty for the whole.
+    pub path: &'a str,
+    /// Why.
+    pub reason: &'a str,
 }
 
 impl<'a> Problem<'a> {
     /// The problem of a code, with its words; empty words mean the catalogue's remedy.
     #[must_use]
     pub fn new(code: Code, detail: &'a str, decision: DecisionId) -> Self {
-        Self { entry: entry(code), detail, decision: Some(decision), violated: None }
+        Self { entry: entry(code), detail, decision: Some(decision), violated: None, record: None }
     }
 
     /// The problem of a mistake that is no decision (see [`crate::codes::API_ENTRIES`]).
     #[must_use]
     pub const fn undecided(entry: &'static Entry, detail: &'a str) -> Self {
-        Self { entry, detail, decision: None, violated: None }
+        Self { entry, detail, decision: None, violated: None, record: None }
     }
 
     /// The problem of a decision that refuses. `policy` is the one that was asked.
@@ -42,6 +55,7 @@ impl<'a> Problem<'a> {
             detail: decision.detail.as_deref().unwrap_or(""),
             decision: Some(id),
             violated: policy.and_then(|policy| decision.violated(policy)).map(|rule| &*rule.name),
+            record: None,
         }
     }
 
@@ -73,6 +87,15 @@ impl<'a> Problem<'a> {
             out.extend_from_slice(b",\"violated-policies\":[");
             push_json_string(out, name);
             out.push(b']');
+        }
+        if let Some(WrongRecord { index, path, reason }) = self.record {
+            out.extend_from_slice(b",\"errors\":[{\"index\":");
+            push_number(out, index);
+            out.extend_from_slice(b",\"path\":");
+            push_json_string(out, path);
+            out.extend_from_slice(b",\"reason\":");
+            push_json_string(out, reason);
+            out.extend_from_slice(b"}]");
         }
         out.push(b'}');
     }

@@ -31,6 +31,7 @@ use crate::{
     faults::Fault,
     http::{answer::FinishRefused, exchange::Lane, upstream::Upstreams},
     meters::Meters,
+    ingest::{Intake, Room, schemas::Validators},
     options::GatewayOptions,
     ports::Ports,
     service::balance::Registry,
@@ -48,11 +49,14 @@ pub(crate) struct Shared<C> {
     pub(crate) unknown_keys: throttle::Throttle,
     pub(crate) malformed_keys: throttle::Throttle,
     pub(crate) registry: Registry,
+    pub(crate) intake: Arc<dyn Intake>,
+    pub(crate) ingest_room: Arc<Room>,
 }
 
 impl<C> Shared<C> {
     /// Takes the ports apart: what is shared, and the writers of the lanes.
     pub(crate) fn new(options: GatewayOptions, ports: Ports<C>) -> std::io::Result<(Self, Vec<Writer>)> {
+        let ingest_room = Room::new(options.ingest_bytes_max);
         let shared = Self {
             slow_hashes: SlowHashes::start(options.slow_hash_threads, options.slow_hash_queue)?,
             unknown_keys: throttle::Throttle::new(options.bad_keys),
@@ -63,6 +67,8 @@ impl<C> Shared<C> {
             clock: ports.clock,
             rehash: ports.rehash,
             registry: Registry::default(),
+            intake: ports.intake,
+            ingest_room,
         };
         Ok((shared, ports.writers))
     }
@@ -80,6 +86,7 @@ pub(crate) struct Gateway<C> {
     pub(crate) hosts: BoundHosts,
     pub(crate) upstreams: Upstreams,
     pub(crate) assertions: Assertions,
+    pub(crate) validators: Validators,
     tables: RefCell<Rc<LaneTables>>,
     pub(crate) meters: Meters,
     pub(crate) upstream_fault: Fault,
@@ -95,6 +102,7 @@ impl<C: Counters + 'static> Gateway<C> {
             boot: boot.map_or(0, |ticket| ticket.decision().boot),
             upstreams: Upstreams::new(shared.options.pool.clone()),
             assertions: Assertions::new(shared.options.assertion.clone()),
+            validators: Validators::default(),
             hosts,
             shared,
             lane,

@@ -11,7 +11,9 @@ pub(crate) mod recognition;
 
 use std::rc::Rc;
 
-use tollgate_core::{code::Code, counters::Counters, id::DecisionId, time::Now};
+use tollgate_core::{
+    code::Code, counters::Counters, id::DecisionId, resource::ServiceKind, time::Now,
+};
 use tollgate_wire::text::DecisionText;
 
 use crate::{
@@ -23,6 +25,7 @@ use crate::{
         guard::Malformed,
         head::RequestHead,
     },
+    ingest,
     lane::{Gateway, account::Account},
     names,
     proxy::{self, body_denial},
@@ -86,6 +89,12 @@ impl<C: Counters + 'static> Gateway<C> {
         } else {
             self.admit(account, exchange, request, &service).await?
         };
+        if service.service.spec.kind == ServiceKind::Ingest {
+            exchange.body.limit(service.body_bytes_max(&self.shared.options)).map_err(body_denial)?;
+            // Boxed: every request carries the room that this function needs.
+            let delivery = ingest::Delivery { service, caller, path };
+            return Box::pin(ingest::take(self, account, exchange, delivery)).await;
+        }
         exchange.body.limit(service.body_bytes_max(&self.shared.options)).map_err(body_denial)?;
         proxy::forward(self, account, exchange, proxy::Passage { service, caller, path, sender }).await
     }

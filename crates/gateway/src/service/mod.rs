@@ -8,7 +8,8 @@ mod target;
 use std::{cell::Cell, sync::Arc};
 
 use tollgate_core::{
-    resource::{HeadersSpec, ServiceSpec},
+    ingest_service::BODY_BYTES_DEFAULT,
+    resource::{HeadersSpec, ServiceKind, ServiceSpec},
     service::Service,
     tables::Tables,
 };
@@ -102,7 +103,12 @@ impl ProxyService {
 
     /// The largest request body in bytes.
     pub(crate) fn body_bytes_max(&self, options: &GatewayOptions) -> u64 {
-        self.service.spec.body_bytes_max.unwrap_or(options.body_bytes_max)
+        let spec = &self.service.spec;
+        let usual = match spec.kind {
+            ServiceKind::Ingest => BODY_BYTES_DEFAULT,
+            ServiceKind::Proxy | ServiceKind::Llm => options.body_bytes_max,
+        };
+        spec.body_bytes_max.unwrap_or(usual)
     }
 
     /// A number that goes up by one at each call.

@@ -17,6 +17,7 @@ mod credentials;
 mod cross_origin;
 mod hostile;
 mod identity;
+mod ingest;
 mod journal;
 mod limits;
 mod me;

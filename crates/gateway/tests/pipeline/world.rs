@@ -27,7 +27,7 @@ use tollgate_core::{
     route::Router,
     secret::Secret,
     service::{Service, ServiceRow},
-    tables::{Consumer, Foreign, Project, Snapshot, Tables, Tenant},
+    tables::{Consumer, EventType, Foreign, Project, Snapshot, Tables, Tenant},
     time::Clock as _,
 };
 use tollgate_gateway::{
@@ -46,7 +46,7 @@ use tollgate_testkit::{
     wait_until,
 };
 
-use crate::treasury::TestTreasury;
+use crate::{intake::TestIntake, treasury::TestTreasury};
 
 use super::ports::{Door, Names, TestClock, TestCounters, TestRehash, host_lookup};
 
@@ -74,6 +74,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) counters: Arc<TestCounters>,
     pub(crate) treasury: Arc<TestTreasury>,
+    pub(crate) intake: Arc<TestIntake>,
     pub(crate) rehash: Arc<TestRehash>,
     pub(crate) names: Names,
     /// Closed, it holds look-ups of host names back.
@@ -139,6 +140,7 @@ impl Plan {
         let (rehash, names) = (Arc::new(TestRehash::default()), Names::default());
         let asked = Arc::new(AtomicU32::new(0));
         let treasury = Arc::new(TestTreasury::default());
+        let intake = Arc::new(TestIntake::default());
         let door = Door::new(tokio::sync::Semaphore::new(8));
         let ports = Ports {
             snapshot: snapshot.clone(),
@@ -147,6 +149,7 @@ impl Plan {
             writers: (0..self.lanes).map(|lane| journal.writer(lane).expect("open a writer")).collect(),
             clock: clock.clone(),
             rehash: rehash.clone(),
+            intake: intake.clone(),
             host_lookup: host_lookup(&names, &door, &asked),
         };
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -159,6 +162,7 @@ impl Plan {
             clock,
             counters,
             treasury,
+            intake,
             rehash,
             names,
             door,
@@ -189,6 +193,15 @@ fn policy_ids(resources: &Resources) -> HashMap<String, PolicyId> {
 
 pub(crate) fn service_ids(resources: &Resources) -> HashMap<String, ServiceId> {
     resources.services.iter().zip(2000..).map(|(spec, id)| (spec.name.clone(), ServiceId(id))).collect()
+}
+
+fn event_types(resources: &Resources) -> HashMap<(ProjectId, Box<str>), Arc<EventType>> {
+    let mut types: HashMap<(ProjectId, Box<str>), EventType> = HashMap::new();
+    for spec in &resources.event_types {
+        let known = types.entry((PROJECT, spec.name.as_str().into())).or_default();
+        known.versions.insert(spec.version, spec.schema.as_str().into());
+    }
+    types.into_iter().map(|(key, known)| (key, Arc::new(known))).collect()
 }
 
 fn tables(resources: &Resources) -> Tables {
@@ -229,6 +242,7 @@ fn tables(resources: &Resources) -> Tables {
         prices: Arc::new(prices(resources)),
         budgets: budgets(resources),
         secrets: HashMap::new(),
+        event_types: event_types(resources),
         seq: 1,
     }
 }
@@ -348,6 +362,7 @@ impl World {
             prices: old.prices.clone(),
             budgets: old.budgets.clone(),
             secrets: old.secrets.clone(),
+            event_types: old.event_types.clone(),
             seq: old.seq + 1,
         };
         change(&mut new);

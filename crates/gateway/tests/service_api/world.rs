@@ -32,6 +32,7 @@ use tollgate_gateway::{
         bounds::Bounds,
         serve::{Listener, Serving},
     },
+    ingest::NoIntake,
     options::GatewayOptions,
     ports::Ports,
     service_api,
@@ -175,6 +176,7 @@ impl World {
             writers: vec![journal.writer(0).expect("open a writer")],
             clock: clock.clone(),
             rehash: Arc::new(NoRehash),
+            intake: Arc::new(NoIntake),
             host_lookup: Arc::new(move || Rc::new(Hosts(known.clone()))),
         };
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -63,6 +63,7 @@ pub(super) async fn load_tables(
         budgets: state.budgets.iter().map(held).collect(),
         secrets: decrypted(store, conn).await?,
         event_types: HashMap::new(),
+        event_types: HashMap::new(),
         seq,
     })
 }

@@ -11,6 +11,7 @@ use tollgate_core::{
 use tollgate_counters::{LocalCounters, leases::{Draws, LeasePots}};
 use tollgate_gateway::{
     http::serve::Serving,
+    ingest::Intake,
     ports::{Ports, Refilled, Treasury, Wants, system_host_lookup},
     service_api,
 };
@@ -32,6 +33,7 @@ pub(super) struct DataPlane {
     pub(super) counters: Arc<LocalCounters>,
     pub(super) clock: Arc<SystemClock>,
     pub(super) rehashes: mpsc::Sender<tollgate_store::Rehash>,
+    pub(super) intake: Arc<dyn Intake>,
 }
 
 impl DataPlane {
@@ -67,6 +69,7 @@ impl DataPlane {
             treasury: Arc::new(Unfunded::default()),
             writers,
             clock: self.clock.clone(),
+            intake: self.intake.clone(),
             rehash: Arc::new(Rehashes(self.rehashes.clone())),
             host_lookup: system_host_lookup(),
         }

@@ -88,6 +88,7 @@ impl Node {
             counters: Arc::new(LocalCounters::default()),
             clock: clock.clone(),
             rehashes,
+            intake: Arc::new(tollgate_gateway::ingest::NoIntake),
         };
         let sweeper = plane.counters.clone();
         let parts = Parts {

@@ -20,6 +20,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("413 / 415 / 431", "body_too_large, unsupported_content, head_too_large"),
     ("429", "rate_limited, quota_exhausted, concurrency_exceeded, too_many_bad_keys"),
     ("502 / 503 / 504", "upstream_unreachable, auth_stale, overloaded, upstream_timeout"),
+    // CONTRACT §4, kind ingest; it names the first and the last by their status alone.
+    ("422 / 422 / 409", "record_invalid, idempotency_conflict, idempotency_in_progress"),
 ];
 
 #[test]
