@@ -42,6 +42,10 @@ pub enum Entity {
     Budget,
     /// A secret that is kept encrypted.
     Secret,
+    /// A record that a sink did not take.
+    ParkedEvent,
+    /// A version of a type of events.
+    EventType,
 }
 
 impl Entity {
@@ -67,6 +71,8 @@ impl Entity {
             Self::Price => "price",
             Self::Budget => "budget",
             Self::Secret => "secret",
+            Self::ParkedEvent => "parked_event",
+            Self::EventType => "event_type",
         }
     }
 }

@@ -24,6 +24,7 @@
 //! | every second | [`Store::heartbeat`] |
 //! | the journal | [`Store::intake`], [`Store::keep_blocks`], [`Store::take_over`] |
 //! | whoever reads usage | [`Store::ask_to_ship`] |
+//! | records | [`Ingester`], [`Store::events`]; handing them on: [`Store::take_relay`], [`Store::outbox`] |
 //! | budgets | [`Store::open_account`], [`Store::reserve`], [`Store::post`], [`Store::reconcile`] |
 //! | counters | [`Store::quota_usage`] at start, [`Shipped::quotas`] after each shipment |
 //!
@@ -40,12 +41,14 @@ mod dialect;
 mod error;
 mod feed;
 mod import;
+mod ingest;
 mod init;
 mod keys;
 mod ledger;
 mod migrate;
 mod named;
 mod open;
+mod outbox;
 mod page;
 mod people;
 mod random;
@@ -68,6 +71,7 @@ pub use import::{
     Encoding, IMPORT_ROWS_MAX, ImportCollision, ImportOptions, ImportReject, ImportReport, ImportRow,
     ImportScheme, Rehash,
 };
+pub use ingest::{Event, EventFilter, EventRow, IngestOptions, Ingester};
 pub use init::{Initialised, NewInstallation};
 pub use keys::{
     BulkEdit, CreatedKey, JobStep, KEYS_AT_ONCE_MAX, KeyDetail, KeyEdit, KeyFilter, KeySecret, KeyView,
@@ -79,6 +83,9 @@ pub use ledger::{
 };
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
+pub use outbox::{
+    Lag, NewParked, Outbox, ParkedFilter, ParkedRow, ParkedState, Policy, RelayLease, RelayLost,
+};
 pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
 pub use people::{
     Account, CONSUMERS_MAX, ExternalAccount, ExternalPerson, InvitationView, MemberRef, MemberView,

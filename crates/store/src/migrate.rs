@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0011_usage_spans.sql"),
     include_str!("../migrations/0013_secrets.sql"),
     include_str!("../migrations/0015_usage_tops.sql"),
+    include_str!("../migrations/0016_events.sql"),
 ];
 
 /// Runs what is missing.

@@ -122,6 +122,11 @@ impl Store {
         self.inner.place.engine
     }
 
+    /// Bytes free on the file system of the database's file; `None` for a server.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        self.inner.place.file.as_deref().and_then(free_bytes)
+    }
+
     /// Closes all connections once the calls under way are done.
     pub async fn close(&self) {
         self.inner.reads.close().await;

@@ -1,0 +1,164 @@
+//! The queue before the database: bounded in batches and bytes, emptied a group at a time.
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tollgate_core::{
+    event::{Batch, NotTaken, Taken},
+    id::TenantId,
+    key::Digest,
+};
+
+use super::{commit::Committer, known::Known};
+use crate::open::Store;
+
+/// Bounds of an [`Ingester`].
+#[derive(Clone, Copy, Debug)]
+pub struct IngestOptions {
+    /// Batches that may wait. Default 4,096.
+    pub batches_max: usize,
+    /// Bytes of batches that may wait. Default 64 MiB: half a second of what two cores commit.
+    pub bytes_max: u64,
+    /// Ids that are remembered; the oldest are forgotten first. Default 16,777,216, about 32 bytes each.
+    pub ids_max: usize,
+    /// How long ids and names of requests are remembered, microseconds. Default a day.
+    pub remembered_us: i64,
+    /// Bytes that must stay free on the disk of an embedded database. Default 1 GiB.
+    pub disk_free_min: u64,
+}
+
+impl Default for IngestOptions {
+    fn default() -> Self {
+        Self {
+            batches_max: 4096,
+            bytes_max: 64 << 20,
+            ids_max: 1 << 24,
+            remembered_us: 86_400_000_000,
+            disk_free_min: 1 << 30,
+        }
+    }
+}
+
+/// Bytes of one group, from which on it is committed: what waits longer waits for the next one.
+const GROUP_BYTES: u64 = 8 << 20;
+/// Batches of one group.
+const GROUP_BATCHES: usize = 1024;
+
+/// Takes batches; cheap to clone.
+#[derive(Clone)]
+pub struct Ingester {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Waiting>,
+}
+
+struct Shared {
+    store: Store,
+    options: IngestOptions,
+    waiting_bytes: AtomicU64,
+    /// Requests with a name that are on their way.
+    names: Mutex<HashSet<Name>>,
+}
+
+type Name = (TenantId, Digest);
+
+/// A batch that waits, and who waits for it.
+pub(super) struct Waiting {
+    pub(super) batch: Batch,
+    pub(super) answer: oneshot::Sender<Result<Taken, NotTaken>>,
+    _place: Place,
+}
+
+/// What a batch takes of the queue; given back when it is answered.
+struct Place {
+    shared: Arc<Shared>,
+    bytes: u64,
+    name: Option<Name>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.waiting_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        if let Some(name) = self.name {
+            self.shared.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        }
+    }
+}
+
+impl Ingester {
+    /// Starts the task that commits. It ends when the last clone of the ingester is gone and everything that
+    /// waited is committed.
+    #[must_use]
+    pub fn start(store: Store, options: IngestOptions) -> (Self, JoinHandle<()>) {
+        let (queue, inbox) = mpsc::channel(options.batches_max.max(1));
+        let committer = Committer { store: store.clone(), known: Known::new(options.ids_max), options };
+        let names = Mutex::default();
+        let shared = Arc::new(Shared { store, options, waiting_bytes: AtomicU64::new(0), names });
+        (Self { shared, queue }, tokio::spawn(run(committer, inbox)))
+    }
+
+    /// Takes a batch; answers once it is durable. Dropping the answer does not take the batch back. What there
+    /// is no room for is refused at once.
+    pub fn submit(&self, batch: Batch) -> impl Future<Output = Result<Taken, NotTaken>> + Send + 'static {
+        let queued = self.enqueue(batch);
+        async move {
+            match queued?.await {
+                Ok(answer) => answer,
+                // The task is gone in the middle of it.
+                Err(_) => Err(NotTaken::Unavailable),
+            }
+        }
+    }
+
+    fn enqueue(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Taken, NotTaken>>, NotTaken> {
+        let overloaded = |why| NotTaken::Overloaded { why, retry_after_s: 1 };
+        let Shared { store, options, waiting_bytes, names } = &*self.shared;
+        if store.free_bytes().is_some_and(|free| free < options.disk_free_min) {
+            let why = "the disk of the database is almost full; records are taken again when there is room";
+            return Err(NotTaken::Overloaded { why, retry_after_s: 30 });
+        }
+        let bytes = batch.buffer.len() as u64;
+        let room = |waiting: u64| {
+            waiting.checked_add(bytes).filter(|after| waiting == 0 || *after <= options.bytes_max)
+        };
+        if waiting_bytes.try_update(Ordering::AcqRel, Ordering::Acquire, room).is_err() {
+            return Err(overloaded("more records wait for the database than there is room for"));
+        }
+        let mut place = Place { shared: Arc::clone(&self.shared), bytes, name: None };
+        if let Some(name) = batch.name {
+            let name = (batch.sender.tenant, name.name);
+            if !names.lock().unwrap_or_else(PoisonError::into_inner).insert(name) {
+                return Err(NotTaken::UnderWay);
+            }
+            place.name = Some(name);
+        }
+        let (answer, answered) = oneshot::channel();
+        match self.queue.try_send(Waiting { batch, answer, _place: place }) {
+            Ok(()) => Ok(answered),
+            Err(_) => Err(overloaded("more batches wait for the database than there is room for")),
+        }
+    }
+}
+
+async fn run(mut committer: Committer, mut inbox: mpsc::Receiver<Waiting>) {
+    let mut group = Vec::new();
+    while let Some(first) = inbox.recv().await {
+        let mut bytes = first.batch.buffer.len() as u64;
+        group.push(first);
+        while bytes < GROUP_BYTES && group.len() < GROUP_BATCHES {
+            let Ok(next) = inbox.try_recv() else { break };
+            bytes += next.batch.buffer.len() as u64;
+            group.push(next);
+        }
+        committer.commit(std::mem::take(&mut group)).await;
+    }
+}

@@ -1,0 +1,49 @@
+//! Forgetting records, ids and names that are past their time; never a record that a sink still waits for.
+
+use super::SHARD;
+use crate::{
+    error::StoreError,
+    open::Store,
+    sql::{run, sql},
+};
+
+/// Rows that go in one statement.
+const ROWS: i64 = 64;
+
+impl Store {
+    /// Forgets blocks of records received before a moment, as far as every sink has passed them and nothing of
+    /// them is held. Says how many rows went; to be repeated until none does.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_events_before(&self, received_us: i64) -> Result<u64, StoreError> {
+        let delete = "DELETE FROM event_blocks WHERE shard = $1 AND starts IN (\
+                        SELECT starts FROM event_blocks WHERE shard = $1 AND received_us < $2 \
+                          AND starts + records <= (\
+                            SELECT COALESCE(MIN(sent), 9223372036854775807) FROM outbox_relays WHERE shard = $1) \
+                          AND starts + records <= (\
+                            SELECT COALESCE(MIN(position), 9223372036854775807) FROM outbox_parked \
+                            WHERE shard = $1 AND state < 3) \
+                        ORDER BY received_us LIMIT $3)";
+        let mut tx = self.begin_write().await?;
+        let gone = run(sql(delete).bind(SHARD).bind(received_us).bind(ROWS), &mut tx).await?;
+        tx.commit().await?;
+        Ok(gone)
+    }
+
+    /// Forgets ids and names of requests received before a moment: what comes again after that is new.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_event_ids_before(&self, received_us: i64) -> Result<u64, StoreError> {
+        let ids = "DELETE FROM event_ids WHERE shard = $1 AND starts IN (\
+                     SELECT starts FROM event_ids WHERE shard = $1 AND received_us < $2 ORDER BY received_us LIMIT $3)";
+        let names = "DELETE FROM event_batches WHERE received_us < $1 AND name IN (\
+                       SELECT name FROM event_batches WHERE received_us < $1 ORDER BY received_us LIMIT $2)";
+        let mut tx = self.begin_write().await?;
+        let mut gone = run(sql(ids).bind(SHARD).bind(received_us).bind(ROWS), &mut tx).await?;
+        gone += run(sql(names).bind(received_us).bind(ROWS * 16), &mut tx).await?;
+        tx.commit().await?;
+        Ok(gone)
+    }
+}

@@ -1,0 +1,200 @@
+//! The lease of a relay, its cursor, and reading on from there.
+
+use super::parked::NewParked;
+use crate::{
+    error::StoreError,
+    ingest::{Event, SHARD, each, unpack},
+    open::Store,
+    sql::{Columns as _, all, one, only, run, sql},
+};
+
+/// Blocks that are read at once.
+const BLOCKS: i64 = 8;
+
+/// The right to hand on the records of a shard to a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayLease {
+    /// The sink.
+    pub sink: String,
+    /// Goes up whenever somebody begins.
+    pub epoch: u64,
+    /// All before this position were acknowledged or are parked.
+    pub sent: u64,
+}
+
+/// Somebody else is the relay now; nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another relay has taken over")]
+pub struct RelayLost;
+
+/// How far a sink is behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// The sink.
+    pub sink: String,
+    /// Records that it has not acknowledged.
+    pub records: u64,
+    /// When the oldest of them was received, wall microseconds.
+    pub oldest_us: Option<i64>,
+    /// Records that it did not take and that somebody has to look at.
+    pub parked: u64,
+    /// The epoch of the present relay.
+    pub epoch: u64,
+}
+
+/// Unpacked blocks, to be gone through.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    blocks: Vec<(u64, Vec<u8>)>,
+    /// The position after the last record in here.
+    pub ends: u64,
+}
+
+impl Outbox {
+    /// Goes through the records from a position on, in order.
+    ///
+    /// # Errors
+    /// When a block is damaged.
+    pub fn each<'o>(&'o self, from: u64, mut with: impl FnMut(Event<'o>)) -> Result<(), StoreError> {
+        for (starts, raw) in &self.blocks {
+            let read = each(raw, *starts, |event| {
+                if event.position >= from {
+                    with(event);
+                }
+            });
+            read.ok_or_else(|| StoreError::corrupt("a block of records cannot be read"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+}
+
+impl Store {
+    /// Takes the lease of a sink for a run of a process: a new one, one that has run out, or its own. `None` while
+    /// another holds it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn take_relay(
+        &self,
+        sink: &str,
+        boot: u64,
+        (now_us, until_us): (i64, i64),
+    ) -> Result<Option<RelayLease>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let make = sql("INSERT INTO outbox_relays (shard, sink, epoch, boot, until_us, sent) \
+                        VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (shard, sink) DO NOTHING");
+        run(make.bind(SHARD).bind(sink.to_owned()), &mut tx).await?;
+        let take = sql("UPDATE outbox_relays SET epoch = epoch + 1, boot = $1, until_us = $2 \
+                        WHERE shard = $3 AND sink = $4 AND (until_us <= $5 OR boot = $1) RETURNING epoch, sent");
+        let take = take.bind(boot as i64).bind(until_us).bind(SHARD).bind(sink.to_owned()).bind(now_us);
+        let row = one(take, &mut tx).await?;
+        tx.commit().await?;
+        row.map(|row| Ok(RelayLease { sink: sink.to_owned(), epoch: row.count(0)?, sent: row.count(1)? }))
+            .transpose()
+    }
+
+    /// Moves the cursor of a lease, parks what the sink did not take, and keeps the lease until another moment,
+    /// all in one commit.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn advance_relay(
+        &self,
+        lease: &RelayLease,
+        (sent, until_us): (u64, i64),
+        parked: &[NewParked],
+    ) -> Result<Result<(), RelayLost>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let update = sql("UPDATE outbox_relays SET sent = $1, until_us = $2 \
+                          WHERE shard = $3 AND sink = $4 AND epoch = $5 AND sent <= $1");
+        let update = update.bind(sent as i64).bind(until_us).bind(SHARD).bind(lease.sink.clone());
+        if run(update.bind(lease.epoch as i64), &mut tx).await? == 0 {
+            tx.rollback().await?;
+            return Ok(Err(RelayLost));
+        }
+        for one in parked {
+            run(one.insert(&lease.sink), &mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(Ok(()))
+    }
+
+    /// Gives a lease back, so that another relay can begin at once.
+    ///
+    /// # Errors
+    /// When the database cannot be written; the lease then runs out by itself.
+    pub async fn leave_relay(&self, lease: &RelayLease) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let update =
+            sql("UPDATE outbox_relays SET until_us = 0 WHERE shard = $1 AND sink = $2 AND epoch = $3");
+        run(update.bind(SHARD).bind(lease.sink.clone()).bind(lease.epoch as i64), &mut tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The records from a position on, some blocks of them.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or a block is damaged.
+    pub async fn outbox(&self, from: u64) -> Result<Outbox, StoreError> {
+        let mut conn = self.reader().await?;
+        let select = sql("SELECT starts, records, packed FROM event_blocks WHERE shard = $1 AND starts >= (\
+                            SELECT COALESCE(MAX(starts), 0) FROM event_blocks WHERE shard = $1 AND starts <= $2) \
+                          ORDER BY starts LIMIT $3");
+        let rows = all(select.bind(SHARD).bind(from as i64).bind(BLOCKS), &mut conn).await?;
+        let mut outbox = Outbox { blocks: Vec::new(), ends: from };
+        for row in &rows {
+            let (starts, ends) = (row.count(0)?, row.count(0)? + row.count(1)?);
+            if ends > from {
+                let raw = unpack(row.blob(2)?);
+                let raw = raw.ok_or_else(|| StoreError::corrupt("a block of records cannot be read"))?;
+                outbox.blocks.push((starts, raw));
+                outbox.ends = ends;
+            }
+        }
+        Ok(outbox)
+    }
+
+    /// How far each sink is behind.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn outbox_lag(&self) -> Result<Vec<Lag>, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let next = only(sql("SELECT next FROM event_shards WHERE shard = $1").bind(SHARD), &mut tx)
+            .await?
+            .count(0)?;
+        let select = sql("SELECT sink, sent, epoch, (SELECT COUNT(*) FROM outbox_parked \
+                            WHERE outbox_parked.shard = outbox_relays.shard \
+                              AND outbox_parked.sink = outbox_relays.sink AND state < 3), \
+                          (SELECT MIN(received_us) FROM event_blocks WHERE event_blocks.shard = outbox_relays.shard \
+                            AND starts + records > sent) \
+                          FROM outbox_relays WHERE shard = $1 ORDER BY sink");
+        let rows = all(select.bind(SHARD), &mut tx).await?;
+        tx.rollback().await?;
+        let lag = |row: &crate::sql::Row| {
+            Ok(Lag {
+                sink: row.text(0)?.to_owned(),
+                records: next.saturating_sub(row.count(1)?),
+                oldest_us: row.opt_int(4)?,
+                parked: row.count(3)?,
+                epoch: row.count(2)?,
+            })
+        };
+        rows.iter().map(lag).collect()
+    }
+
+    /// The position of the next record.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn events_end(&self) -> Result<u64, StoreError> {
+        let mut conn = self.reader().await?;
+        only(sql("SELECT next FROM event_shards WHERE shard = $1").bind(SHARD), &mut conn).await?.count(0)
+    }
+}
