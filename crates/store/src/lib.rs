@@ -78,8 +78,9 @@ pub use keys::{
     KeysPreview, NewKey, Rotation,
 };
 pub use ledger::{
-    Balance, Difference, EntryRow, Forgiveness, Funding, Leg, Level, Moved, NewAccount, Pending, Posting,
-    Reconciled, Reservation, Reserved, Resolved, Side, TransferId, TransferKind,
+    AccountFilter, AccountRow, Balance, Difference, Ended, EntryRow, Followed, Forgiveness, Funding,
+    LastReconciled, Lease, LeaseWant, Leased, Leg, Lessee, Moved, NewAccount, Posting, Reconciled,
+    Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
 };
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
@@ -107,7 +108,7 @@ pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 /// What [`Store::ship`] takes, for whoever has no journal to read it from.
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
-    DecisionFilter, DecisionRow, Intake, LastUses, Latency, LatencyFilter, QuotaTotal, Shipped, Taken,
-    UsageBy, UsageFilter, UsageMost, UsageReport, UsageRow, UsageSums, With,
+    CallReport, CallRow, CallSums, DecisionFilter, DecisionRow, Intake, LastUses, Latency, LatencyFilter,
+    QuotaTotal, Shipped, Taken, UsageBy, UsageFilter, UsageMost, UsageReport, UsageRow, UsageSums, With,
 };
 pub use write::Committed;

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_usage_latency.sql"),
     include_str!("../migrations/0010_budgets_and_prices.sql"),
     include_str!("../migrations/0011_usage_spans.sql"),
+    include_str!("../migrations/0012_leases.sql"),
     include_str!("../migrations/0013_secrets.sql"),
     include_str!("../migrations/0015_usage_tops.sql"),
     include_str!("../migrations/0016_events.sql"),

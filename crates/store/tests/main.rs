@@ -12,6 +12,7 @@ mod credentials;
 mod feed;
 mod import;
 mod keys;
+mod leases;
 mod ledger;
 mod nodes;
 mod opening;
@@ -25,6 +26,7 @@ mod tenants;
 mod tokens;
 mod usage;
 mod usage_blocks;
+mod usage_models;
 mod usage_spans;
 mod world;
 
@@ -107,9 +109,17 @@ conformance! {
         shipping_again_counts_once, overlapping_and_concurrent_shipments_count_once, losses_count_once,
         quotas_are_exact, usage_is_grouped, decisions_are_kept_and_paged, the_last_use_is_shown,
         what_is_old_is_forgotten, times_of_answers_add_up, secrets_ended_long_ago_are_forgotten;
+    usage_models:
+        tokens_and_costs_add_up_by_model_key_and_day;
+    leases:
+        a_lease_takes_what_is_free_and_no_more, nodes_that_lease_at_once_never_pass_the_limit,
+        what_is_shipped_is_drawn_once, an_overtaken_shipment_draws_nothing,
+        what_nothing_covers_is_an_overrun, the_end_of_a_run_charges_what_is_open_and_frees_the_rest,
+        a_lost_journal_charges_the_whole_lease, an_account_follows_its_budget, a_threshold_is_told_once,
+        leases_do_what_their_model_does;
     ledger:
         a_reservation_takes_all_or_nothing_and_ends_once, transfers_that_mean_nothing_are_refused,
-        a_lease_left_behind_counts_as_spent, an_overrun_blocks_until_it_is_forgiven,
+        what_nobody_can_tell_counts_as_spent, an_overrun_blocks_until_it_is_forgiven,
         funds_come_with_a_permit_and_a_reason, entries_are_paged_and_sum_up_to_zero,
         a_balance_that_is_not_its_entries_is_told, concurrent_reservations_never_overspend,
         the_ledger_does_what_its_model_does;

@@ -2,7 +2,12 @@
 
 use sqlx::AnyConnection;
 use tollgate_core::{
-    id::{AccountId, TenantId},
+    budget::{
+        account_of,
+        held::{HeldBudget, Level},
+        spec::BudgetMode,
+    },
+    id::{AccountId, BudgetId, TenantId},
     money::amount::{Amount, Currency},
     period::Window,
 };
@@ -15,24 +20,13 @@ use crate::{
     sql::{Columns as _, Row, all, one, run, sql},
 };
 
-/// Whose budget an account is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// A key's.
-    Key,
-    /// A consumer's.
-    Consumer,
-    /// A project's.
-    Project,
-    /// A tenant's.
-    Tenant,
-}
-
 /// An account to be opened.
 #[derive(Clone, Copy, Debug)]
 pub struct NewAccount {
     /// Its id; the same for the same budget and period, whoever opens it.
     pub id: AccountId,
+    /// The budget whose period it is.
+    pub budget: BudgetId,
     /// The tenant that it belongs to.
     pub tenant: TenantId,
     /// Whose budget it is.
@@ -49,6 +43,26 @@ pub struct NewAccount {
     pub amount: Amount,
     /// The id of the transfer that brings the amount.
     pub transfer: TransferId,
+}
+
+impl NewAccount {
+    /// The account of a budget in a period.
+    #[must_use]
+    pub fn of(held: &HeldBudget, window: Window) -> Self {
+        let id = account_of(held.id.0, window);
+        Self {
+            id,
+            budget: held.id,
+            tenant: held.tenant,
+            level: held.level,
+            subject: held.subject as i64,
+            window,
+            currency: held.budget.currency,
+            hard: held.budget.mode == BudgetMode::Hard,
+            amount: held.budget.amount,
+            transfer: TransferId::derived("budget", &[id.0]),
+        }
+    }
 }
 
 /// The balances of an account.
@@ -106,8 +120,9 @@ impl Store {
         }
         let mut tx = self.begin_write().await?;
         let insert = sql("INSERT INTO ledger_accounts (id, tenant, level, subject, period_start_us, \
-                          period_end_us, currency, hard, funded, reserved, spent, overrun, created_us) \
-                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, $10) ON CONFLICT DO NOTHING")
+                          period_end_us, currency, hard, funded, reserved, spent, overrun, created_us, \
+                          budget, given) \
+                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, 0, $10, $11, $9) ON CONFLICT DO NOTHING")
         .bind(new.id.to_sql())
         .bind(new.tenant.to_sql())
         .bind(new.level as i64)
@@ -117,7 +132,8 @@ impl Store {
         .bind(new.currency.to_string())
         .bind(i64::from(new.hard))
         .bind(new.amount.atoms())
-        .bind(now_us);
+        .bind(now_us)
+        .bind(new.budget.to_sql());
         if run(insert, &mut tx).await? == 0 {
             tx.rollback().await?;
             return Ok(Moved::Replayed);

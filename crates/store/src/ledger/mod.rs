@@ -11,8 +11,9 @@
 //!   `spent + reserved` never passes what was funded (I7), and no two wait for each other.
 //! - A reservation is resolved once: posted up to what was reserved, voided, or charged whole because
 //!   nobody can tell (I8). It never expires into free funds: unknown counts as spent.
-//! - A lease is a reservation that a running process spends by itself. [`Store::pending_of`] says which
-//!   ones a run that ended has left.
+//! - A lease is what a running process holds of an account and spends by itself: taken with
+//!   [`Store::lease_up_to`], drawn from by what is shipped of its journal, in the same transaction, given
+//!   back with [`Store::give_back`], ended with [`Store::end_leases`] when its run has.
 //!
 //! What moves funds inside an account is bookkeeping of decisions made elsewhere and needs no permit.
 //! What brings funds in or forgives an overrun is an act of a person: it takes one, and has its entry
@@ -22,21 +23,35 @@
 //! | --- | --- |
 //! | `account` | opening accounts, balances, entries by page |
 //! | `transfer` | one transfer and its entries, once |
-//! | `reserve` | reservations and leases |
+//! | `reserve` | reservations of single calls |
+//! | `lease` | what processes hold: taken and given back |
+//! | `draw` | what was used of leases, as it is shipped |
+//! | `end` | leases of runs that have ended or are lost |
+//! | `follow` | accounts brought to what their budgets say |
+//! | `list` | accounts to look at, thresholds that were passed |
 //! | `resolve` | post, void, charge |
 //! | `adjust` | funds, refunds, overruns |
 //! | `reconcile` | balances against entries |
 
 mod account;
 mod adjust;
+pub(crate) mod draw;
+mod end;
+mod follow;
+mod lease;
+mod list;
 mod reconcile;
 mod reserve;
 mod resolve;
 mod transfer;
 
-pub use account::{Balance, EntryRow, Level, NewAccount};
+pub use account::{Balance, EntryRow, NewAccount};
 pub use adjust::{Forgiveness, Funding};
-pub use reconcile::{Difference, Reconciled};
-pub use reserve::{Pending, Reservation, Reserved};
+pub use end::Ended;
+pub use follow::Followed;
+pub use lease::{Lease, LeaseWant, Leased, Lessee};
+pub use list::{AccountFilter, AccountRow, Told};
+pub use reconcile::{Difference, LastReconciled, Reconciled};
+pub use reserve::{Reservation, Reserved};
 pub use resolve::{Posting, Resolved};
 pub use transfer::{Leg, Moved, Side, TransferId, TransferKind};

@@ -1,4 +1,5 @@
-//! Reservations and leases: from all accounts or from none.
+//! Reservations of single calls: from all accounts or from none. What a process holds for many calls is
+//! in `lease`.
 
 use sqlx::AnyConnection;
 use tollgate_core::{
@@ -8,16 +9,13 @@ use tollgate_core::{
 
 use super::{
     account::balance_of,
-    transfer::{Begun, Leg, Moved, Side, Transfer, TransferId, TransferKind, id_of, in_order},
+    transfer::{Begun, Leg, Moved, Side, Transfer, TransferId, TransferKind, in_order},
 };
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Columns as _, all, run, sql},
+    sql::{run, sql},
 };
-
-/// Reservations that are listed at once.
-const PENDING_MAX: i64 = 1_000;
 
 /// Funds to be set aside.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +24,6 @@ pub struct Reservation<'a> {
     pub id: TransferId,
     /// How much in which accounts: all of it or nothing.
     pub legs: &'a [Leg],
-    /// The run of the process that spends it by itself; `None` for a single call.
-    pub lease_of: Option<u64>,
     /// Why, for who reads the entries.
     pub cause: &'a str,
 }
@@ -44,15 +40,6 @@ pub enum Reserved {
         /// What it has free.
         free: Amount,
     },
-}
-
-/// A reservation that nothing has resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pending {
-    /// Its id.
-    pub id: TransferId,
-    /// Since when, in wall microseconds.
-    pub at_us: i64,
 }
 
 impl Store {
@@ -85,26 +72,12 @@ impl Store {
         }
         let entries: Vec<_> = legs.iter().flat_map(|leg| aside(*leg)).collect();
         transfer.enter(&entries, &mut tx).await?;
-        let pending = sql("INSERT INTO ledger_pending (transfer, boot, at_us) VALUES ($1, $2, $3)")
+        let pending = sql("INSERT INTO ledger_pending (transfer, at_us) VALUES ($1, $2)")
             .bind(reservation.id.0.to_vec())
-            .bind(reservation.lease_of.unwrap_or(0) as i64)
             .bind(now_us);
         run(pending, &mut tx).await?;
         tx.commit().await?;
         Ok(Reserved::Held(Moved::Done))
-    }
-
-    /// Leases that a run of a process has not settled, oldest first, at most 1000. After its end each
-    /// of them counts as spent until its journal says otherwise.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn pending_of(&self, boot: u64) -> Result<Vec<Pending>, StoreError> {
-        let text =
-            "SELECT transfer, at_us FROM ledger_pending WHERE boot = $1 ORDER BY at_us, transfer LIMIT $2";
-        let mut conn = self.reader().await?;
-        let rows = all(sql(text).bind(boot as i64).bind(PENDING_MAX), &mut conn).await?;
-        rows.iter().map(|row| Ok(Pending { id: id_of(row.blob(0)?)?, at_us: row.int(1)? })).collect()
     }
 }
 

@@ -18,6 +18,28 @@ pub(super) const CAUSE_LEN_MAX: usize = 256;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TransferId(pub [u8; 16]);
 
+impl TransferId {
+    /// The id that these numbers always have in this domain.
+    pub(crate) fn derived(domain: &str, numbers: &[u64]) -> Self {
+        Self::hashed(Sha256::new().chain_update(b"transfer"), domain, numbers)
+    }
+
+    /// The same, of something that has an id.
+    pub(crate) fn derived_from(of: Self, domain: &str, numbers: &[u64]) -> Self {
+        Self::hashed(Sha256::new().chain_update(of.0), domain, numbers)
+    }
+
+    fn hashed(hash: Sha256, domain: &str, numbers: &[u64]) -> Self {
+        let hash = hash.chain_update((domain.len() as u64).to_le_bytes()).chain_update(domain);
+        let hash = numbers.iter().fold(hash, |hash, number| hash.chain_update(number.to_le_bytes()));
+        let mut id = [0; 16];
+        for (byte, hashed) in id.iter_mut().zip(hash.finalize()) {
+            *byte = hashed;
+        }
+        Self(id)
+    }
+}
+
 impl std::fmt::Display for TransferId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -49,10 +71,16 @@ pub enum TransferKind {
     Overrun,
     /// Forgives an overrun.
     WriteOff,
+    /// Sets more aside for a process.
+    Extend,
+    /// Spends a part of what a process holds, as its journal says.
+    Draw,
+    /// Frees a part of what a process holds.
+    Return,
 }
 
 impl TransferKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Fund,
         Self::Reserve,
         Self::Post,
@@ -61,7 +89,28 @@ impl TransferKind {
         Self::Refund,
         Self::Overrun,
         Self::WriteOff,
+        Self::Extend,
+        Self::Draw,
+        Self::Return,
     ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fund => "fund",
+            Self::Reserve => "reserve",
+            Self::Post => "post",
+            Self::Void => "void",
+            Self::Charge => "charge",
+            Self::Refund => "refund",
+            Self::Overrun => "overrun",
+            Self::WriteOff => "write_off",
+            Self::Extend => "extend",
+            Self::Draw => "draw",
+            Self::Return => "return",
+        }
+    }
 
     pub(super) fn from_sql(number: i64) -> Result<Self, StoreError> {
         let kind = usize::try_from(number).ok().and_then(|number| Self::ALL.get(number));
@@ -86,6 +135,18 @@ pub enum Side {
 
 impl Side {
     const ALL: [Self; 5] = [Self::Outside, Self::Free, Self::Reserved, Self::Spent, Self::Overrun];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outside => "outside",
+            Self::Free => "free",
+            Self::Reserved => "reserved",
+            Self::Spent => "spent",
+            Self::Overrun => "overrun",
+        }
+    }
 
     pub(super) fn from_sql(number: i64) -> Result<Self, StoreError> {
         let side = usize::try_from(number).ok().and_then(|number| Self::ALL.get(number));

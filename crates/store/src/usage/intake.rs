@@ -9,11 +9,13 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_journal::{Batch, Extent, LentRecord, Mark};
+use tollgate_journal::{Batch, Extent, Flags, LentRecord, Mark};
 
 use super::{
     block::{Builder, Packed, Unpacked},
+    draws::Draws,
     latency::HISTOGRAMS_MAX,
+    models::Models,
     rollup::Sums,
     uses::LastUses,
 };
@@ -35,6 +37,8 @@ pub struct Intake {
     /// The lane of the last record.
     last: usize,
     pub(super) sums: Sums,
+    pub(super) draws: Draws,
+    pub(super) models: Models,
     pub(super) uses: LastUses,
     records: u64,
     block_bytes: usize,
@@ -78,10 +82,12 @@ impl Intake {
             .collect()
     }
 
-    /// Adds a record. Those that the database has already are passed over.
-    pub fn add(&mut self, boot: u64, lane: u16, record: &LentRecord<'_>) {
-        let keep = self.keep;
-        let index = self.index(boot, lane);
+    /// Adds a record. Those that the database has already are passed over. One that only opens a
+    /// reservation is no request and no event.
+    pub fn add(&mut self, boot: u64, number: u16, record: &LentRecord<'_>) {
+        let is_request = !record.entry.flags.contains(Flags::RESERVATION);
+        let keep = self.keep && is_request;
+        let index = self.index(boot, number);
         let Some(lane) = self.lanes.get_mut(index) else { return };
         if keep && record.position >= lane.stands.kept {
             if lane.builder.is_full()
@@ -96,7 +102,11 @@ impl Intake {
             lane.builder.add(record.position, &decision);
         }
         if record.position >= lane.stands.upto {
-            self.sums.add(record, &mut self.uses);
+            self.draws.add(boot, number, record);
+            if is_request {
+                self.sums.add(record, &mut self.uses);
+                self.models.add(record);
+            }
             self.records += 1;
         }
     }
@@ -125,7 +135,9 @@ impl Intake {
     /// Whether the sums, or the last uses, have reached their bound and must be written.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        self.sums.len() >= SUMS_MAX || self.sums.histograms() >= HISTOGRAMS_MAX || self.uses.is_heavy()
+        self.sums.len() + self.draws.len() + self.models.len() >= SUMS_MAX
+            || self.sums.histograms() >= HISTOGRAMS_MAX
+            || self.uses.is_heavy()
     }
 
     /// Whether finished blocks have reached their bound and should be written.
@@ -192,6 +204,8 @@ impl Intake {
             self.sums.give_uses(&mut self.uses);
         }
         self.sums.clear();
+        self.draws.clear();
+        self.models.clear();
         (self.records, self.block_bytes) = (0, 0);
     }
 

@@ -5,11 +5,13 @@ mod asks;
 mod block;
 mod cubes;
 mod decisions;
+mod draws;
 mod fold;
 mod intake;
 mod latency;
 mod marks;
 mod merge;
+mod models;
 mod most;
 mod names;
 mod plan;
@@ -35,6 +37,7 @@ use crate::named::Named;
 
 pub use intake::Intake;
 pub use latency::{Latency, LatencyFilter};
+pub use models::{CallReport, CallRow, CallSums};
 pub use ship::{Taken, With};
 pub use uses::LastUses;
 

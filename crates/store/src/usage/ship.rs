@@ -213,6 +213,8 @@ async fn write(
         intake.sums.give_uses(&mut intake.uses);
         intake.uses.write(conn).await?;
     }
+    intake.models.write(conn).await?;
+    intake.draws.write(&intake.lanes, conn).await?;
     shipped.quotas = intake.sums.write(conn, folds, with.totals).await?;
     Ok(shipped)
 }
