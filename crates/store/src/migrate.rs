@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0013_secrets.sql"),
     include_str!("../migrations/0015_usage_tops.sql"),
     include_str!("../migrations/0016_events.sql"),
+    include_str!("../migrations/0017_key_indexes.sql"),
 ];
 
 /// Runs what is missing.

@@ -188,6 +188,10 @@ async fn page(visit: &Visit, fields: &Fields, (draft, errors): (Draft, Errors)) 
 
 /// Starts a job and leads to its page.
 pub(crate) async fn start(posted: Posted) -> Result<Response, Trouble> {
+    once::whole(start_whole(posted)).await
+}
+
+async fn start_whole(posted: Posted) -> Result<Response, Trouble> {
     let permit = posted.visit.permit(Action::ChangeKeys)?;
     let Posted { visit, fields } = &posted;
     let keys = selection(visit, fields).await?;

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use tollgate_core::{
     authz::Permit,
+    code::Code,
     id::{ConsumerId, KeyId, ServiceId},
 };
-use tollgate_store::{UsageBy, UsageFilter};
+use tollgate_store::{UsageBy, UsageFilter, UsageSums};
 
 use super::{pieces::Outcome, range::Range, trouble::Trouble, visit::Visit, words};
 
@@ -27,6 +28,11 @@ pub(crate) struct Chart {
     pub(crate) rows: Vec<(i64, [u64; 4])>,
     pub(crate) requests: u64,
     pub(crate) refused: u64,
+    /// Sums by outcome, over the whole span.
+    pub(crate) codes: BTreeMap<Code, UsageSums>,
+    /// The end of the span.
+    to_us: i64,
+    step_us: i64,
 }
 
 /// How many requests had an outcome.
@@ -83,8 +89,11 @@ impl Chart {
         let by = if range.length_us() <= BY_MINUTE_US { UsageBy::Minute } else { UsageBy::Hour };
         let report = visit.store().usage(&[by, UsageBy::Code], &whose.usage(visit, range)).await?;
         let mut slots: BTreeMap<i64, [u64; 4]> = BTreeMap::new();
+        let mut codes: BTreeMap<Code, UsageSums> = BTreeMap::new();
         for row in &report.rows {
             let (Some(at_us), Some(code)) = (row.time_us, row.code) else { continue };
+            let sums = codes.entry(code).or_default();
+            *sums = sums.plus(row.sums);
             let slot = slots.entry(at_us.div_euclid(range.step_us) * range.step_us).or_default();
             if let Some(count) = slot.get_mut(Outcome::of(code) as usize) {
                 *count = count.saturating_add(row.sums.requests);
@@ -96,7 +105,13 @@ impl Chart {
             slots.entry(at_us).or_default();
             at_us = at_us.saturating_add(range.step_us);
         }
-        Ok(Self::of(slots.into_iter().collect(), range, bars))
+        Ok(Self { codes, ..Self::of(slots.into_iter().collect(), range, bars) })
+    }
+
+    /// Whether the span ends within a point. As a rate it would look like a fall of the traffic, so it is
+    /// in the numbers and not drawn.
+    pub(crate) fn is_unfinished(&self, at_us: &i64) -> bool {
+        at_us.saturating_add(self.step_us) > self.to_us
     }
 
     /// Of nothing.
@@ -115,19 +130,20 @@ impl Chart {
         let requests: u64 = totals.iter().map(|total| total.count).sum();
         let refused = requests - total(Outcome::Allowed);
         let seconds = range.step_us as f64 / 1e6;
+        let is_whole = |at_us: i64| bars || at_us.saturating_add(range.step_us) <= range.to_us;
+        let points = || rows.iter().filter(|(at_us, _)| is_whole(*at_us));
         // From the base: upstream error, denied, limited, allowed.
         let drawn = Outcome::ALL.into_iter().rev().filter(|outcome| !bars || *outcome != Outcome::Allowed);
         let series: Vec<_> = drawn
             .map(|outcome| {
-                let values: Vec<f64> = rows
-                    .iter()
+                let values: Vec<f64> = points()
                     .filter_map(|(_, counts)| counts.get(outcome as usize))
                     .map(|count| if bars { *count as f64 } else { *count as f64 / seconds })
                     .collect();
                 json!({ "name": outcome.word(), "colour": format!("--{}", outcome.class()), "values": values })
             })
             .collect();
-        let times: Vec<i64> = rows.iter().map(|(at_us, _)| at_us / 1_000_000).collect();
+        let times: Vec<i64> = points().map(|(at_us, _)| at_us / 1_000_000).collect();
         Self {
             points: json!({ "times": times, "series": series, "bars": bars }).to_string(),
             finding: format!(
@@ -141,6 +157,31 @@ impl Chart {
             rows,
             requests,
             refused,
+            codes: BTreeMap::new(),
+            to_us: range.to_us,
+            step_us: range.step_us,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Chart;
+    use crate::console::{form::Fields, range::Range};
+
+    #[test]
+    fn a_point_that_is_not_over_is_counted_and_not_drawn() {
+        let now_us = 1_795_181_527_418_000;
+        let range = Range::of(&Fields::read(b"range=6h"), "6h", now_us);
+        let last_us = now_us.div_euclid(range.step_us) * range.step_us;
+        let rows = vec![(last_us - range.step_us, [300, 0, 0, 0]), (last_us, [1, 1, 0, 0])];
+        let drawn = |bars: bool| {
+            let chart = Chart::of(rows.clone(), &range, bars);
+            assert_eq!((chart.requests, chart.refused, chart.rows.len()), (302, 1, 2));
+            assert_eq!((chart.is_unfinished(&rows[0].0), chart.is_unfinished(&rows[1].0)), (false, true));
+            let points: serde_json::Value = serde_json::from_str(&chart.points).unwrap();
+            points["times"].as_array().unwrap().len()
+        };
+        assert_eq!((drawn(false), drawn(true)), (1, 2), "bars are counts: they only grow");
     }
 }

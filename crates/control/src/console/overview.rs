@@ -70,20 +70,18 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         Some(whose) => Chart::read(&visit, whose, &range, false).await?,
         None => Chart::none(&range),
     };
-    let (codes, top, consumers, services, total) = match &whose {
+    let (top, consumers, services) = match &whose {
         Some(_) => {
             let filter = own.usage(&visit, &range);
-            let codes = visit.store().usage(&[UsageBy::Code], &filter).await?;
             (
-                code_bars(&codes.rows),
                 most(&visit, UsageBy::Key, &filter).await?,
                 most(&visit, UsageBy::Consumer, &filter).await?,
                 most(&visit, UsageBy::Service, &filter).await?,
-                codes.total,
             )
         }
-        None => (Vec::new(), Vec::new(), Vec::new(), Vec::new(), UsageSums::default()),
+        None => (Vec::new(), Vec::new(), Vec::new()),
     };
+    let total = chart.codes.values().fold(UsageSums::default(), |total, sums| total.plus(*sums));
     let mut named = Vec::new();
     for row in top {
         let Some(id) = row.key else { continue };
@@ -108,7 +106,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         is_new: chart.requests == 0 && visit.store().count_keys_of(&keys).await? == 0,
         broken: report.iter().flat_map(|report| &report.parts).filter(|part| !part.ok).count(),
         ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
-        codes,
+        codes: code_bars(&chart),
         keys: named,
         consumers,
         services,
@@ -119,10 +117,11 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     })
 }
 
-fn code_bars(rows: &[UsageRow]) -> Vec<CodeBar> {
-    let mut refused: Vec<_> = rows
+fn code_bars(chart: &Chart) -> Vec<CodeBar> {
+    let mut refused: Vec<_> = chart
+        .codes
         .iter()
-        .filter_map(|row| Some((row.code?, row.sums.requests)))
+        .map(|(code, sums)| (*code, sums.requests))
         .filter(|(code, _)| Outcome::of(*code) != Outcome::Allowed)
         .collect();
     refused.sort_by_key(|(_, count)| std::cmp::Reverse(*count));

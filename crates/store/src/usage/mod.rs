@@ -133,6 +133,22 @@ pub struct UsageSums {
     pub bytes_out: u64,
 }
 
+impl UsageSums {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, more: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(more.requests),
+            denied: self.denied.saturating_add(more.denied),
+            units: self.units.saturating_add(more.units),
+            latency_us: self.latency_us.saturating_add(more.latency_us),
+            upstream_us: self.upstream_us.saturating_add(more.upstream_us),
+            bytes_in: self.bytes_in.saturating_add(more.bytes_in),
+            bytes_out: self.bytes_out.saturating_add(more.bytes_out),
+        }
+    }
+}
+
 /// Usage of one group; only the columns it was grouped by are there. What a request had none of
 /// (an unknown key, no service) is `None` as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::{
     cubes::{Cube, Step},
     fold::Folds,
     plan::{Asked, Piece, pieces},
-    report::{named, plus, sums},
+    report::{named, sums},
     source::{Source, expression},
     tops::rests,
 };
@@ -146,7 +146,7 @@ async fn from_lists(
     let text = format!("SELECT code, {NAMED} FROM {} GROUP BY code", whole.relation);
     let mut total = super::UsageSums::default();
     for row in all(whole.ask(text), conn).await? {
-        total = plus(total, sums(&row, 1)?);
+        total = total.plus(sums(&row, 1)?);
     }
     let groups = (others == 0 && found.len() <= most as usize).then_some(rows.len() as u64);
     Ok(Some(UsageMost { rows: named(conn, &[UsageBy::Key], &rows).await?, groups, total }))

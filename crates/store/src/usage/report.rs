@@ -45,7 +45,7 @@ impl Store {
         let rows = all(source.ask(text), &mut tx).await?;
         let mut report = UsageReport::default();
         for row in &rows {
-            report.total = plus(report.total, sums(row, by.len())?);
+            report.total = report.total.plus(sums(row, by.len())?);
         }
         if !by.is_empty() {
             report.rows = named(&mut tx, by, &rows).await?;
@@ -75,18 +75,6 @@ pub(super) fn sums(row: &Row, first: usize) -> Result<UsageSums, StoreError> {
         bytes_in: row.count(first + 5)?,
         bytes_out: row.count(first + 6)?,
     })
-}
-
-pub(super) fn plus(a: UsageSums, b: UsageSums) -> UsageSums {
-    UsageSums {
-        requests: a.requests.saturating_add(b.requests),
-        denied: a.denied.saturating_add(b.denied),
-        units: a.units.saturating_add(b.units),
-        latency_us: a.latency_us.saturating_add(b.latency_us),
-        upstream_us: a.upstream_us.saturating_add(b.upstream_us),
-        bytes_in: a.bytes_in.saturating_add(b.bytes_in),
-        bytes_out: a.bytes_out.saturating_add(b.bytes_out),
-    }
 }
 
 pub(super) async fn named(
