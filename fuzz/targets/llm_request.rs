@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         value.get("model").and_then(|model| model.as_str()).filter(|_| api != Api::GeminiGenerate)
     );
     let limit = u64::from(*limit);
-    let wishes = Wishes { output_limit: Some(limit), include_usage: true };
+    let wishes = Wishes { output_limit: Some(limit), include_usage: true, ..Wishes::default() };
     let Some(edited) = call.edited(wishes) else { return };
     let again = Call::read(api, &edited).expect("an edited body is refused");
     assert!(again.output_limit().is_some_and(|said| said <= limit) || api == Api::OpenAiEmbeddings);

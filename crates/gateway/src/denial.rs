@@ -6,11 +6,15 @@
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
-use tollgate_core::{admit::Decision, code::Code, id::DecisionId, policy::Policy, resource::RateHeaders};
+use tollgate_core::{
+    admit::Decision, code::Code, id::DecisionId, money::price::Provider, policy::Policy,
+    resource::RateHeaders,
+};
 use tollgate_wire::{
     codes::{Retry, entry},
     problem::{Problem, WrongRecord},
     rate,
+    text::DecisionText,
 };
 
 use crate::{
@@ -18,6 +22,7 @@ use crate::{
         answer::{Answer, AnswerHead},
         field::{FieldName, FieldValue},
     },
+    llm::error_shape::{Refusal, error_body},
     names,
 };
 
@@ -143,16 +148,34 @@ impl Denial {
 
     /// The answer.
     pub(crate) fn into_answer(self, id: DecisionId) -> Answer {
+        let words = &*self.0;
+        let problem = Problem {
+            violated: words.violated.as_deref(),
+            record: words.record.as_ref().map(Flawed::shown),
+            ..Problem::new(words.code, &words.detail, id)
+        };
+        let answer = Answer::new(problem.status()).with_body(problem.to_body());
+        self.dressed(answer, &names::APPLICATION_PROBLEM_JSON)
+    }
+
+    /// The answer in the error shape of a provider, so that its SDK raises its own error classes.
+    pub(crate) fn into_answer_of(self, provider: Provider, id: DecisionId) -> Answer {
+        let words = &*self.0;
+        let entry = entry(words.code);
+        let status = entry.status.number();
+        let message = if words.detail.is_empty() { entry.remedy } else { &*words.detail };
+        let id = DecisionText::of(id);
+        let decision = std::str::from_utf8(id.as_bytes()).unwrap_or_default();
+        let refusal = Refusal { status, code: entry.name, message, decision };
+        let answer = Answer::new(status).with_body(error_body(provider, &refusal));
+        self.dressed(answer, &names::APPLICATION_JSON)
+    }
+
+    /// The fields that go with a refusal.
+    fn dressed(self, mut answer: Answer, kind: &FieldValue) -> Answer {
         let words = *self.0;
-        let problem =
-            Problem {
-                violated: words.violated.as_deref(),
-                record: words.record.as_ref().map(Flawed::shown),
-                ..Problem::new(words.code, &words.detail, id)
-            };
-        let mut answer = Answer::new(problem.status()).with_body(problem.to_body());
         let head = &mut answer.head;
-        head.set(&names::CONTENT_TYPE, &names::APPLICATION_PROBLEM_JSON);
+        head.set(&names::CONTENT_TYPE, kind);
         head.set(&names::CACHE_CONTROL, &names::NO_STORE);
         if let Some(seconds) = words.retry_after_s {
             head.set(&names::RETRY_AFTER, &FieldValue::number(seconds));

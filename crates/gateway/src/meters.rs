@@ -13,6 +13,8 @@ use tollgate_core::code::Code;
 pub(crate) struct Meters {
     /// By code, for requests that a service took.
     service: Vec<Counter>,
+    /// By code, for calls to models.
+    llm: Vec<Counter>,
     /// By code, for requests that none took.
     own: Vec<Counter>,
     seconds: Histogram,
@@ -25,6 +27,20 @@ pub(crate) struct Meters {
     /// Attempts upstream beyond the first.
     pub(crate) retries: Counter,
     upstream_errors: Vec<Counter>,
+    /// Model calls that used more than was reserved for them: the price table or a bound is wrong.
+    pub(crate) exceeded: Counter,
+    /// Model calls whose use was not told, and charged as bounded or counted here.
+    pub(crate) estimated: Counter,
+    /// Answers of models that are read to their end although their client left.
+    pub(crate) outlived: Counter,
+}
+
+/// The kind of service that took a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    Proxy,
+    Llm,
+    ByNone,
 }
 
 /// What can go wrong with an upstream, as a label.
@@ -61,6 +77,7 @@ impl Meters {
         };
         Self {
             service: by_code("proxy"),
+            llm: by_code("llm"),
             own: by_code("none"),
             seconds: histogram!("tollgate_gateway_request_seconds"),
             in_flight: gauge!("tollgate_gateway_in_flight", "lane" => lane.to_string()),
@@ -72,6 +89,9 @@ impl Meters {
                 .iter()
                 .map(|(_, reason)| counter!("tollgate_gateway_upstream_errors_total", "reason" => *reason))
                 .collect(),
+            exceeded: counter!("tollgate_gateway_settle_exceeded_reserve_total"),
+            estimated: counter!("tollgate_gateway_llm_estimated_total"),
+            outlived: counter!("tollgate_gateway_llm_outlived_total"),
         }
     }
 
@@ -82,10 +102,14 @@ impl Meters {
     }
 
     /// Counts one answered request, and out.
-    pub(crate) fn answered(&self, code: Code, by_service: bool, took_ns: u64) {
+    pub(crate) fn answered(&self, code: Code, served: Served, took_ns: u64) {
         self.open.set(self.open.get().saturating_sub(1));
         self.in_flight.set(f64::from(self.open.get()));
-        let handles = if by_service { &self.service } else { &self.own };
+        let handles = match served {
+            Served::Proxy => &self.service,
+            Served::Llm => &self.llm,
+            Served::ByNone => &self.own,
+        };
         if let Some(handle) = handles.get(usize::from(code.number())) {
             handle.increment(1);
         }
@@ -116,6 +140,18 @@ fn describe() {
     describe_counter!(
         "tollgate_gateway_bad_keys_throttled_total",
         "Bad keys refused because of too many before them from the same address"
+    );
+    describe_counter!(
+        "tollgate_gateway_settle_exceeded_reserve_total",
+        "Model calls that cost more than was reserved for them"
+    );
+    describe_counter!(
+        "tollgate_gateway_llm_estimated_total",
+        "Model calls whose use was not told by the provider"
+    );
+    describe_counter!(
+        "tollgate_gateway_llm_outlived_total",
+        "Model calls that went on after their client left, for their use to be known"
     );
     describe_counter!("tollgate_gateway_upstream_retries_total", "Attempts upstream beyond the first");
     describe_counter!("tollgate_gateway_upstream_errors_total", "Failed attempts upstream, by reason");

@@ -11,6 +11,7 @@ macro_rules! names {
 }
 
 names! {
+    ACCEPT_ENCODING = "accept-encoding";
     ACCESS_CONTROL_ALLOW_CREDENTIALS = "access-control-allow-credentials";
     ACCESS_CONTROL_ALLOW_HEADERS = "access-control-allow-headers";
     ACCESS_CONTROL_ALLOW_METHODS = "access-control-allow-methods";
@@ -36,11 +37,17 @@ names! {
     X_RATELIMIT_RESET = headers::X_RATELIMIT_RESET;
     X_REAL_IP = "x-real-ip";
     X_REQUEST_ID = headers::REQUEST_ID;
+    OPENAI_ORGANIZATION = "openai-organization";
+    OPENAI_PROJECT = "openai-project";
     X_TOLLGATE_ASSERTION = headers::ASSERTION;
+    X_TOLLGATE_BUDGET_REMAINING = headers::BUDGET_REMAINING;
     X_TOLLGATE_CONSUMER = headers::CONSUMER;
     X_TOLLGATE_CONSUMER_EXTERNAL_ID = headers::CONSUMER_EXTERNAL_ID;
+    X_TOLLGATE_COST = headers::COST;
+    X_TOLLGATE_CURRENCY = headers::CURRENCY;
     X_TOLLGATE_ENVIRONMENT = headers::ENVIRONMENT;
     X_TOLLGATE_KEY_ID = headers::KEY_ID;
+    X_TOLLGATE_OUTPUT_LIMIT = headers::OUTPUT_LIMIT;
     X_TOLLGATE_PROJECT = headers::PROJECT;
     X_TOLLGATE_SCOPES = headers::SCOPES;
     X_TOLLGATE_TENANT = headers::TENANT;
@@ -73,6 +80,7 @@ values! {
     BEARER_INVALID = "Bearer error=\"invalid_token\"";
     BEARER_SCOPE = "Bearer error=\"insufficient_scope\"";
     HTTP = "http";
+    IDENTITY = "identity";
     HTTPS = "https";
     LIVE = "live";
     NO_STORE = "no-store";

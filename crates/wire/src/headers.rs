@@ -23,6 +23,15 @@ pub const SCOPES: &str = "x-tollgate-scopes";
 /// The signed assertion, where the service asks for one.
 pub const ASSERTION: &str = "x-tollgate-assertion";
 
+/// What a call to a model cost, as a decimal in the units of [`CURRENCY`]. In a stream it is a trailer.
+pub const COST: &str = "x-tollgate-cost";
+/// What [`COST`] and [`BUDGET_REMAINING`] are in: `USD` and the like, or `credits`.
+pub const CURRENCY: &str = "x-tollgate-currency";
+/// What the tightest budget of the call has left as far as is known here, without what is in flight.
+pub const BUDGET_REMAINING: &str = "x-tollgate-budget-remaining";
+/// The most tokens that each answer may have, where that is less than the client asked for.
+pub const OUTPUT_LIMIT: &str = "x-tollgate-output-limit";
+
 /// The code of a refusal, for proxies that cannot pass a body or a status on (nginx).
 pub const CODE: &str = "x-tollgate-code";
 /// The status that the gateway itself would have answered with.

@@ -58,6 +58,15 @@ pub trait Handler: 'static {
     /// then belongs into a guard that the future owns.
     fn handle(self: Rc<Self>, exchange: Exchange) -> impl Future<Output = Answer>;
 
+    /// Waits until nothing is under way any more that goes on after its client has left. Asked for at the
+    /// end, within the time that requests in flight are given.
+    fn settled(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
+    /// The lane ends: from now on nothing may be spawned on it.
+    fn close(&self) {}
+
     /// Answers a request that the engine refuses because its head can be read in more than one way or is
     /// beyond a bound. `head` is there only when a whole head could be decoded (HTTP/2). The engine closes
     /// the connection after this answer (HTTP/2: ends the stream).

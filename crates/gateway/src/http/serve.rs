@@ -227,7 +227,12 @@ fn lane_thread<H: Handler>(
         lane.drain();
         let emptied =
             poll_fn(|cx| if lane.open_or_wake(cx.waker()) == 0 { Poll::Ready(()) } else { Poll::Pending });
-        let _ = tokio::time::timeout(within, emptied).await;
+        let ended = async {
+            emptied.await;
+            handler.settled().await;
+        };
+        let _ = tokio::time::timeout(within, ended).await;
+        handler.close();
         lane.open()
     });
     // Ends every task: answers that were not finished run their hooks as aborted.

@@ -9,12 +9,14 @@ use std::{net::IpAddr, rc::Rc};
 
 use smallvec::SmallVec;
 use tollgate_core::{
-    admit::Decision,
+    admit::{Check, CheckSet, Decision},
     code::Code,
     counters::{Counters, Measure, RuleId},
     id::DecisionId,
     keyring::KeyRecord,
+    money::price::Provider,
     policy::Policy,
+    resource::{ServiceKind, Unit},
     service::Service,
     time::Now,
 };
@@ -27,6 +29,8 @@ use crate::{
         answer::{Answer, AnswerHead, Finish, FinishInfo, FinishRefused},
         head::RequestHead,
     },
+    llm::{account::CallAccount, bill::Charged, flow::Flow},
+    meters::Served,
     names,
     service::balance::Load,
 };
@@ -60,17 +64,28 @@ pub(crate) struct Account<C: Counters + 'static> {
     detail: Box<str>,
     user_agent: Box<str>,
     load: Option<Load>,
+    /// Whose error shape a refusal has; `None` for problem+json.
+    shape: Option<Provider>,
+    /// Of a call to a model.
+    pub(crate) call: Option<Box<CallAccount<C>>>,
 }
 
 impl<C: Counters + 'static> Account<C> {
     /// Opens the account of a request that has a ticket.
     pub(crate) fn open(gateway: &Rc<Gateway<C>>, ticket: Ticket, now: Now) -> Box<Self> {
         gateway.meters.opened();
-        Box::new(Self {
-            id: ticket.decision(),
-            request_id: DecisionText::of(ticket.decision()),
+        let mut account = Box::new(Self::blank(gateway, ticket.decision(), now));
+        account.ticket = Some(ticket);
+        account
+    }
+
+    /// An account of nothing, which writes nothing.
+    fn blank(gateway: &Rc<Gateway<C>>, id: DecisionId, now: Now) -> Self {
+        Self {
+            id,
+            request_id: DecisionText::of(id),
             gateway: gateway.clone(),
-            ticket: Some(ticket),
+            ticket: None,
             opened: now,
             entry: Entry { at_us: now.wall_us, ..Entry::default() },
             // What is not decided when the client goes away was waiting for something scarce.
@@ -81,7 +96,26 @@ impl<C: Counters + 'static> Account<C> {
             detail: Box::default(),
             user_agent: Box::default(),
             load: None,
-        })
+            shape: None,
+            call: None,
+        }
+    }
+
+    /// Gives all that is open to another owner, who may outlive the request; what is left writes nothing.
+    pub(crate) fn hand_over(&mut self) -> Box<Self> {
+        let mut other = Box::new(Self::blank(&self.gateway, self.id, self.opened));
+        std::mem::swap(self, &mut other);
+        other
+    }
+
+    /// The lane that it is of.
+    pub(crate) fn gateway(&self) -> &Rc<Gateway<C>> {
+        &self.gateway
+    }
+
+    /// Whose error shape a refusal of this request has; `None` for problem+json.
+    pub(crate) fn shape(&self) -> Option<Provider> {
+        self.shape
     }
 
     /// The id of the decision.
@@ -136,6 +170,9 @@ impl<C: Counters + 'static> Account<C> {
         self.entry.service = service.id.0;
         self.entry.project = service.project.0;
         self.entry.tenant = service.tenant.0;
+        if service.spec.kind == ServiceKind::Llm {
+            self.shape = service.spec.provider;
+        }
     }
 
     /// Notes the key, with the tenant of its project.
@@ -173,8 +210,27 @@ impl<C: Counters + 'static> Account<C> {
                 }),
                 (Measure::Quota(_), None) | (Measure::Rate { .. }, _) => {}
             }
-            self.entry.units = self.entry.units.max(charged.amount);
+            if rule.unit != Unit::Tokens {
+                self.entry.units = self.entry.units.max(charged.amount);
+            }
         }
+    }
+
+    /// Notes whether the budgets of a call could pay for it. Where they cannot, all that limits and quotas
+    /// took is given back; its place in flight is kept until the account is closed.
+    pub(crate) fn note_payment(&mut self, is_paid: bool) {
+        let mut bit = CheckSet::default();
+        bit.insert(Check::Budget);
+        self.entry.checks_configured |= bit.0;
+        if is_paid {
+            self.entry.checks_passed |= bit.0;
+            return;
+        }
+        if let Some(call) = &mut self.call {
+            call.undo(&self.gateway);
+        }
+        self.charges.clear();
+        self.entry.units = 0;
     }
 
     /// Notes the code, and why when it is a refusal.
@@ -210,12 +266,32 @@ impl<C: Counters + 'static> Account<C> {
     fn close(mut self: Box<Self>, info: FinishInfo) -> Result<(), FinishRefused> {
         self.entry.bytes_in = info.bytes_in;
         self.entry.bytes_out = info.bytes_out;
-        self.write(info.aborted)
+        match self.call.as_mut().and_then(|call| call.flow.take()) {
+            None => self.write(info.aborted),
+            Some(flow) => Flow::closed(&flow, self, info.aborted),
+        }
+    }
+
+    /// Ends the attempt of a call that is under way.
+    pub(crate) fn charge(&mut self, charged: Charged) {
+        if let Some(call) = &mut self.call {
+            call.settle(&self.gateway, charged);
+        }
+    }
+
+    /// Writes the record of a call whose answer has ended.
+    pub(crate) fn end(mut self: Box<Self>, aborted: bool) -> Result<(), FinishRefused> {
+        self.write(aborted)
     }
 
     fn write(&mut self, aborted: bool) -> Result<(), FinishRefused> {
         let Some(ticket) = self.ticket.take() else { return Ok(()) };
         let gateway = &self.gateway;
+        let mut call = self.call.take();
+        if let Some(call) = &mut call {
+            call.close(gateway, &mut self.charges);
+            self.entry.flags = self.entry.flags.with(call.flags());
+        }
         for (rule, subject) in self.held.drain(..) {
             gateway.shared.counters.release(rule, subject);
         }
@@ -226,7 +302,12 @@ impl<C: Counters + 'static> Account<C> {
         let took_ns = gateway.mono_ns().saturating_sub(self.opened.mono_ns);
         self.entry.latency_us = micros(took_ns);
         self.entry.code = self.code.number();
-        gateway.meters.answered(self.code, self.entry.service != 0, took_ns);
+        let served = match (self.entry.service, self.shape) {
+            (0, _) => Served::ByNone,
+            (_, None) => Served::Proxy,
+            (_, Some(_)) => Served::Llm,
+        };
+        gateway.meters.answered(self.code, served, took_ns);
         let record = Record {
             entry: self.entry,
             // A policy has fewer quotas than a record has room for charges.
@@ -234,7 +315,7 @@ impl<C: Counters + 'static> Account<C> {
             path: &self.path,
             detail: &self.detail,
             user_agent: &self.user_agent,
-            ..Record::default()
+            ..call.as_deref().map_or_else(Record::default, CallAccount::record)
         };
         gateway.append(ticket, &record)
     }

@@ -11,7 +11,7 @@ pub(crate) mod throttle;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use tollgate_core::{
@@ -30,10 +30,11 @@ use crate::{
     denial::Denial,
     faults::Fault,
     http::{answer::FinishRefused, exchange::Lane, upstream::Upstreams},
-    meters::Meters,
     ingest::{Intake, Room, schemas::Validators},
+    llm::detached::Detached,
+    meters::Meters,
     options::GatewayOptions,
-    ports::Ports,
+    ports::{Ports, Treasury},
     service::balance::Registry,
     slow_hash::{RehashSink, SlowHashes},
 };
@@ -49,6 +50,9 @@ pub(crate) struct Shared<C> {
     pub(crate) unknown_keys: throttle::Throttle,
     pub(crate) malformed_keys: throttle::Throttle,
     pub(crate) registry: Registry,
+    pub(crate) treasury: Arc<dyn Treasury>,
+    /// Bytes of the bodies of model calls that are held now, by all lanes.
+    pub(crate) bodies_held: AtomicU64,
     pub(crate) intake: Arc<dyn Intake>,
     pub(crate) ingest_room: Arc<Room>,
 }
@@ -67,6 +71,8 @@ impl<C> Shared<C> {
             clock: ports.clock,
             rehash: ports.rehash,
             registry: Registry::default(),
+            treasury: ports.treasury,
+            bodies_held: AtomicU64::new(0),
             intake: ports.intake,
             ingest_room,
         };
@@ -91,6 +97,8 @@ pub(crate) struct Gateway<C> {
     pub(crate) meters: Meters,
     pub(crate) upstream_fault: Fault,
     journal_fault: Fault,
+    /// Calls that go on after their client has left.
+    pub(crate) detached: Detached,
 }
 
 impl<C: Counters + 'static> Gateway<C> {
@@ -112,6 +120,7 @@ impl<C: Counters + 'static> Gateway<C> {
             meters: Meters::new(lane.0),
             upstream_fault: Fault::default(),
             journal_fault: Fault::default(),
+            detached: Detached::default(),
         }
     }
 

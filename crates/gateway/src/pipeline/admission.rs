@@ -2,10 +2,10 @@
 //! for the request.
 
 use tollgate_core::{
-    admit::{Case, Decision, admit},
+    admit::{Case, Decision, admit, screen},
     code::Code,
     counters::Counters,
-    facts::Facts,
+    facts::{Facts, TokenAsk},
     keyring::KeyRecord,
     policy::Policy,
     service::Service,
@@ -29,10 +29,10 @@ use crate::{
 
 /// What the entrance found out.
 #[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub(super) path: &'a str,
-    pub(super) sender: Sender,
-    pub(super) now: Now,
+pub(crate) struct Request<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) sender: Sender,
+    pub(crate) now: Now,
 }
 
 impl<C: Counters + 'static> Gateway<C> {
@@ -51,8 +51,8 @@ impl<C: Counters + 'static> Gateway<C> {
         account.note_key(record, tenant_of(&tables, record));
         check_declared_length(exchange, service.body_bytes_max(&self.shared.options))?;
         let policy = policy_of(&tables, record);
-        let decision =
-            self.judge(&exchange.head, request, Judged { known: &known, policy, service: Some(service) }, 1);
+        let judged = Judged { known: &known, policy, service: Some(service), model: None, tokens: None };
+        let decision = self.judge(&exchange.head, request, judged, 1);
         account.note_decision(&decision, policy);
         let choice = service.service.spec.headers;
         if !decision.is_allowed() {
@@ -65,14 +65,30 @@ impl<C: Counters + 'static> Gateway<C> {
     }
 
     /// Asks `core`, with what it may look at.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &self,
         head: &RequestHead,
         request: Request<'_>,
         judged: Judged<'_>,
         cost: u32,
     ) -> Decision {
-        let Judged { known, policy, service } = judged;
+        self.with_case(head, request, judged, cost, |case| admit(case, &*self.shared.counters))
+    }
+
+    /// Asks `core` as far as it can say without counting, and before the body is read.
+    pub(crate) fn screen(&self, head: &RequestHead, request: Request<'_>, judged: Judged<'_>) -> Decision {
+        self.with_case(head, request, judged, 1, screen)
+    }
+
+    fn with_case(
+        &self,
+        head: &RequestHead,
+        request: Request<'_>,
+        judged: Judged<'_>,
+        cost: u32,
+        decide: impl FnOnce(Case<'_>) -> Decision,
+    ) -> Decision {
+        let Judged { known, policy, service, model, tokens } = judged;
         let asks = |list: fn(&Policy) -> bool| policy.is_some_and(list);
         // Fields are looked for only where a policy compares them.
         let field = |wanted: bool, name: &str| if wanted { only(head, name) } else { None };
@@ -90,12 +106,11 @@ impl<C: Counters + 'static> Gateway<C> {
             android_certificate: field(apps, "x-android-cert"),
             ios_bundle: field(apps, "x-ios-bundle-identifier"),
             scopes: &[],
-            model: None,
-            tokens: None,
+            model,
+            tokens,
             cost,
         };
-        let case = Case { facts: &facts, record: &known.record, policy, now: known.now };
-        admit(case, &*self.shared.counters)
+        decide(Case { facts: &facts, record: &known.record, policy, now: known.now })
     }
 
     /// Hands the consumer of a key over; `None` when it is not known.
@@ -111,11 +126,15 @@ impl<C: Counters + 'static> Gateway<C> {
 
 /// What a decision is about, besides the request.
 #[derive(Clone, Copy)]
-pub(super) struct Judged<'a> {
-    pub(super) known: &'a Recognition,
-    pub(super) policy: Option<&'a Policy>,
+pub(crate) struct Judged<'a> {
+    pub(crate) known: &'a Recognition,
+    pub(crate) policy: Option<&'a Policy>,
     /// `None` at the gateway's own endpoints.
-    pub(super) service: Option<&'a ProxyService>,
+    pub(crate) service: Option<&'a ProxyService>,
+    /// Of a call to a model.
+    pub(crate) model: Option<&'a str>,
+    /// Of a call to a model.
+    pub(crate) tokens: Option<TokenAsk>,
 }
 
 /// The policy of a key.
@@ -140,7 +159,7 @@ pub(crate) fn flaw_denial(flaw: Flaw) -> Denial {
 }
 
 /// A body that says that it is too long is refused before it moves a counter.
-fn check_declared_length(exchange: &Exchange, bytes_max: u64) -> Result<(), Denial> {
+pub(crate) fn check_declared_length(exchange: &Exchange, bytes_max: u64) -> Result<(), Denial> {
     match exchange.body.declared_len() {
         Some(length) if length > bytes_max => {
             Err(crate::proxy::body_denial(crate::http::body::BodyError::TooLarge { limit_bytes: bytes_max }))

@@ -11,9 +11,7 @@ pub(crate) mod recognition;
 
 use std::rc::Rc;
 
-use tollgate_core::{
-    code::Code, counters::Counters, id::DecisionId, resource::ServiceKind, time::Now,
-};
+use tollgate_core::{code::Code, counters::Counters, id::DecisionId, resource::ServiceKind, time::Now};
 use tollgate_wire::text::DecisionText;
 
 use crate::{
@@ -27,7 +25,7 @@ use crate::{
     },
     ingest,
     lane::{Gateway, account::Account},
-    names,
+    llm, names,
     proxy::{self, body_denial},
     request::{self, Sender},
     service::cors,
@@ -40,7 +38,10 @@ impl<C: Counters + 'static> Gateway<C> {
             Ok(answer) => answer,
             Err(denial) => {
                 account.note_outcome(denial.code(), denial.detail());
-                denial.into_answer(account.id())
+                match account.shape() {
+                    None => denial.into_answer(account.id()),
+                    Some(provider) => denial.into_answer_of(provider, account.id()),
+                }
             }
         };
         if let Some(grant) = grant {
@@ -83,6 +84,10 @@ impl<C: Counters + 'static> Gateway<C> {
             }
             *grant = Some(cors.grant(head));
         }
+        if service.llm.is_some() {
+            // Boxed, so that other requests carry no room for it.
+            return Box::pin(llm::call::serve(account, exchange, request, service)).await;
+        }
         let caller = if service.service.spec.public {
             account.note_outcome(Code::Valid, "");
             Caller::public(head, &service.places, now.mono_ns)
@@ -115,6 +120,14 @@ impl<C: Counters + 'static> Handler for Gate<C> {
         account.note_head(&exchange.head);
         let answer = gateway.answer(&mut account, &mut exchange, now).await;
         account.seal(answer)
+    }
+
+    async fn settled(&self) {
+        self.0.detached.emptied().await;
+    }
+
+    fn close(&self) {
+        self.0.detached.close();
     }
 
     fn refused(&self, peer: Peer, why: Malformed, head: Option<&RequestHead>) -> Answer {

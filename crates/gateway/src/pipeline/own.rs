@@ -76,8 +76,8 @@ impl<C: Counters + 'static> Gateway<C> {
         let record = &known.record;
         account.note_key(record, tenant_of(&tables, record));
         let policy = policy_of(&tables, record);
-        let decision =
-            self.judge(&exchange.head, request, Judged { known: &known, policy, service: None }, 0);
+        let judged = Judged { known: &known, policy, service: None, model: None, tokens: None };
+        let decision = self.judge(&exchange.head, request, judged, 0);
         account.note_decision(&decision, policy);
         if !decision.is_allowed() && decision.failed != Some(Check::Limits) {
             return Err(Denial::of_decision(&decision, policy, RateHeaders::None));

@@ -16,6 +16,7 @@ use super::Passage;
 use crate::{
     assertion::Audience,
     caller::{Caller, Identity},
+    denial::RateFields,
     http::{answer::AnswerHead, exchange::Peer, field::FieldValue, head::RequestHead},
     identity::{environment_value, push_consumer, push_value, value_of},
     lane::Gateway,
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Writes the fields that go upstream.
-pub(super) fn write_request<C: Counters + 'static>(
+pub(crate) fn write_request<C: Counters + 'static>(
     gateway: &Gateway<C>,
     head: &mut RequestHead,
     peer: Peer,
@@ -164,15 +165,14 @@ fn push_address(out: &mut Vec<u8>, address: IpAddr) {
 }
 
 /// Changes the fields of an upstream's answer and adds the gate's own.
-pub(super) fn write_answer(head: &mut AnswerHead, passage: Passage) {
-    let service = &passage.service;
+pub(crate) fn write_answer(head: &mut AnswerHead, service: &ProxyService, rate: RateFields) {
     for name in &service.response_headers.strip {
         head.strip(name.as_str());
     }
     for (name, value) in &service.response_headers.set {
         head.set(name, value);
     }
-    passage.caller.rate.write(head);
+    rate.write(head);
 }
 
 #[cfg(test)]

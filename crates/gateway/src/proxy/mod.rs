@@ -4,7 +4,7 @@
 //! idempotent (RFC 9110 §9.2.2) and no byte of an answer has come; and only while the body is still
 //! whole. At most `retries` times.
 
-mod heads;
+pub(crate) mod heads;
 pub(crate) mod health;
 
 use std::rc::Rc;
@@ -53,6 +53,9 @@ pub(crate) async fn forward<C: Counters + 'static>(
     let Exchange { peer, head, body, upgrade } = exchange;
     write_target(head, &passage)?;
     heads::write_request(gateway, head, *peer, &passage, account.request_id());
+    if let Some(llm) = &passage.service.llm {
+        llm.log_in(head, 0, &gateway.tables(), &passage.service.service)?;
+    }
     let service = passage.service.clone();
     let upgrade = upgrade.take().filter(|wish| service.service.spec.websocket && is_websocket(wish));
     let mut request = UpstreamRequest {
@@ -67,7 +70,7 @@ pub(crate) async fn forward<C: Counters + 'static>(
         account.note_flag(Flags::UPGRADED);
     }
     let mut answer = Answer::from(upstream);
-    heads::write_answer(&mut answer.head, passage);
+    heads::write_answer(&mut answer.head, &passage.service, passage.caller.rate);
     Ok(answer)
 }
 
@@ -78,7 +81,12 @@ fn is_websocket(wish: &Upgrade) -> bool {
 /// Writes path and query anew unless the client's spelling is the one that was decided about.
 fn write_target(head: &mut RequestHead, passage: &Passage) -> Result<(), Denial> {
     let path = passage.service.retarget.apply(&passage.path);
-    let parameter = passage.caller.strip.iter().find_map(|place| match place {
+    write_path(head, &path, &passage.caller)
+}
+
+/// Writes this path, and the query without the credential.
+pub(crate) fn write_path(head: &mut RequestHead, path: &str, caller: &Caller) -> Result<(), Denial> {
+    let parameter = caller.strip.iter().find_map(|place| match place {
         Place::Query(name) => Some(*name),
         Place::Authorization | Place::Field(_) => None,
     });
@@ -89,7 +97,7 @@ fn write_target(head: &mut RequestHead, passage: &Passage) -> Result<(), Denial>
         (Some(query), Some(name)) => query_without(query, name),
         (query, _) => query.map(str::to_owned),
     };
-    head.set_target(&path, query.as_deref()).map_err(|_| {
+    head.set_target(path, query.as_deref()).map_err(|_| {
         Denial::new(Code::MalformedRequest, "the path or query has a character that must be percent-encoded")
     })
 }
@@ -139,7 +147,7 @@ impl<'s> Attempts<'s> {
                 Err(error) => error,
             };
             self.tried |= 1 << (index % 32);
-            self.note_failure(gateway, origin, condition, &error);
+            note_failure(gateway, (self.service, origin, condition), &error, now_ns);
             if self.left == 0 || !may_repeat(request, &error) {
                 return Err(denial_of(&error.kind));
             }
@@ -148,27 +156,26 @@ impl<'s> Attempts<'s> {
             account.note_flag(Flags::RETRIED);
         }
     }
+}
 
-    /// Counts a failure of an upstream; one of the client is none.
-    fn note_failure<C: Counters + 'static>(
-        &self,
-        gateway: &Gateway<C>,
-        origin: &Origin,
-        condition: &Condition,
-        error: &UpstreamError,
-    ) {
-        let Some(fault) = fault_of(&error.kind) else { return };
-        gateway.meters.upstream_failed(fault);
-        // That we have too many connections says nothing of the upstream.
-        if fault != UpstreamFault::Saturated {
-            condition.failed(self.since_ns);
-        }
-        gateway.upstream_fault.report(self.since_ns, |left_out| {
-            let service = self.service.service.name();
-            let (host, port) = (origin.host(), origin.port());
-            tracing::warn!(service, host, port, left_out, %error, "an upstream failed");
-        });
+/// Counts a failure of an upstream; one of the client is none.
+pub(crate) fn note_failure<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    (service, origin, condition): (&ProxyService, &Origin, &Condition),
+    error: &UpstreamError,
+    now_ns: u64,
+) {
+    let Some(fault) = fault_of(&error.kind) else { return };
+    gateway.meters.upstream_failed(fault);
+    // That we have too many connections says nothing of the upstream.
+    if fault != UpstreamFault::Saturated {
+        condition.failed(now_ns);
     }
+    gateway.upstream_fault.report(now_ns, |left_out| {
+        let service = service.service.name();
+        let (host, port) = (origin.host(), origin.port());
+        tracing::warn!(service, host, port, left_out, %error, "an upstream failed");
+    });
 }
 
 /// Whether sending a request again can do no harm.
@@ -205,7 +212,7 @@ fn fault_of(kind: &UpstreamErrorKind) -> Option<UpstreamFault> {
 }
 
 /// What the client is told: what happened, and nothing of where.
-fn denial_of(kind: &UpstreamErrorKind) -> Denial {
+pub(crate) fn denial_of(kind: &UpstreamErrorKind) -> Denial {
     match kind {
         UpstreamErrorKind::Unreachable(_) | UpstreamErrorKind::Tls(_) => {
             Denial::new(Code::UpstreamUnreachable, "the service behind the gateway could not be reached")

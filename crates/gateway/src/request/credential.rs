@@ -11,9 +11,9 @@ use crate::{
     names,
 };
 
-static X_GOOG_API_KEY: FieldName = FieldName::of("x-goog-api-key");
-static API_KEY: FieldName = FieldName::of("api-key");
-static APIKEY: FieldName = FieldName::of("apikey");
+pub(crate) static X_GOOG_API_KEY: FieldName = FieldName::of("x-goog-api-key");
+pub(crate) static API_KEY: FieldName = FieldName::of("api-key");
+pub(crate) static APIKEY: FieldName = FieldName::of("apikey");
 
 /// Where a credential stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,18 @@ impl Places {
                 "query:key" => places.parameters.push("key"),
                 _ => {}
             }
+        }
+        places
+    }
+
+    /// The places of a service of kind `llm`: those, and where the SDKs of the providers put their keys.
+    pub(crate) fn of_llm(written: &[String]) -> Self {
+        let mut places = Self::of(written);
+        if !places.fields.contains(&&X_GOOG_API_KEY) {
+            places.fields.push(&X_GOOG_API_KEY);
+        }
+        if !places.parameters.contains(&"key") {
+            places.parameters.push("key");
         }
         places
     }

@@ -26,6 +26,7 @@ use crate::{
         upstream::{Origin, OriginTls},
     },
     identity::value_of,
+    llm::route::LlmService,
     options::GatewayOptions,
     request::credential::Places,
 };
@@ -41,6 +42,8 @@ pub(crate) struct ProxyService {
     pub(crate) timeouts: Timeouts,
     pub(crate) tenant: FieldValue,
     pub(crate) project: FieldValue,
+    /// Of a service of kind `llm`.
+    pub(crate) llm: Option<Box<LlmService>>,
     tenant_name: Box<str>,
     project_name: Box<str>,
     /// One entry for each in `conditions`.
@@ -54,26 +57,12 @@ impl ProxyService {
     /// and is left out; a service without any upstream answers `upstream_unreachable`.
     pub(crate) fn compile(service: &Arc<Service>, tables: &Tables, registry: &Registry) -> Self {
         let spec = &*service.spec;
-        let places = Places::of(&spec.credentials);
+        let is_llm = spec.kind == ServiceKind::Llm;
+        let places = if is_llm { Places::of_llm(&spec.credentials) } else { Places::of(&spec.credentials) };
         let (tenant_name, project_name) = names_of(service, tables);
-        let mut origins = Vec::with_capacity(spec.upstreams.len());
-        let mut conditions = Vec::with_capacity(spec.upstreams.len());
-        for upstream in &spec.upstreams {
-            match origin(spec, upstream) {
-                Ok(origin) => {
-                    origins.push(origin);
-                    conditions.push(registry.condition(service.id, upstream));
-                }
-                Err(problem) => {
-                    tracing::error!(
-                        service = service.name(),
-                        upstream,
-                        "an upstream cannot be used: {problem}"
-                    );
-                }
-            }
-        }
+        let Upstreams { origins, conditions } = Upstreams::of(service, &spec.upstreams, registry);
         Self {
+            llm: LlmService::compile(service, registry).map(Box::new),
             cors: Cors::of(spec, &places),
             places,
             retarget: Retarget::of(spec),
@@ -88,8 +77,8 @@ impl ProxyService {
             project: value_of(&project_name),
             tenant_name,
             project_name,
-            origins: origins.into(),
-            conditions: conditions.into(),
+            origins,
+            conditions,
             turn: Cell::new(0),
             service: service.clone(),
         }
@@ -116,6 +105,34 @@ impl ProxyService {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         turn
+    }
+}
+
+/// The upstreams of a list that can be used, and how they are.
+pub(crate) struct Upstreams {
+    /// One entry for each in `conditions`.
+    pub(crate) origins: Box<[Origin]>,
+    pub(crate) conditions: Box<[Arc<Condition>]>,
+}
+
+impl Upstreams {
+    /// Makes the origins of a list ready; what cannot be used goes to the log and is left out.
+    pub(crate) fn of(service: &Service, upstreams: &[String], registry: &Registry) -> Self {
+        let mut origins = Vec::with_capacity(upstreams.len());
+        let mut conditions = Vec::with_capacity(upstreams.len());
+        for upstream in upstreams {
+            match origin(&service.spec, upstream) {
+                Ok(origin) => {
+                    origins.push(origin);
+                    conditions.push(registry.condition(service.id, upstream));
+                }
+                Err(problem) => {
+                    let service = service.name();
+                    tracing::error!(service, upstream, "an upstream cannot be used: {problem}");
+                }
+            }
+        }
+        Self { origins: origins.into(), conditions: conditions.into() }
     }
 }
 

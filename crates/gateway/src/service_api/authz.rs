@@ -9,7 +9,8 @@
 use std::rc::Rc;
 
 use tollgate_core::{
-    code::Code, counters::Counters, facts::Facts, id::DecisionId, service::Service, tables::ServiceToken,
+    code::Code, counters::Counters, facts::Facts, id::DecisionId, resource::ServiceKind, service::Service,
+    tables::ServiceToken,
 };
 use tollgate_wire::{headers, text::push_id};
 
@@ -123,7 +124,10 @@ impl<C: Counters + 'static> ServiceApi<C> {
             account.note_outcome(Code::Valid, "");
             return Ok(Answer::new(200));
         }
-        let places = Places::of(&service.spec.credentials);
+        let places = match service.spec.kind {
+            ServiceKind::Llm => Places::of_llm(&service.spec.credentials),
+            _ => Places::of(&service.spec.credentials),
+        };
         let presented = extract_with(head, original.query, &places).map_err(flaw_denial)?;
         let facts = Facts {
             service: Some(&service),

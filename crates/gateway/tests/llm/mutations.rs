@@ -102,7 +102,7 @@ proptest! {
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let model = value.get("model").and_then(|model| model.as_str());
         prop_assert_eq!(call.model(), model.filter(|_| api != Api::GeminiGenerate));
-        let wishes = Wishes { output_limit: Some(limit), include_usage: true };
+        let wishes = Wishes { output_limit: Some(limit), include_usage: true, ..Wishes::default() };
         let Some(edited) = call.edited(wishes) else { return Ok(()) };
         let again = Call::read(api, &edited).unwrap();
         prop_assert!(again.output_limit().is_some_and(|said| said <= limit));

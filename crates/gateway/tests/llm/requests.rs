@@ -207,7 +207,7 @@ fn images_files_and_tools_of_the_provider_are_seen() {
 
 #[test]
 fn usage_is_asked_for_with_the_least_change() {
-    let wishes = Wishes { include_usage: true, output_limit: None };
+    let wishes = Wishes { include_usage: true, ..Wishes::default() };
     for (body, wanted) in [
         (r#"{ "stream": true }"#, r#"{"stream_options":{"include_usage":true}, "stream": true }"#),
         (
@@ -239,7 +239,7 @@ fn usage_is_asked_for_with_the_least_change() {
 
 #[test]
 fn output_limits_are_lowered_and_never_raised() {
-    let wishes = Wishes { include_usage: false, output_limit: Some(50) };
+    let wishes = Wishes { include_usage: false, output_limit: Some(50), ..Wishes::default() };
     for (api, body, wanted) in [
         (Api::OpenAiChat, r#"{"max_tokens": 90 }"#, r#"{"max_tokens": 50 }"#),
         (
@@ -267,7 +267,7 @@ fn output_limits_are_lowered_and_never_raised() {
     ] {
         assert_eq!(edited(api, body, wishes), wanted);
     }
-    let both = Wishes { include_usage: true, output_limit: Some(5) };
+    let both = Wishes { include_usage: true, output_limit: Some(5), ..Wishes::default() };
     let edited = edited(Api::OpenAiChat, r#"{"stream":true,"messages":[]}"#, both);
     let again = call(Api::OpenAiChat, &edited);
     assert!(again.includes_usage() && again.output_limit() == Some(5), "{edited}");
@@ -283,7 +283,7 @@ proptest! {
         }
         let text = serde_json::to_string_pretty(&body).unwrap();
         let text = format!("{space}{text}{space}");
-        let out = edited(Api::OpenAiChat, &text, Wishes { include_usage: true, output_limit: Some(limit) });
+        let out = edited(Api::OpenAiChat, &text, Wishes { include_usage: true, output_limit: Some(limit), ..Wishes::default() });
         let after = call(Api::OpenAiChat, &out);
         prop_assert_eq!(after.output_limit(), Some(said.map_or(limit, |said| said.min(limit))));
         prop_assert_eq!(after.includes_usage(), stream);

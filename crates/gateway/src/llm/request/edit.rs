@@ -10,13 +10,16 @@ struct Edit {
 }
 
 /// The body as it is wished for; `None` when it says so already.
-pub(super) fn edited(call: &Call<'_>, wishes: Wishes) -> Option<Vec<u8>> {
+pub(super) fn edited(call: &Call<'_>, wishes: Wishes<'_>) -> Option<Vec<u8>> {
     let mut edits = Vec::new();
     if let Some(limit) = wishes.output_limit {
         limit_output(call, limit, &mut edits);
     }
     if wishes.include_usage && call.api == Api::OpenAiChat && call.stream {
         include_usage(call, &mut edits);
+    }
+    if let (Some(model), Some(place)) = (wishes.model, call.found.place(Name::Model)) {
+        edits.push(Edit { place, text: serde_json::Value::from(model).to_string() });
     }
     if edits.is_empty() {
         return None;

@@ -103,6 +103,12 @@ impl<'b> Call<'b> {
         self.model.as_deref()
     }
 
+    /// The API that it is read as.
+    #[must_use]
+    pub const fn api(&self) -> Api {
+        self.api
+    }
+
     /// Whether the answer is to be streamed; for Gemini the path says it.
     #[must_use]
     pub const fn stream(&self) -> bool {
@@ -148,6 +154,14 @@ impl<'b> Call<'b> {
         self.survey.names_other_models
     }
 
+    /// The most tokens that it can read of what is in the body; what it only refers to is not in it.
+    #[must_use]
+    pub fn input_bound(&self) -> u64 {
+        // A token is at least one byte of the prompt, and the body is longer than the prompt.
+        let images = u64::from(self.survey.images).saturating_mul(IMAGE_TOKENS_MAX);
+        (self.body.len() as u64).saturating_add(images).saturating_add(HIDDEN_TOKENS_MAX)
+    }
+
     /// What the call may use at most, for its reservation; `None` when that is not known, which is
     /// `unpriceable` under a hard budget.
     #[must_use]
@@ -156,9 +170,7 @@ impl<'b> Call<'b> {
             return None;
         }
         let most = price.input_tokens_max;
-        // A token is at least one byte of the prompt, and the body is longer than the prompt.
-        let images = u64::from(self.survey.images).saturating_mul(IMAGE_TOKENS_MAX);
-        let counted = (self.body.len() as u64).saturating_add(images).saturating_add(HIDDEN_TOKENS_MAX);
+        let counted = self.input_bound();
         let input_tokens = match (self.survey.refers_outside, most) {
             (true, most) => most?,
             (false, Some(most)) => counted.min(most),
@@ -174,7 +186,7 @@ impl<'b> Call<'b> {
 
     /// The body with the least changes that the gateway needs; `None` when it needs none.
     #[must_use]
-    pub fn edited(&self, wishes: Wishes) -> Option<Vec<u8>> {
+    pub fn edited(&self, wishes: Wishes<'_>) -> Option<Vec<u8>> {
         edit::edited(self, wishes)
     }
 }
@@ -194,11 +206,13 @@ fn service_tier<'b>(found: &Found<'b>) -> Result<Option<Cow<'b, str>>, BodyError
 
 /// What the gateway needs a body to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Wishes<'a> {
     /// No more output than this, for each answer.
     pub output_limit: Option<u64>,
     /// The usage at a stream's end. Heeded where a provider needs to be asked: OpenAI's chat, streamed.
     pub include_usage: bool,
+    /// This model instead of the one that is asked for. Heeded where the body names one.
+    pub model: Option<&'a str>,
 }
 
 /// Where a value stands in the body.
