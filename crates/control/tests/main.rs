@@ -41,6 +41,12 @@ pub(crate) const KEPT: tollgate_control::Kept = tollgate_control::Kept {
     },
 };
 
+/// How stores are opened: with a file of keys of their own. The operating system tidies it.
+pub(crate) fn with_keys() -> OpenOptions {
+    let file = tempfile::tempdir().unwrap().keep().join("secrets.key");
+    OpenOptions { secrets_key_file: Some(file), ..OpenOptions::default() }
+}
+
 async fn start(well: bool) -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -51,7 +57,7 @@ async fn start(well: bool) -> std::net::SocketAddr {
         health: Arc::new(Parts(well)),
         metrics: Arc::new(|| "up 1\n".into()),
         version: "9.9.9",
-        store: Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap()),
+        store: Arc::new(Store::open(&url, with_keys()).await.unwrap()),
         clock: Arc::new(Fixed),
         sign_in: SignInOptions::default(),
         follow: Arc::new(()),

@@ -12,6 +12,7 @@
 //! read goes through the tenant-bound queries of the store, so that other tenants' objects look absent.
 
 mod answer;
+pub(crate) mod budgets;
 pub(crate) mod bulk;
 mod call;
 mod dispatch;
@@ -24,9 +25,11 @@ mod keys;
 mod members;
 mod moment;
 mod openapi;
+pub(crate) mod prices;
 mod query;
 mod repetition;
 mod resources;
+mod secrets;
 mod status;
 mod table;
 mod tokens;

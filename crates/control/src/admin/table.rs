@@ -5,9 +5,9 @@ use tollgate_core::authz::Action;
 use tollgate_store::Entity;
 
 use super::{
-    documents,
+    budgets, documents,
     endpoint::{Endpoint, Gives, Kind, Method, Param},
-    events, jobs, keys, members, resources, status, tokens, trail, usage,
+    events, jobs, keys, members, prices, resources, secrets, status, tokens, trail, usage,
 };
 
 /// Makes a handler of an asynchronous function.
@@ -70,6 +70,13 @@ const APPLY: &[Param] = &[
         "Delete services, policies and consumers that the document does not name, in the projects it names.",
     ),
 ];
+const SEARCH: &[Param] = &[param("search", Kind::Text(200), "With this in the words for it.")];
+const PRICES: &[Param] = &[
+    param("search", Kind::Text(200), "With this in the name of the model."),
+    param("provider", Kind::Word(&["openai", "gemini", "anthropic"]), "Of this provider."),
+    param("origin", Kind::Word(&["own", "operator", "shipped"]), "Of this origin."),
+    param("ended", Kind::Flag, "Those that count no more too."),
+];
 const REVOKE: &[Param] =
     &[param("wait", Kind::Flag, "Answer when no running node accepts the key any more.")];
 const USAGE: &[Param] = &[
@@ -80,9 +87,10 @@ const SUBJECT: &[Param] =
     &[param("subject", Kind::Pattern(64, "^[a-z]{3}_[0-9A-Za-z]{11}$"), "About this thing: its id.")];
 
 use Action::{
-    ChangeKeys, ChangeMembers, ChangeResources, ChangeServiceTokens, ExportAudit, ExportEverything,
-    ReadAudit, ReadConsumers, ReadEvents, ReadInvitations, ReadKeys, ReadMembers, ReadPolicies, ReadProjects,
-    ReadServiceTokens, ReadServices, ReadSystem, ReadTenant, ReadUsage, RotateKeys, TendKeys,
+    ChangeKeys, ChangeMembers, ChangeProviderCredentials, ChangeResources, ChangeServiceTokens, ExportAudit,
+    ExportEverything, ReadAudit, ReadBudgets, ReadConsumers, ReadEvents, ReadInvitations, ReadKeys,
+    ReadMembers, ReadPolicies, ReadProjects, ReadProviderCredentials, ReadServiceTokens, ReadServices,
+    ReadSystem, ReadTenant, ReadUsage, RotateKeys, TendKeys,
 };
 use Method::{Delete, Get, Patch, Post, Put};
 
@@ -178,6 +186,65 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .guarded(),
     on(Delete, "/consumers/{id}", ChangeResources, to!(resources::delete, Consumer), "Delete a consumer")
         .about("Only one without keys that are not revoked.")
+        .guarded(),
+    on(Get, "/budgets", ReadBudgets, to!(budgets::list), "List budgets")
+        .about("With what is spent in the present period.")
+        .query(&[PAGE, PROJECT, SEARCH])
+        .gives(Gives::List("Budget")),
+    on(Post, "/budgets", ChangeResources, to!(budgets::create), "Create a budget")
+        .about("Holder, currency and period tell it from others.")
+        .takes("BudgetSpec")
+        .gives(Gives::One(201, "Budget"))
+        .tagged(),
+    on(Get, "/budgets/{id}", ReadBudgets, to!(budgets::show), "Show a budget")
+        .gives(Gives::One(200, "Budget"))
+        .tagged(),
+    on(Put, "/budgets/{id}", ChangeResources, to!(budgets::replace), "Replace a budget")
+        .about("Its holder, currency and period stay: they tell it from others.")
+        .takes("BudgetSpec")
+        .gives(Gives::One(200, "Budget"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/budgets/{id}", ChangeResources, to!(budgets::delete), "Delete a budget")
+        .about("Nothing bounds its holder by it any more. What was spent stays in the ledger.")
+        .guarded(),
+    on(Post, "/budgets/{id}/funding", ChangeResources, to!(budgets::fund), "Bring funds into a budget")
+        .about("Into its present period, or with an amount below zero free ones out of it; with a reason, which is kept.")
+        .takes("NewFunding")
+        .gives(Gives::One(200, "Budget")),
+    on(Get, "/accounts/{id}/entries", ReadBudgets, to!(budgets::entries), "List entries of the ledger")
+        .about("Of one budget in one period, oldest first. The entries of a transfer sum up to zero.")
+        .query(&[PAGE])
+        .gives(Gives::List("LedgerEntry")),
+    on(Get, "/prices", ReadBudgets, to!(prices::list), "List prices")
+        .about("Own ones, then the operator's, then those that Tollgate ships with; each in all its versions.")
+        .query(&[PAGE, PRICES])
+        .gives(Gives::List("Price")),
+    on(Post, "/prices", ChangeResources, to!(prices::create), "Add a price, or a version of one")
+        .about("For calls of the own tenant. Without `effective_from` it holds from now on; what it replaces stays to be looked at.")
+        .takes("PriceSpec")
+        .gives(Gives::One(201, "Price"))
+        .tagged(),
+    on(Get, "/prices/{id}", ReadBudgets, to!(prices::show), "Show a price")
+        .gives(Gives::One(200, "Price"))
+        .tagged(),
+    on(Delete, "/prices/{id}", ChangeResources, to!(prices::end), "End a price")
+        .about("It counts no more from now on, and stays to be looked at.")
+        .guarded(),
+    on(Get, "/secrets", ReadProviderCredentials, to!(secrets::list), "List secrets")
+        .about("Never what they are: nothing gives that back.")
+        .query(&[PAGE])
+        .gives(Gives::List("Secret")),
+    on(Post, "/secrets", ChangeProviderCredentials, to!(secrets::set), "Set a secret")
+        .about("New, or in place of the one of this name. Services send it with `credential = { secret = … }`.")
+        .takes("NewSecret")
+        .gives(Gives::One(201, "Secret"))
+        .tagged(),
+    on(Get, "/secrets/{id}", ReadProviderCredentials, to!(secrets::show), "Show a secret, without what it is")
+        .gives(Gives::One(200, "Secret"))
+        .tagged(),
+    on(Delete, "/secrets/{id}", ChangeProviderCredentials, to!(secrets::remove), "Remove a secret")
+        .about("Only one that no service sends.")
         .guarded(),
     on(Post, "/apply", ChangeResources, to!(documents::apply), "Apply a document of resources")
         .about("Creates and updates what differs, in one transaction; nothing is changed when anything is wrong.")

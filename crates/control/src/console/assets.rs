@@ -6,7 +6,7 @@ use std::{fmt::Write as _, sync::LazyLock};
 use axum::{
     extract::Path,
     http::{HeaderValue, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -71,6 +71,11 @@ pub(super) async fn serve(Path(name): Path<String>) -> Result<Response, Trouble>
     let for_good = HeaderValue::from_static("public, max-age=31536000, immutable");
     response.headers_mut().insert(header::CACHE_CONTROL, for_good);
     Ok(response)
+}
+
+/// Leads browsers that look for an icon by themselves, beside what is no page of the console, to ours.
+pub(super) async fn favicon() -> Redirect {
+    Redirect::temporary(&address("icon.svg"))
 }
 
 #[cfg(test)]

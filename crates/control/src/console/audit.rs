@@ -8,6 +8,7 @@ use tollgate_store::{Anchors, AuditFilter, AuditRow, PageRequest, Seal};
 use super::{
     form::encoded,
     shell::Shell,
+    trail::{people, subject_name, subject_page},
     trouble::{Trouble, html, sentence},
     visit::Visit,
     words,
@@ -35,6 +36,12 @@ struct Page {
 
 struct Row {
     row: AuditRow,
+    /// Who did it, by the address where there is one.
+    who: String,
+    /// What it was about, by its name.
+    name: Option<String>,
+    /// The page of that.
+    page: Option<String>,
     before: String,
     after: String,
 }
@@ -62,7 +69,11 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
             refused => return Err(refused.into()),
         },
     };
+    let people = people(&visit, &rows).await?;
     let rows = rows.into_iter().filter(|row| one.is_none_or(|seq| row.seq == seq)).map(|row| Row {
+        who: people.get(&row.actor).unwrap_or(&row.actor).clone(),
+        name: subject_name(&row),
+        page: subject_page(&row),
         before: pretty(row.before.as_deref()),
         after: pretty(row.after.as_deref()),
         row,

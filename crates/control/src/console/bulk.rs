@@ -24,6 +24,7 @@ use super::{
     form::Fields,
     once,
     shell::Shell,
+    trail::who,
     trouble::{Trouble, html},
     visit::{Posted, Visit},
 };
@@ -79,6 +80,8 @@ impl Draft {
 struct Progress {
     shell: Shell,
     job: Job,
+    /// Who began it.
+    who: String,
     may_cancel: bool,
 }
 
@@ -270,7 +273,8 @@ async fn seen(visit: &Visit, id: &str) -> Result<(JobRow, Option<Vec<ConsumerId>
 pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Trouble> {
     let job = Job::of(seen(&visit, &id).await?.0)?;
     let shell = visit.shell(format!("{} keys", job.verb));
-    html(&Progress { shell, may_cancel: visit.may_all(Action::ChangeKeys), job })
+    let who = who(&visit, &job.row.actor).await?;
+    html(&Progress { shell, who, may_cancel: visit.may_all(Action::ChangeKeys), job })
 }
 
 pub(crate) async fn cancel(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {

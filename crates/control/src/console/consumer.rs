@@ -1,10 +1,12 @@
 //! One consumer: who it is, its keys, what they did.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::{extract::Path, response::Response};
 use tollgate_core::{
     authz::Action,
-    id::{ConsumerId, ProjectId},
+    id::{ConsumerId, KeyId, ProjectId},
     resource::{ConsumerKind, ConsumerSpec},
 };
 use tollgate_store::{
@@ -13,7 +15,11 @@ use tollgate_store::{
 };
 
 use super::{
+    budgets,
+    form::encoded,
+    keys::rotating,
     shell::Shell,
+    trail::named,
     trouble::{Trouble, html},
     visit::Visit,
     words::DAY_US,
@@ -32,6 +38,7 @@ struct Page {
     project: Named<ProjectId>,
     spec: ConsumerSpec,
     keys: Vec<KeyView>,
+    rotating: BTreeSet<KeyId>,
     more_keys: bool,
     sums: UsageSums,
     decisions: Vec<DecisionRow>,
@@ -39,6 +46,9 @@ struct Page {
     may_create_keys: bool,
     may_invite: bool,
     may_change: bool,
+    budgets: Vec<budgets::Row>,
+    may_budget: bool,
+    new_budget: String,
 }
 
 /// A consumer that may be seen.
@@ -76,7 +86,15 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         DecisionFilter { tenant: Some(visit.tenant()), consumer: Some(id), ..DecisionFilter::default() };
     let decisions = store.decisions(&decisions, &PART).await?;
     html(&Page {
+        budgets: budgets::held_by(&visit, None, Some(id)).await?,
+        may_budget: visit.may_all(Action::ChangeResources),
+        new_budget: format!(
+            "/budgets/new?project={}&consumer={}",
+            encoded(&project.name),
+            encoded(&spec.name)
+        ),
         more_keys: keys.next.is_some(),
+        rotating: rotating(&visit, &keys.items).await?,
         keys: keys.items,
         sums: usage.total,
         decisions: decisions.items,
@@ -101,7 +119,7 @@ pub(super) async fn history(visit: &Visit, subject: &str) -> Result<Vec<AuditRow
         subject: Some(subject.to_owned()),
         ..AuditFilter::default()
     };
-    Ok(visit.store().audit_list(&filter, &PART).await?.items)
+    named(visit, visit.store().audit_list(&filter, &PART).await?.items).await
 }
 
 /// The word of a kind of consumer.

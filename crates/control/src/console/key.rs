@@ -16,11 +16,12 @@ use tollgate_store::{
 };
 
 use super::{
-    attention,
+    attention, budgets,
     consumer::history,
     pieces::{Html, bar},
     policy_words::{Sentence, of_key, of_policy},
     shell::Shell,
+    trail::named,
     trouble::{Trouble, html},
     visit::Visit,
     words::{self, DAY_US},
@@ -50,6 +51,9 @@ struct Page {
     is_live: bool,
     may_tend: bool,
     may_change: bool,
+    budgets: Vec<budgets::Row>,
+    may_budget: bool,
+    new_budget: String,
     enable_problem: Option<&'static str>,
 }
 
@@ -113,6 +117,9 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     sentences.extend(of_key(&key));
     let history = history(&visit, &key.id.to_string()).await?;
     html(&Page {
+        budgets: budgets::held_by(&visit, Some(key.id), None).await?,
+        may_budget: visit.may_all(Action::ChangeResources),
+        new_budget: format!("/budgets/new?key={}", key.id),
         title: title(&key),
         reminders: attention::of_key(&visit, &key, rotation.is_some(), &history).await?,
         rotation,
@@ -145,9 +152,9 @@ async fn switches(visit: &Visit, key: KeyId) -> Result<Vec<Switch>, Trouble> {
         subject: Some(key.to_string()),
         ..AuditFilter::default()
     };
-    let rows = visit.store().audit_list(&filter, &LOOKED_AT).await?.items;
-    let own = rows.into_iter().filter(|row| ACTIONS.contains(&row.action.as_str()));
-    Ok(own.map(|row| Switch { reason: reason(&row), row }).collect())
+    let mut rows = visit.store().audit_list(&filter, &LOOKED_AT).await?.items;
+    rows.retain(|row| ACTIONS.contains(&row.action.as_str()));
+    Ok(named(visit, rows).await?.into_iter().map(|row| Switch { reason: reason(&row), row }).collect())
 }
 
 fn reason(row: &AuditRow) -> Option<String> {

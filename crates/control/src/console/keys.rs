@@ -1,9 +1,16 @@
 //! The list of keys.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::response::Response;
-use tollgate_core::{authz::Action, id::ConsumerId, key::Environment, keyring::KeyState};
-use tollgate_store::{Entity, KeyFilter, KeyView, PageRequest, ResourceFilter};
+use tollgate_core::{
+    authz::Action,
+    id::{ConsumerId, KeyId},
+    key::Environment,
+    keyring::KeyState,
+};
+use tollgate_store::{Entity, KeyFilter, KeySecret, KeyView, PageRequest, ResourceFilter, StoreError};
 
 use super::{
     attention,
@@ -22,6 +29,8 @@ const PROJECTS_MAX: u32 = 200;
 struct Page {
     shell: Shell,
     keys: Vec<KeyView>,
+    /// Those whose rotation is in progress.
+    rotating: BTreeSet<KeyId>,
     older: Option<String>,
     projects: Vec<String>,
     query: Asked,
@@ -98,6 +107,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         && passing.iter().all(|name| visit.query.text(name).is_none()))
     .then(|| format!("/keys/bulk?{}", visit.query.with(&[("cursor", None), ("done", None)])));
     html(&Page {
+        rotating: rotating(&visit, &keys).await?,
         keys,
         older: visit.older(next.as_deref()),
         projects: projects(&visit).await?,
@@ -144,6 +154,23 @@ async fn filter(visit: &Visit, consumers: Option<Vec<ConsumerId>>) -> Result<Key
         attention: query.text("attention").and_then(attention::kind),
         ..KeyFilter::default()
     })
+}
+
+/// Those of a page of keys whose old secret is still valid.
+pub(super) async fn rotating(visit: &Visit, keys: &[KeyView]) -> Result<BTreeSet<KeyId>, Trouble> {
+    let mut found = BTreeSet::new();
+    // Only what was rotated at all is looked at more closely.
+    for key in keys.iter().filter(|key| key.generation > 0 && key.state == KeyState::Active) {
+        let secrets = match visit.store().key_of(visit.tenant(), key.id).await {
+            Err(StoreError::NotFound { .. }) => continue,
+            found => found?.secrets,
+        };
+        let is_old = |secret: &KeySecret| secret.until_us.is_some_and(|until| until > visit.now_us);
+        if secrets.iter().any(is_old) {
+            found.insert(key.id);
+        }
+    }
+    Ok(found)
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {

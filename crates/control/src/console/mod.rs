@@ -12,6 +12,9 @@ mod account;
 mod assets;
 mod attention;
 mod audit;
+mod budget;
+mod budget_form;
+mod budgets;
 mod bulk;
 mod chart;
 mod confirm;
@@ -27,6 +30,7 @@ mod invite;
 mod key;
 mod key_acts;
 mod keys;
+mod llm_service;
 mod look;
 mod many;
 mod member;
@@ -39,11 +43,13 @@ mod policies;
 mod policy;
 mod policy_draft;
 mod policy_words;
+mod prices;
 mod qr;
 mod range;
 mod reset;
 mod search;
 mod second_factor;
+mod secrets;
 mod self_key;
 mod self_service;
 mod services;
@@ -52,6 +58,7 @@ mod shell;
 mod sign_in;
 mod times;
 mod tokens;
+mod trail;
 mod trial;
 mod trouble;
 mod usage;
@@ -72,6 +79,7 @@ pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/", get(self_service::front))
         .route(assets::ROUTE, get(assets::serve))
+        .route("/favicon.ico", get(assets::favicon))
         .route("/look", post(look::change))
         .route("/search", get(search::page).post(search::find))
         .route("/events", get(events::show))
@@ -81,13 +89,29 @@ pub(crate) fn router() -> Router<App> {
         .route("/policies/new", get(policy::blank))
         .route("/policies/{id}", get(policy::show).post(policy::save))
         .route("/policies/{id}/delete", post(policy::delete))
-        .route("/services", get(services::list))
+        .route("/services", get(services::list).post(llm_service::create))
+        .route("/services/new", get(llm_service::blank))
         .route("/services/{id}", get(services::show))
+        .route("/services/{id}/edit", get(llm_service::edit).post(llm_service::save))
+        .merge(money())
         .merge(holders())
         .merge(administration())
         .merge(doors())
         .merge(own())
         .layer(middleware::from_fn(trouble::frame))
+}
+
+/// Budgets, their ledger, prices.
+fn money() -> Router<App> {
+    Router::new()
+        .route("/budgets", get(budgets::list).post(budget_form::create))
+        .route("/budgets/new", get(budget_form::blank))
+        .route("/budgets/{id}", get(budget::show))
+        .route("/budgets/{id}/edit", get(budget_form::edit).post(budget_form::save))
+        .route("/budgets/{id}/fund", post(budget::fund))
+        .route("/budgets/{id}/delete", post(budget::delete))
+        .route("/prices", get(prices::list).post(prices::create))
+        .route("/prices/{id}/end", post(prices::end))
 }
 
 /// Consumers and keys.
@@ -131,6 +155,8 @@ fn administration() -> Router<App> {
         .route("/settings/members/{id}/remove", get(member::ask_remove).post(member::remove))
         .route("/settings/tokens", get(tokens::list).post(tokens::create))
         .route("/settings/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/settings/secrets", get(secrets::list).post(secrets::set))
+        .route("/settings/secrets/{id}/remove", post(secrets::remove))
         .route("/account", get(account::show))
         .route("/account/password", post(account::password))
         .route("/account/tenant", post(account::tenant))

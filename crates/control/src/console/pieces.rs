@@ -131,6 +131,12 @@ impl Shell {
         self.time(at_us, &words::deadline(at_us, self.now_us, &self.look.zone))
     }
 
+    /// How long until a moment that is less than 30 days away: `in 6 days`.
+    pub(crate) fn soon(&self, at_us: impl Lent<i64>) -> Option<String> {
+        let left_us = at_us.value().saturating_sub(self.now_us);
+        (0..30 * words::DAY_US).contains(&left_us).then(|| format!("in {}", words::span(left_us)))
+    }
+
     fn time(&self, at_us: i64, text: &str) -> Html {
         let full = format!("{} {}", words::full(at_us, &self.look.zone), self.zone());
         let (exact, full, text) = (words::rfc3339(at_us), escaped(&full), escaped(text));
@@ -214,6 +220,11 @@ impl Shell {
         let mut signs = thing.chars();
         let thing: String = signs.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
         format!("{thing}{}: {act}", signs.as_str())
+    }
+
+    /// What a program calls itself, in a few words.
+    pub(crate) fn browser(&self, user_agent: impl AsRef<str>) -> String {
+        words::browser(user_agent.as_ref())
     }
 
     /// How something is, in a word.

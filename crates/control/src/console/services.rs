@@ -6,7 +6,8 @@ use tollgate_core::{
     authz::Action,
     code::Code,
     id::{ProjectId, ServiceId},
-    resource::ServiceSpec,
+    llm_service::CredentialSpec,
+    resource::{ServiceKind, ServiceSpec},
 };
 use tollgate_store::{
     Entity, Latency, LatencyFilter, Named, ResourceFilter, ResourceId, ResourceSpec, ResourceView, UsageBy,
@@ -36,6 +37,7 @@ struct List {
     older: Option<String>,
     projects: Vec<String>,
     project: String,
+    may_change: bool,
 }
 
 struct Row {
@@ -68,6 +70,8 @@ struct Page {
     range: Range,
     toml: String,
     is_whole: bool,
+    /// Whether there is a form for it.
+    may_edit: bool,
 }
 
 pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
@@ -87,6 +91,7 @@ pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
         rows,
         older: visit.older(page.next.as_deref()),
         projects: projects(&visit).await?,
+        may_change: visit.may_all(Action::ChangeResources),
         project: visit.query.owned("project").unwrap_or_default(),
         shell: visit.shell("Services"),
     })
@@ -97,6 +102,18 @@ struct Lately {
     /// Requests by service and code.
     codes: Vec<UsageRow>,
     latency: Vec<(ServiceId, Latency)>,
+}
+
+impl Page {
+    /// Where the provider's credential is, in words.
+    fn credential(&self) -> String {
+        match &self.spec.credential {
+            Some(CredentialSpec::Secret(name)) => format!("secret {name}"),
+            Some(CredentialSpec::Env(name)) => format!("variable {name} of the nodes"),
+            Some(CredentialSpec::File(path)) => format!("file {path} of the nodes"),
+            None => "none".to_owned(),
+        }
+    }
 }
 
 impl Lately {
@@ -123,8 +140,11 @@ impl Lately {
     }
 
     fn of(&self, id: ServiceId) -> Upstream {
-        let own: Vec<&UsageRow> =
-            self.codes.iter().filter(|row| row.service.as_ref().is_some_and(|service| service.id == id)).collect();
+        let own: Vec<&UsageRow> = self
+            .codes
+            .iter()
+            .filter(|row| row.service.as_ref().is_some_and(|service| service.id == id))
+            .collect();
         let count = |wanted: &[Code]| -> u64 {
             let rows = own.iter().filter(|row| row.code.is_some_and(|code| wanted.contains(&code)));
             rows.map(|row| row.sums.requests).sum()
@@ -167,6 +187,7 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         ranges: range.choices(|name| visit.link(&[("range", Some(name))])),
         shell: visit.shell(format!("{}, service", spec.name)),
         project: found.project,
+        may_edit: spec.kind == ServiceKind::Llm && visit.may_all(Action::ChangeResources),
         spec: *spec,
         chart,
         range,

@@ -29,6 +29,7 @@ struct Page {
     fresh: String,
     may_members: bool,
     may_tokens: bool,
+    may_secrets: bool,
     /// What is kept for how long, and when people are reminded; only for who may see how nodes are run.
     kept: Vec<(&'static str, String)>,
 }
@@ -45,6 +46,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         fresh: words::span(micros(options.fresh)),
         may_members: visit.may(Action::ReadMembers),
         may_tokens: visit.may(Action::ReadServiceTokens),
+        may_secrets: visit.may(Action::ReadProviderCredentials),
         kept: if visit.may(Action::ReadSystem) { kept(&visit.app.control().kept) } else { Vec::new() },
         shell: visit.shell("Settings"),
     })

@@ -14,7 +14,7 @@ struct Place {
     group: u8,
 }
 
-static PLACES: [Place; 9] = [
+static PLACES: [Place; 10] = [
     place('o', "home", "Overview", "/", Action::ReadUsage, 0),
     place('e', "events", "Events", "/events", Action::ReadEvents, 0),
     place('u', "meter", "Usage", "/usage", Action::ReadUsage, 0),
@@ -22,6 +22,7 @@ static PLACES: [Place; 9] = [
     place('k', "key", "Keys", "/keys", Action::ReadKeys, 1),
     place('p', "policy", "Policies", "/policies", Action::ReadPolicies, 1),
     place('s', "service", "Services", "/services", Action::ReadServices, 1),
+    place('b', "meter", "Budgets", "/budgets", Action::ReadBudgets, 1),
     place('a', "audit", "Audit", "/audit", Action::ReadAudit, 2),
     place('x', "settings", "Settings", "/settings", Action::UseOwnAccount, 2),
 ];
@@ -142,6 +143,7 @@ impl Shell {
 
     fn entry(&self, place: &Place) -> Entry {
         let path = self.path.split('?').next().unwrap_or("/");
+        let path = if path == "/prices" { "/budgets" } else { path };
         let below =
             path.strip_prefix(place.href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let is_account = place.href == "/settings" && path.starts_with("/account");
@@ -177,6 +179,8 @@ fn told(name: &str) -> Option<&'static str> {
         "token-revoked" => "Token revoked",
         "password" => "Password changed; your other sessions have ended",
         "removed" => "Removed",
+        "funded" => "Funds brought in",
+        "ended-price" => "Price ended",
         _ => return None,
     })
 }

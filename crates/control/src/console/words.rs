@@ -160,6 +160,48 @@ fn zoned(at_us: i64, zone: &TimeZone) -> Zoned {
     timestamp(at_us).to_zoned(zone.clone())
 }
 
+/// What a program calls itself (RFC 9110 §10.1.5), in a few words: `Firefox 145 on Linux`. Of what is no browser
+/// that is known, the beginning as it is. It is only shown; nothing is decided by it.
+pub(crate) fn browser(user_agent: &str) -> String {
+    // The first that is there: others call themselves by the later ones too.
+    const PROGRAMS: [(&str, &str); 7] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("HeadlessChrome/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Version/", "Safari"),
+        ("curl/", "curl"),
+    ];
+    const SYSTEMS: [(&str, &str); 7] = [
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ];
+    const SHOWN: usize = 60;
+    let program = PROGRAMS.iter().find_map(|(token, name)| {
+        let (_, rest) = user_agent.split_once(token)?;
+        let version: String = rest.chars().take_while(char::is_ascii_digit).take(5).collect();
+        Some(format!("{name} {version}"))
+    });
+    let Some(program) = program else {
+        return if user_agent.trim().is_empty() {
+            "a program that does not say what it is".to_owned()
+        } else {
+            user_agent.chars().take(SHOWN).collect()
+        };
+    };
+    let system = SYSTEMS.iter().find(|(token, _)| user_agent.contains(token));
+    system.map_or_else(
+        || program.trim_end().to_owned(),
+        |(_, name)| format!("{} on {name}", program.trim_end()),
+    )
+}
+
 fn timestamp(at_us: i64) -> Timestamp {
     Timestamp::from_microsecond(at_us.clamp(0, LAST_US)).unwrap_or_default()
 }
@@ -174,7 +216,7 @@ fn month(at: &Zoned) -> &'static str {
 mod tests {
     use jiff::tz::TimeZone;
 
-    use super::{count, deadline, length, past, per_second, percent};
+    use super::{browser, count, deadline, length, past, per_second, percent};
 
     /// 2026-11-20T13:32:07.418Z
     const NOW: i64 = 1_795_181_527_418_000;
@@ -204,6 +246,29 @@ mod tests {
         assert_eq!(past(NOW - 7_200_000_000, NOW, &zone), "2 hours ago");
         assert_eq!(past(NOW - 3 * super::DAY_US, NOW, &zone), "17 Nov, 14:32");
         assert_eq!(deadline(NOW + 69 * super::DAY_US, NOW, &zone), "28 Jan 2027, 14:32, in 69 days");
+    }
+
+    #[test]
+    fn browsers_are_called_what_people_call_them() {
+        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+        for (user_agent, words) in [
+            (chrome.to_owned(), "Chrome 156 on Linux"),
+            (format!("{chrome} Edg/156.0.1.2"), "Edge 156 on Linux"),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; rv:145.0) Gecko/20100101 Firefox/145.0".to_owned(),
+                "Firefox 145 on Windows",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1".to_owned(),
+                "Safari 19 on iPhone",
+            ),
+            ("curl/8.5.0".to_owned(), "curl 8"),
+            ("my-script".to_owned(), "my-script"),
+            (String::new(), "a program that does not say what it is"),
+            ("x".repeat(500), &"x".repeat(60)),
+        ] {
+            assert_eq!(browser(&user_agent), words);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The admin API over real HTTP with a real store.
 
 mod audit;
+mod budgets;
 mod contract;
 mod documents;
 mod events;
@@ -55,6 +56,8 @@ promises! { sqlite:
     members: a_member_is_shown_after_a_consumer_of_theirs_is_deleted, roles_are_given_and_taken,
         only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;
+    budgets: a_budget_lives_and_is_topped_up, a_developer_sees_budgets_of_own_consumers_only,
+        a_price_gets_versions_and_ends, a_secret_is_taken_and_never_given_back;
     audit: the_audit_shows_before_and_after, an_export_has_every_change, a_broken_chain_is_told;
     events: events_are_filtered_paged_and_explained, usage_is_summed_as_json_and_csv,
         a_developer_sees_what_own_consumers_did, a_developer_sees_no_counts_of_others,
@@ -63,6 +66,7 @@ promises! { sqlite:
 }
 
 promises! { postgres:
+    budgets: a_budget_lives_and_is_topped_up, a_price_gets_versions_and_ends;
     sweep: other_tenants_look_absent;
     resources: every_kind_is_created_replaced_and_deleted, lists_page_and_filter;
     keys: a_key_lives_and_dies, keys_are_filtered_and_paged, a_developer_tends_own_keys_only;

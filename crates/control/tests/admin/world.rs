@@ -19,7 +19,7 @@ use tollgate_core::{
     secret::Secret,
     time::{Clock, Now},
 };
-use tollgate_store::{ApplyMode, NewInstallation, NewSession, OpenOptions, SessionLimits, Store};
+use tollgate_store::{ApplyMode, NewInstallation, NewSession, SessionLimits, Store};
 use tollgate_testkit::{
     Postgres,
     http::{Call, Reply},
@@ -83,7 +83,7 @@ impl World {
     }
 
     async fn on(url: String, folder: Option<tempfile::TempDir>) -> Self {
-        let store = Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap());
+        let store = Arc::new(Store::open(&url, crate::with_keys()).await.unwrap());
         let new = NewInstallation {
             tenant: "acme".into(),
             owner_email: "owner@acme.example".into(),

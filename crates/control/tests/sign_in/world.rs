@@ -18,7 +18,7 @@ use tollgate_core::{
     secret::Secret,
     time::{Clock, Now},
 };
-use tollgate_store::{NewInstallation, OpenOptions, Store};
+use tollgate_store::{NewInstallation, Store};
 
 pub(crate) const OWNER: &str = "owner@example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -77,7 +77,7 @@ pub(crate) async fn with(options: SignInOptions) -> World {
 async fn build(options: SignInOptions, has_mail: bool) -> World {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/tollgate.db", folder.path().display());
-    let store = Arc::new(Store::open(&url, OpenOptions::default()).await.unwrap());
+    let store = Arc::new(Store::open(&url, crate::with_keys()).await.unwrap());
     let new = NewInstallation {
         tenant: "acme".into(),
         owner_email: OWNER.into(),

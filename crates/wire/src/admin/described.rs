@@ -33,6 +33,10 @@ described! {
     ServiceSpecSchema = "ServiceSpec";
     /// Stands for a policy's specification.
     PolicySpecSchema = "PolicySpec";
+    /// Stands for a budget's specification.
+    BudgetSpecSchema = "BudgetSpec";
+    /// Stands for a price's specification.
+    PriceSpecSchema = "PriceSpec";
     /// Stands for a consumer's specification.
     ConsumerSpecSchema = "ConsumerSpec";
 }

@@ -6,6 +6,7 @@
 //! [`CreatedKey`] and [`CreatedServiceToken`], which are answered once and stored nowhere.
 
 mod audit;
+mod budgets;
 mod described;
 mod events;
 mod jobs;
@@ -19,6 +20,7 @@ mod tokens;
 mod usage;
 
 pub use audit::{AuditEntry, AuditVerdict};
+pub use budgets::{Budget, LedgerEntry, NewFunding, NewSecret, Price, Secret, Spending};
 pub use events::{Event, EventCount, EventDetail, TraceStep};
 pub use jobs::{Job, JobPreview, JobState, KeySelection, NewJob, Tags};
 pub use keys::{

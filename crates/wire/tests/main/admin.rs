@@ -7,12 +7,14 @@ use tollgate_core::resource::Resources;
 
 /// Everything a document may hold, every field said.
 fn everything() -> Value {
-    json!({
+    let mut document = json!({
         "tenant": [{"name": "acme"}],
         "project": [{"tenant": "acme", "name": "maps", "key_prefix": "mbk"}],
         "consumer": [{"project": "maps", "name": "app", "kind": "host", "external_id": "p-17", "metadata": {"a": "b"}}],
         "service": [{
-            "project": "maps", "name": "tiles", "kind": "proxy",
+            "project": "maps", "name": "tiles", "kind": "llm", "provider": "openai", "credential": {"secret": "openai"},
+            "fallback": [{"upstreams": ["http://127.0.0.1:9001"], "model": "m", "provider": "gemini",
+                          "credential": {"env": "KEY"}}],
             "match": {"host": "maps.example.com", "path_prefix": "/tiles", "methods": ["GET"]},
             "upstreams": ["http://127.0.0.1:9000"], "strip_prefix": true,
             "rewrite": {"from": "/v1/**", "to": "/{1}"},
@@ -35,7 +37,23 @@ fn everything() -> Value {
             "limit": [{"name": "l", "unit": "tokens", "amount": 5, "window": "1m", "burst": 2, "per": "ip", "mode": "shared"}],
             "quota": [{"name": "q", "unit": "units", "amount": 5, "period": "week", "time_zone": "Europe/Berlin", "per": "project"}],
         }],
-    })
+    });
+    document["price"] = json!([{
+        "tenant": "acme", "provider": "openai", "model": "gpt-*", "service_tier": "priority", "currency": "USD",
+        "effective_from": "2026-01-01T00:00:00Z", "input": "1", "cached_input": "1", "cached_audio": "1",
+        "cache_write": "1", "cache_write_1h": "1", "input_audio": "1", "input_image": "1", "output": "1",
+        "reasoning": "1", "output_audio": "1", "output_image": "1", "per_request": "1", "per_search": "1",
+        "input_tokens_max": 5, "output_tokens_max": 5,
+        "tier": [{"above": 5, "input": "1", "cached_input": "1", "cached_audio": "1", "cache_write": "1",
+                  "cache_write_1h": "1", "input_audio": "1", "input_image": "1", "output": "1",
+                  "reasoning": "1", "output_audio": "1", "output_image": "1"}],
+    }]);
+    document["budget"] = json!([{
+        "tenant": "acme", "project": "maps", "consumer": "app", "key": "key_00000000001", "currency": "USD",
+        "amount": "5", "period": "once", "time_zone": "Europe/Berlin",
+        "refill": {"amount": "1", "every": "day", "up_to": "2"}, "thresholds": [50], "mode": "observe",
+    }]);
+    document
 }
 
 /// The schema that a schema refers to, or itself.
@@ -85,7 +103,13 @@ fn resources_are_described_as_they_are_read() {
 #[test]
 fn every_word_of_a_choice_is_read() {
     let schemas = serde_json::to_value(tollgate_wire::admin::schemas()).unwrap();
-    for (kind, list) in [("ServiceSpec", "service"), ("PolicySpec", "policy"), ("ConsumerSpec", "consumer")] {
+    for (kind, list) in [
+        ("ServiceSpec", "service"),
+        ("PolicySpec", "policy"),
+        ("ConsumerSpec", "consumer"),
+        ("PriceSpec", "price"),
+        ("BudgetSpec", "budget"),
+    ] {
         for (field, schema) in schemas[kind]["properties"].as_object().unwrap() {
             for word in schema["enum"].as_array().into_iter().flatten() {
                 let mut document = everything();
@@ -112,6 +136,8 @@ fn requests_refuse_fields_they_do_not_know() {
         "MemberChange",
         "MemberConsumers",
         "NewInvitation",
+        "NewFunding",
+        "NewSecret",
         "Resources",
     ];
     for name in requests {
