@@ -29,6 +29,10 @@ impl Printer {
         self.format == OutputFormat::Json
     }
 
+    pub(crate) fn is_csv(self) -> bool {
+        self.format == OutputFormat::Csv
+    }
+
     /// Whether nobody said how to print.
     pub(crate) fn is_default(self) -> bool {
         !self.asked
@@ -40,7 +44,24 @@ impl Printer {
         value: &T,
         human: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        if self.is_json() { self.json(value) } else { self.text(&human()) }
+        match self.format {
+            OutputFormat::Json => self.json(value),
+            OutputFormat::Table => self.text(&human()),
+            OutputFormat::Csv => Err(Failure::Usage(
+                "this result has no CSV; use `--output table` or `--output json`".to_owned(),
+            )),
+        }
+    }
+
+    /// Prints lines of fields as CSV (RFC 4180).
+    pub(crate) fn csv(self, lines: &[Vec<String>]) -> Result<(), Failure> {
+        let mut text = String::new();
+        for line in lines {
+            let fields: Vec<String> = line.iter().map(|field| csv_field(field)).collect();
+            text.push_str(&fields.join(","));
+            text.push_str("\r\n");
+        }
+        self.text(&text)
     }
 
     /// Prints a value as indented JSON.
@@ -67,6 +88,17 @@ impl Printer {
 /// Says something beside the result: progress, warnings, errors. Nobody reading is no error.
 pub(crate) fn say(text: &str) {
     let _ignored = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A field, in quotes where it needs them. What a spreadsheet would take for a formula gets a quote first.
+fn csv_field(value: &str) -> String {
+    let is_formula = value.starts_with(['=', '+', '@', '\t', '\r'])
+        || (value.starts_with('-') && value.parse::<f64>().is_err());
+    let value = if is_formula { format!("'{value}") } else { value.to_owned() };
+    if value.contains(['"', ',', '\r', '\n']) {
+        return format!("\"{}\"", value.replace('"', "\"\""));
+    }
+    value
 }
 
 /// A table of columns set apart by two spaces.

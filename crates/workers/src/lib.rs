@@ -13,6 +13,7 @@
 //! | `ship` | takes the journal over into the database | I12, I13 |
 //! | `rehash` | replaces imported hashes after their first use | – |
 //! | `remind` | tells of keys that expire, grow old or are not used | – |
+//! | `funds` | leases parts of budgets, gives them back, tells thresholds, recomputes balances | I7, I10 |
 //! | `seal` | signs checkpoints of the audit into a file and a system log | I20 |
 //! | `retention` | folds usage into hours and days, forgets what is old, sweeps counters | I13 |
 //!
@@ -22,6 +23,7 @@ mod asks;
 mod beat;
 mod faults;
 mod feed;
+mod funds;
 mod pace;
 mod rehash;
 mod remind;
@@ -34,6 +36,7 @@ mod stop;
 mod syslog;
 
 pub use faults::Faults;
+pub use funds::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
 pub use remind::{Letter, Postman, RemindOptions};
 pub use running::{Options, Parts, PrepareError, Prepared, Running, UsageKept};
 pub use seal::SealOptions;

@@ -12,12 +12,13 @@ use tollgate_core::{
     time::{Clock, Now},
 };
 use tollgate_journal::Journal;
-use tollgate_store::{Applied, LastUses, Rehash, Store, StoreError};
+use tollgate_store::{Applied, LastUses, Lessee, Rehash, Store, StoreError};
 
 use crate::{
     asks::Asks,
     beat::Beat,
     feed::Feed,
+    funds::{FundsOptions, Keeper},
     pace::Pace,
     rehash,
     remind::{RemindOptions, Reminding},
@@ -102,6 +103,8 @@ pub struct Parts {
     pub seal: Option<SealOptions>,
     /// Whom to remind of what; only where the node has the role for it.
     pub remind: Option<RemindOptions>,
+    /// What this process has of budgets; one that serves nothing has none.
+    pub funds: Option<FundsOptions>,
     /// This node.
     pub node: u64,
     /// This run of it.
@@ -143,8 +146,8 @@ pub struct Prepared {
 }
 
 impl Parts {
-    /// Ships what earlier runs left, loads the snapshot, counts the quotas, in this order: a quota
-    /// read before the leftovers are in would be too low.
+    /// Ships what earlier runs left, ends their leases of budgets, loads the snapshot, counts the quotas,
+    /// in this order: a quota read before the leftovers are in would be too low.
     ///
     /// # Errors
     /// When the database or the journal does not do its part.
@@ -170,6 +173,7 @@ impl Parts {
         });
         if let Some(shipper) = &mut shipper {
             shipper.drain(self.options.drain_patience).await?;
+            end_leases(&self.store, Lessee { node: self.node, boot: self.boot }, self.clock.as_ref()).await?;
         }
         let began = self.clock.now();
         let applied = self.store.load(&self.snapshot).await?;
@@ -195,7 +199,9 @@ impl Prepared {
     /// When the node's first heartbeat cannot be written: nobody would wait for it otherwise.
     pub async fn start(self) -> Result<Running, StoreError> {
         let Self { parts, applied, shipper, progress, moved, asks } = self;
-        let Parts { store, snapshot, clock, rehashes, node, boot, options, sweep, seal, remind, .. } = parts;
+        let Parts {
+            store, snapshot, clock, rehashes, node, boot, options, sweep, seal, remind, funds, ..
+        } = parts;
         let beat = Beat {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
@@ -234,6 +240,7 @@ impl Prepared {
         });
         let reminding =
             remind.map(|options| Reminding { store: Arc::clone(&store), clock: Arc::clone(&clock), options });
+        let (clock_of_funds, clock_of_end) = (Arc::clone(&clock), Arc::clone(&clock));
         let mut tasks = vec![
             tokio::spawn(feed.run(stopped.clone())),
             tokio::spawn(beat.run(stopped.clone())),
@@ -241,15 +248,21 @@ impl Prepared {
             tokio::spawn(retention.run(stopped.clone())),
         ];
         tasks.extend(reminding.map(|reminding| tokio::spawn(reminding.run(stopped.clone()))));
+        let keeper = funds.map(|options| {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock_of_funds));
+            Keeper { store, clock, lessee: Lessee { node, boot }, options }
+        });
+        tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))));
         tasks.extend(sealer.map(|sealer| tokio::spawn(sealer.run(stopped.clone()))));
         let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
-        Ok(Running { store, node, options, progress, asks, stop, tasks, shipping })
+        Ok(Running { store, clock: clock_of_end, node, options, progress, asks, stop, tasks, shipping })
     }
 }
 
 /// The running tasks.
 pub struct Running {
     store: Arc<Store>,
+    clock: Arc<dyn Clock>,
     node: u64,
     options: Options,
     progress: Arc<Progress>,
@@ -286,10 +299,34 @@ impl Running {
         }
         if let Some(shipping) = self.shipping {
             match shipping.await {
-                Ok(mut shipper) => shipper.drain(self.options.drain_patience).await?,
+                Ok(mut shipper) => {
+                    shipper.drain(self.options.drain_patience).await?;
+                    // All is shipped: no run of this node can draw any more.
+                    let all = Lessee { node: self.node, boot: 0 };
+                    end_leases(&self.store, all, self.clock.as_ref()).await?;
+                }
                 Err(error) => tracing::error!(%error, "the shipper ended badly"),
             }
         }
         Ok(self.store.retire_node(self.node).await?)
+    }
+}
+
+/// Ends the leases that other runs of this node have left, whose journals are shipped.
+async fn end_leases(store: &Store, lessee: Lessee, clock: &dyn Clock) -> Result<(), StoreError> {
+    loop {
+        let ended = store.end_leases(lessee, clock.now().wall_us).await?;
+        if ended.leases == 0 {
+            return Ok(());
+        }
+        let (leases, calls, charged) = (ended.leases, ended.calls, ended.charged);
+        if calls > 0 || charged > 0 {
+            tracing::warn!(
+                leases,
+                calls,
+                charged,
+                "what ended runs held of budgets and cannot prove is spent"
+            );
+        }
     }
 }

@@ -96,6 +96,12 @@ impl LeasePots {
         self.pots.get(&account.0, &pin)?.take_back()
     }
 
+    /// The number of an account's lease, if it has one.
+    pub fn lease_of(&self, account: AccountId) -> Option<u64> {
+        let pin = self.pots.guard();
+        self.pots.get(&account.0, &pin)?.lease().map(|(lease, _)| lease)
+    }
+
     /// Ends a call: gives back what it did not use of what it held. Once for each hold.
     pub fn settle(&self, hold: &Hold, used: Amount) -> Draws {
         let pin = self.pots.guard();

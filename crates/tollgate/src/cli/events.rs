@@ -165,7 +165,10 @@ pub(crate) struct AuditListArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct UsageArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<super::UsageCommand>,
     /// Columns to group by
     #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
     pub(crate) by: Vec<UsageColumn>,

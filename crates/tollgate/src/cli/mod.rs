@@ -3,6 +3,7 @@
 
 mod events;
 mod keys;
+mod ledger;
 pub(crate) mod time;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use keys::{
     CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName,
     StateName,
 };
+pub(crate) use ledger::{AdjustArgs, BudgetsCommand, InvoiceArgs, LedgerCommand, UsageCommand};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +77,8 @@ pub(crate) struct Global {
 pub(crate) enum OutputFormat {
     Table,
     Json,
+    /// Where the result is a table: `usage` and `usage invoice`
+    Csv,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -146,8 +150,16 @@ shell's history.")]
 Examples:
   tollgate usage
   tollgate usage --by key,code --from 24h
-  tollgate usage --by service,day --from 2026-01-01T00:00:00Z --output json")]
+  tollgate usage --by service,day --from 2026-01-01T00:00:00Z --output json
+  tollgate usage --by consumer,model --output csv
+  tollgate usage invoice --month 2026-11")]
     Usage(UsageArgs),
+    /// Shows what budgets have and why, and proves that it adds up
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Tops budgets up, corrects them, forgives what was used beyond them
+    #[command(subcommand)]
+    Budgets(BudgetsCommand),
     /// Creates, lists and revokes tokens of the service API
     #[command(subcommand)]
     ServiceTokens(ServiceTokensCommand),

@@ -7,7 +7,9 @@ mod events;
 mod explain;
 mod import;
 mod init;
+mod invoice;
 mod keys;
+mod ledger;
 mod members;
 mod recorded;
 mod reminders;
@@ -36,6 +38,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Events(command) => events::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Usage(args) => usage::run(&context, args).await,
+        Command::Ledger(command) => ledger::run(&context, command).await,
+        Command::Budgets(command) => ledger::budgets(&context, command).await,
         Command::ServiceTokens(command) => service_tokens::run(&context, command).await,
         Command::Members(command) => members::run(&context, command).await,
         Command::Doctor => doctor::run(global).await,

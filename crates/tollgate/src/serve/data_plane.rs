@@ -1,23 +1,19 @@
 //! The data plane: the journal, and the listeners whose answers are written into it.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tollgate_core::{
-    budget::funds::{Funds, Hold},
-    money::amount::Amount,
-    tables::Snapshot,
-};
-use tollgate_counters::{LocalCounters, leases::{Draws, LeasePots}};
+use tollgate_core::tables::Snapshot;
+use tollgate_counters::LocalCounters;
 use tollgate_gateway::{
     http::serve::Serving,
     ingest::Intake,
-    ports::{Ports, Refilled, Treasury, Wants, system_host_lookup},
+    ports::{Ports, system_host_lookup},
     service_api,
 };
 use tollgate_journal::{Journal, Options as JournalOptions, Writer};
 
-use super::{listeners, sinks::Rehashes};
+use super::{listeners, sinks::Rehashes, treasury::Purse};
 use crate::{cli::Role, clock::SystemClock, config::Config, failure::Failure};
 
 /// The largest segment of the journal.
@@ -31,6 +27,7 @@ const SEGMENT_BYTES_STEP: u64 = 4096;
 pub(super) struct DataPlane {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) counters: Arc<LocalCounters>,
+    pub(super) treasury: Arc<Purse>,
     pub(super) clock: Arc<SystemClock>,
     pub(super) rehashes: mpsc::Sender<tollgate_store::Rehash>,
     pub(super) intake: Arc<dyn Intake>,
@@ -66,31 +63,13 @@ impl DataPlane {
         Ports {
             snapshot: self.snapshot.clone(),
             counters: self.counters.clone(),
-            treasury: Arc::new(Unfunded::default()),
+            treasury: self.treasury.clone(),
             writers,
             clock: self.clock.clone(),
             intake: self.intake.clone(),
             rehash: Arc::new(Rehashes(self.rehashes.clone())),
             host_lookup: system_host_lookup(),
         }
-    }
-}
-
-/// A treasury without a ledger: whoever has a hard budget is denied, for what is not known is not spent.
-#[derive(Default)]
-struct Unfunded(LeasePots);
-
-impl Treasury for Unfunded {
-    fn funds(&self) -> &dyn Funds {
-        &self.0
-    }
-
-    fn settle(&self, hold: &Hold, used: Amount) -> Draws {
-        self.0.settle(hold, used)
-    }
-
-    fn refill(&self, _wants: Wants) -> Pin<Box<dyn Future<Output = Refilled> + Send>> {
-        Box::pin(std::future::ready(Refilled::Silent))
     }
 }
 

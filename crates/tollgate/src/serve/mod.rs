@@ -7,6 +7,7 @@ mod listeners;
 mod node;
 mod process;
 mod sinks;
+mod treasury;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -20,7 +20,8 @@ use tollgate_gateway::http::serve::Serving;
 use tollgate_journal::Journal;
 use tollgate_store::Store;
 use tollgate_workers::{
-    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions, UsageKept,
+    FundsOptions, Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions,
+    UsageKept,
 };
 
 use super::{
@@ -29,6 +30,7 @@ use super::{
     health::{NodeHealth, Phase},
     listeners,
     sinks::{Post, Quotas, REHASHES_MAX},
+    treasury::Purse,
 };
 use crate::{cli::Role, clock::SystemClock, config::Config, context::Context, data_dir, failure::Failure};
 
@@ -82,10 +84,13 @@ impl Node {
             start_control((config, roles), (&store, &clock, courier.as_ref()), &health, metrics.clone())
                 .await?;
 
+        let (purse, asks) = Purse::new();
+        let treasury = Arc::new(purse);
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
         let plane = DataPlane {
             snapshot,
             counters: Arc::new(LocalCounters::default()),
+            treasury: treasury.clone(),
             clock: clock.clone(),
             rehashes,
             intake: Arc::new(tollgate_gateway::ingest::NoIntake),
@@ -103,6 +108,7 @@ impl Node {
             rehashes: rehash_inbox,
             seal: seals(config, roles)?,
             remind: reminding(config, roles, courier.as_ref()),
+            funds: Some(FundsOptions { pots: treasury, asks, reconciles: roles.contains(&Role::Workers) }),
             node,
             boot,
             options: worker_options(config, roles),

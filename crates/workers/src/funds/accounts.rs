@@ -1,0 +1,255 @@
+//! The accounts of this process: opened, taken from, given back.
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use tollgate_core::{
+    budget::{Lease, held::HeldBudget, lease},
+    id::AccountId,
+    money::amount::{Amount, Currency},
+    time::Now,
+};
+use tollgate_store::{LeaseWant, Leased, Lessee, Store, StoreError};
+
+use super::{Pots, WORD_MAX, Waiting};
+
+/// How long after its last use an account is still looked at, so that what was shipped late is seen.
+const LOOKED_AT_NS: u64 = 60_000_000_000;
+/// Idle leases are given back after two looks without anybody asking: 5 s at the least, 10 s at the most.
+const IDLE_EVERY_NS: u64 = 5_000_000_000;
+/// How long a count of nodes is good.
+const NODES_NS: u64 = 5_000_000_000;
+/// Leases given back in one look.
+const RETURNS_MAX: usize = 256;
+
+/// An account that this process has, or had a short while ago.
+pub(super) struct Known {
+    pub(super) budget: Arc<HeldBudget>,
+    /// Whether the account is not yet at what its budget says.
+    is_behind: bool,
+    lease: u64,
+    /// What the ledger had left when it was asked last.
+    rest: Amount,
+    /// A want whose outcome is not known.
+    unsure: Option<LeaseWant>,
+    /// What was taken out of the pot and must go back, with its step.
+    returning: Option<(u64, Amount)>,
+    used_ns: u64,
+    pub(super) watched: super::watch::Watched,
+}
+
+pub(super) struct Accounts {
+    store: Arc<Store>,
+    pots: Arc<dyn Pots>,
+    lessee: Lessee,
+    known: BTreeMap<AccountId, Known>,
+    /// Counted up for leases and for steps; no number comes again in a run.
+    numbers: u64,
+    nodes: (u32, u64),
+    idle_ns: u64,
+}
+
+impl Accounts {
+    pub(super) fn new(store: Arc<Store>, pots: Arc<dyn Pots>, lessee: Lessee) -> Self {
+        Self { store, pots, lessee, known: BTreeMap::new(), numbers: 0, nodes: (1, 0), idle_ns: 0 }
+    }
+
+    pub(super) fn known(&mut self) -> &mut BTreeMap<AccountId, Known> {
+        &mut self.known
+    }
+
+    /// Gets what is wanted of an account, or less where less is free.
+    pub(super) async fn get(
+        &mut self,
+        account: AccountId,
+        wanted: &Waiting,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        self.open(account, wanted, now).await?;
+        self.settle_unsure(account, now).await?;
+        if wanted.at_least <= Amount::ZERO {
+            let balance = word(self.store.balance(account)).await?;
+            self.pots.learn(account, balance.free().max(Amount::ZERO), balance.overrun > Amount::ZERO);
+            return Ok(());
+        }
+        let nodes = self.nodes(now).await?;
+        let wish = match chunk(wanted.budget.budget.currency, self.rest(account), nodes) {
+            Lease::Chunk(chunk) => chunk.max(wanted.at_least),
+            Lease::EachCall => wanted.at_least,
+        };
+        let step = self.number();
+        // Whatever there is, up to the wish: a call may do with less.
+        let least = Amount::from_atoms(1).unwrap_or(wish);
+        let want = LeaseWant { account, step, at_least: least, wish };
+        self.take(want, now).await
+    }
+
+    /// One look: what is unsure is asked again, what is idle is given back, what is over is forgotten.
+    pub(super) async fn look(&mut self, now: Now) -> Result<(), StoreError> {
+        if now.mono_ns.saturating_sub(self.idle_ns) >= IDLE_EVERY_NS {
+            self.idle_ns = now.mono_ns;
+            for account in self.pots.idle().into_iter().take(RETURNS_MAX) {
+                self.end_lease(account);
+            }
+        }
+        self.finish(now).await?;
+        let (pots, now_ns) = (&self.pots, now.mono_ns);
+        self.known.retain(|account, known| {
+            let is_young = now_ns.saturating_sub(known.used_ns) < LOOKED_AT_NS;
+            let (lease, is_overrun) = pots.standing(*account);
+            is_young || lease.is_some() || is_overrun || known.unsure.is_some() || known.returning.is_some()
+        });
+        Ok(())
+    }
+
+    /// Gives back all that is free.
+    pub(super) async fn give_all_back(&mut self, now: Now) -> Result<(), StoreError> {
+        for account in self.pots.leased() {
+            self.end_lease(account);
+        }
+        self.finish(now).await
+    }
+
+    /// Finishes what is not known to be done.
+    async fn finish(&mut self, now: Now) -> Result<(), StoreError> {
+        let open: Vec<AccountId> = self
+            .known
+            .iter()
+            .filter(|(_, known)| known.unsure.is_some() || known.returning.is_some())
+            .map(|(account, _)| *account)
+            .collect();
+        for account in open {
+            self.settle_unsure(account, now).await?;
+            self.give_back(account, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the account when it was not seen before, and follows its budget where that has changed.
+    async fn open(&mut self, account: AccountId, wanted: &Waiting, now: Now) -> Result<(), StoreError> {
+        if let Some(known) = self.known.get_mut(&account) {
+            known.used_ns = now.mono_ns;
+            let is_same = Arc::ptr_eq(&known.budget, &wanted.budget);
+            if is_same && !known.is_behind && wanted.budget.budget.refill.is_none() {
+                return Ok(());
+            }
+        }
+        let followed = word(self.store.follow_budget(&wanted.budget, wanted.window, now.wall_us)).await?;
+        let rest = followed.balance.free().max(Amount::ZERO);
+        let known = self.known.entry(account).or_insert_with(|| Known {
+            budget: Arc::clone(&wanted.budget),
+            is_behind: false,
+            lease: 0,
+            rest,
+            unsure: None,
+            returning: None,
+            used_ns: now.mono_ns,
+            watched: super::watch::Watched::default(),
+        });
+        known.budget = Arc::clone(&wanted.budget);
+        known.is_behind = followed.is_behind;
+        known.rest = rest;
+        Ok(())
+    }
+
+    /// Asks the ledger; what it gives goes into the pot. Without an answer it is asked again later.
+    async fn take(&mut self, want: LeaseWant, now: Now) -> Result<(), StoreError> {
+        let account = want.account;
+        if let Some(known) = self.known.get_mut(&account) {
+            known.unsure = Some(want);
+        }
+        let leased = word(self.store.lease_up_to(self.lessee, &want, now.wall_us)).await?;
+        let number = self.number();
+        let Some(known) = self.known.get_mut(&account) else { return Ok(()) };
+        known.unsure = None;
+        known.rest = leased.rest;
+        let Leased { taken, rest, is_overrun } = leased;
+        if taken <= Amount::ZERO {
+            self.pots.learn(account, rest, is_overrun);
+            return Ok(());
+        }
+        known.lease = self.pots.standing(account).0.unwrap_or(number);
+        if !self.pots.grant(account, known.lease, taken, rest) {
+            let earlier = known.returning.map_or(Amount::ZERO, |(_, amount)| amount);
+            if earlier == Amount::ZERO {
+                known.returning = Some((number, taken));
+            } else {
+                // Both at once: the earlier one first, this with the end of the run.
+                tracing::warn!(%account, "what the ledger gave finds no room; it is given back at the end");
+            }
+            return self.give_back(account, now).await;
+        }
+        Ok(())
+    }
+
+    async fn settle_unsure(&mut self, account: AccountId, now: Now) -> Result<(), StoreError> {
+        match self.known.get(&account).and_then(|known| known.unsure) {
+            Some(want) => self.take(want, now).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a lease out of its pot, to be given back.
+    fn end_lease(&mut self, account: AccountId) {
+        let number = self.number();
+        let Some(known) = self.known.get_mut(&account) else { return };
+        if known.returning.is_none()
+            && let Some(amount) = self.pots.take_back(account).filter(|amount| *amount > Amount::ZERO)
+        {
+            known.returning = Some((number, amount));
+        }
+    }
+
+    async fn give_back(&mut self, account: AccountId, now: Now) -> Result<(), StoreError> {
+        let Some((step, amount)) = self.known.get(&account).and_then(|known| known.returning) else {
+            return Ok(());
+        };
+        let given = word(self.store.give_back(self.lessee, (account, step), amount, now.wall_us)).await?;
+        if !given {
+            tracing::warn!(%account, "a lease was charged by somebody; what was free of it is spent");
+        }
+        if let Some(known) = self.known.get_mut(&account) {
+            known.returning = None;
+        }
+        Ok(())
+    }
+
+    /// How many nodes share what is left.
+    async fn nodes(&mut self, now: Now) -> Result<u32, StoreError> {
+        if self.nodes.1 == 0 || now.mono_ns.saturating_sub(self.nodes.1) >= NODES_NS {
+            let count = word(self.store.live_nodes()).await?.len();
+            self.nodes = (u32::try_from(count).unwrap_or(u32::MAX).max(1), now.mono_ns);
+        }
+        Ok(self.nodes.0)
+    }
+
+    fn rest(&self, account: AccountId) -> Amount {
+        self.known.get(&account).map_or(Amount::ZERO, |known| known.rest)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}
+
+/// How much to take at once.
+fn chunk(currency: Currency, rest: Amount, nodes: u32) -> Lease {
+    // From a cent to ten units of money, or from a hundred to a hundred thousand credits.
+    let (least, most) = match currency {
+        Currency::Money(_) => (10_000_000, 10_000_000_000),
+        Currency::Credits => (100, 100_000),
+    };
+    let bound = |atoms| Amount::from_atoms(atoms).unwrap_or(Amount::ZERO);
+    lease(rest, nodes, bound(least), bound(most))
+}
+
+/// A word with the ledger, within its time.
+pub(super) async fn word<T>(said: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(WORD_MAX, said).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::Unavailable {
+            public: "it did not answer in time".to_owned(),
+            cause: format!("no answer within {} s", WORD_MAX.as_secs()),
+        }),
+    }
+}

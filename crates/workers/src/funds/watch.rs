@@ -1,0 +1,101 @@
+//! Accounts in use, looked at again and again: thresholds that are passed are told, once each, and an
+//! overrun that somebody forgave no longer stops its account.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tollgate_core::{id::AccountId, money::amount::Amount, time::Now};
+use tollgate_store::{Balance, Store, StoreError};
+
+use super::{
+    Pots,
+    accounts::{Known, word},
+};
+
+/// Accounts looked at in one look; the others in the next.
+const LOOKED_AT_MAX: usize = 128;
+/// An overrun that the ledger does not show after this long was covered by what others gave back.
+const OVERRUN_SHOWN_NS: u64 = 120_000_000_000;
+
+/// What was seen of an account.
+#[derive(Default)]
+pub(super) struct Watched {
+    /// The highest percent that was told.
+    told: u8,
+    /// Since when this process holds it for overrun, and whether the ledger has shown it.
+    overrun: Option<(u64, bool)>,
+}
+
+pub(super) struct Watch {
+    store: Arc<Store>,
+    pots: Arc<dyn Pots>,
+    /// The account behind which the next look goes on.
+    after: Option<AccountId>,
+}
+
+impl Watch {
+    pub(super) fn new(store: Arc<Store>, pots: Arc<dyn Pots>) -> Self {
+        Self { store, pots, after: None }
+    }
+
+    /// Looks at the next accounts.
+    pub(super) async fn look(
+        &mut self,
+        known: &mut BTreeMap<AccountId, Known>,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = self.after.map_or(Unbounded, Excluded);
+        let next: Vec<AccountId> =
+            known.range((from, Unbounded)).map(|(account, _)| *account).take(LOOKED_AT_MAX).collect();
+        self.after = next.last().copied().filter(|_| next.len() == LOOKED_AT_MAX);
+        for account in next {
+            let Some(known) = known.get_mut(&account) else { continue };
+            let balance = word(self.store.balance(account)).await?;
+            self.forgiven(account, known, &balance, now);
+            self.thresholds(account, known, &balance, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets an account go on when its overrun is made up for.
+    fn forgiven(&self, account: AccountId, known: &mut Known, balance: &Balance, now: Now) {
+        let (_, is_overrun) = self.pots.standing(account);
+        if !is_overrun {
+            known.watched.overrun = None;
+            return;
+        }
+        let (since_ns, shown) = *known.watched.overrun.get_or_insert((now.mono_ns, false));
+        if balance.overrun > Amount::ZERO {
+            known.watched.overrun = Some((since_ns, true));
+        } else if shown || now.mono_ns.saturating_sub(since_ns) >= OVERRUN_SHOWN_NS {
+            known.watched.overrun = None;
+            self.pots.learn(account, balance.free().max(Amount::ZERO), false);
+        }
+    }
+
+    /// Tells the thresholds that are reached.
+    async fn thresholds(
+        &self,
+        account: AccountId,
+        known: &mut Known,
+        balance: &Balance,
+        now: Now,
+    ) -> Result<(), StoreError> {
+        let spent = balance.spent.checked_add(balance.overrun).unwrap_or(Amount::MAX);
+        let (part, whole) = (i128::from(spent.atoms()) * 100, i128::from(balance.funded.atoms()));
+        let budget = Arc::clone(&known.budget);
+        for percent in budget.budget.thresholds.iter().copied() {
+            if whole <= 0 || percent <= known.watched.told || part < whole * i128::from(percent) {
+                continue;
+            }
+            let is_new = word(self.store.tell_threshold(account, (percent, spent), now.wall_us)).await?;
+            known.watched.told = percent;
+            if is_new {
+                let currency = budget.budget.currency;
+                let spent = spent.to_text(currency);
+                tracing::info!(budget = %budget, percent, spent, "a budget has passed a threshold");
+            }
+        }
+        Ok(())
+    }
+}
