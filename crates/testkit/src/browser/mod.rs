@@ -6,7 +6,8 @@
 //!
 //! The protocol is spoken with the WebSocket client that the testkit has anyway, so that no driver program and no
 //! second language is needed. A tab that a test is done with panics when its page logged an error, broke its content
-//! security policy, asked another host, or was allowed to be kept by the browser.
+//! security policy, asked another host, was allowed to be kept by the browser, or when axe-core found something
+//! serious on any page that a person came to on the way, or one of them was wider than the window.
 
 mod axe;
 mod hands;

@@ -69,8 +69,9 @@ pub struct Tab {
     wire: Wire,
     session: String,
     context: String,
-    home: String,
-    watch: Watch,
+    pub(super) home: String,
+    pub(super) watch: Watch,
+    pub(super) screen: Screen,
     /// How many pages were left.
     left: u32,
     // Keeps Chromium running.
@@ -102,6 +103,7 @@ impl Tab {
             context,
             home: home.to_owned(),
             watch: Watch::of(home),
+            screen,
             left: 0,
             _browser: browser,
         };
@@ -117,6 +119,7 @@ impl Tab {
 
     /// Sets size, theme and scripts, from the next page on.
     pub fn look(&mut self, screen: Screen) {
+        self.screen = screen;
         let Screen { width, height, is_dark, has_script } = screen;
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 800 });
         self.must("Emulation.setDeviceMetricsOverride", &size);
@@ -125,6 +128,11 @@ impl Tab {
         let calm = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
         self.must("Emulation.setEmulatedMedia", &json!({ "features": [theme, calm] }));
         self.must("Emulation.setScriptExecutionDisabled", &json!({ "value": !has_script }));
+    }
+
+    /// Lets the person go through the pages of another origin, such as those of an identity provider.
+    pub fn may_go_to(&mut self, origin: &str) {
+        self.watch.allow(origin);
     }
 
     /// Opens a path of the home host and waits until the page is there.
@@ -149,6 +157,7 @@ impl Tab {
             let there = "number => window.tollgateLeft !== number && document.readyState === 'complete'";
             tab.ask(there, &[json!(number)]).is_some_and(|there| there == true).then_some(())
         });
+        self.examine();
     }
 
     /// Loads the page again, as a person would.
@@ -173,7 +182,9 @@ impl Tab {
 
     /// Everything that the browser remembers of where this tab was: addresses and titles.
     pub fn history(&mut self) -> String {
-        self.must("Page.getNavigationHistory", &json!({})).to_string()
+        let history = self.must("Page.getNavigationHistory", &json!({}));
+        let entries = history["entries"].as_array().map_or(&[][..], Vec::as_slice);
+        entries.iter().map(|entry| format!("{} {}\n", entry["url"], entry["title"])).collect()
     }
 
     /// What pages keep in the browser: cookies that scripts see, and both storages.
@@ -386,7 +397,7 @@ impl Tab {
         self.wire.events().iter().for_each(|event| self.watch.note(event));
     }
 
-    fn text_of(&mut self, function: &str) -> String {
+    pub(super) fn text_of(&mut self, function: &str) -> String {
         let text = self.ask(function, &[]).unwrap_or_default();
         text.as_str().unwrap_or_default().to_owned()
     }

@@ -19,6 +19,8 @@ pub struct Answer {
 #[derive(Debug)]
 pub(super) struct Watch {
     home: String,
+    /// Origins whose own pages a person is sent to and comes back from.
+    ways: Vec<String>,
     /// What must not be.
     pub(super) problems: Vec<String>,
     /// Answers in the order they came.
@@ -28,7 +30,17 @@ pub(super) struct Watch {
 impl Watch {
     /// `home` is the only origin that may be asked, e.g. `http://127.0.0.1:8081`.
     pub(super) fn of(home: &str) -> Self {
-        Self { home: home.to_owned(), problems: Vec::new(), answers: Vec::new() }
+        Self { home: home.to_owned(), ways: Vec::new(), problems: Vec::new(), answers: Vec::new() }
+    }
+
+    /// Lets a person go through the pages of another origin. What these do is their business.
+    pub(super) fn allow(&mut self, origin: &str) {
+        self.ways.push(origin.to_owned());
+    }
+
+    /// Whether an address is of a page that is not ours.
+    fn is_elsewhere(&self, url: &str) -> bool {
+        self.ways.iter().any(|origin| is_of(origin, url))
     }
 
     /// Takes in one event.
@@ -56,7 +68,8 @@ impl Watch {
     /// needs and does not get is found by its status.
     fn logged(&mut self, entry: &Value) {
         let is_bad = matches!(entry["level"].as_str(), Some("error" | "warning"));
-        if is_bad && entry["source"] != "network" {
+        let is_elsewhere = self.is_elsewhere(entry["url"].as_str().unwrap_or_default());
+        if is_bad && entry["source"] != "network" && !is_elsewhere {
             self.problems.push(format!("the browser logged: {} {}", entry["source"], entry["text"]));
         }
     }
@@ -68,7 +81,10 @@ impl Watch {
             return;
         }
         let url = parameters["request"]["url"].as_str().unwrap_or_default();
-        let own = url.strip_prefix(&self.home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if self.is_elsewhere(by) && (self.is_elsewhere(url) || parameters["type"] != "Document") {
+            return;
+        }
+        let own = is_of(&self.home, url);
         if !own && !url.starts_with("about:") {
             self.problems.push(format!("another host was asked: {url}"));
         }
@@ -86,7 +102,7 @@ impl Watch {
             kind: parameters["type"].as_str().unwrap_or_default().to_owned(),
             cache_control: cache_control.and_then(Value::as_str).unwrap_or_default().to_owned(),
         };
-        if answer.kind != "Document" && answer.status >= 400 {
+        if answer.kind != "Document" && answer.status >= 400 && is_of(&self.home, &answer.url) {
             self.problems.push(format!("a part of the page is missing: {answer:?}"));
         }
         let is_asset = answer.url.contains("/assets/");
@@ -95,4 +111,9 @@ impl Watch {
         }
         self.answers.push(answer);
     }
+}
+
+/// Whether an address is of an origin.
+fn is_of(origin: &str, url: &str) -> bool {
+    url.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
 }

@@ -2,7 +2,7 @@
 
 use tollgate_testkit::browser::Screen;
 
-use crate::world::World;
+use crate::world::{BOTH, World};
 
 #[test]
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
@@ -31,13 +31,15 @@ fn from_the_overview_to_the_checks_of_one_refusal() {
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn a_refusal_names_the_value_the_rule_and_the_policy() {
     let world = World::shared();
-    let mut tab = world.owner(Screen::DESK);
-    tab.open_path("/events?code=ip_not_allowed&consumer=fleet-tracker&range=1h&address=172.16.9.9");
-    tab.follow("#events tbody a");
-    let trace = tab.sees(".trace .failed");
-    assert!(trace.contains("172.16.9.9") && trace.contains("10.0.0.0/8"), "{trace}");
-    tab.follow(".trace a >> policy partner");
-    assert_eq!(tab.sees("h1"), "partner");
+    for screen in BOTH {
+        let mut tab = world.owner(screen);
+        tab.open_path("/events?code=ip_not_allowed&consumer=fleet-tracker&range=1h&address=172.16.9.9");
+        tab.follow("#events tbody a");
+        let trace = tab.sees(".trace .failed");
+        assert!(trace.contains("172.16.9.9") && trace.contains("10.0.0.0/8"), "{trace}");
+        tab.follow(".trace a >> policy partner");
+        assert_eq!(tab.sees("h1"), "partner");
+    }
 }
 
 #[test]
@@ -74,16 +76,42 @@ fn events_are_filtered_by_everything_and_paged_by_cursor() {
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn a_live_tail_shows_what_happens_now() {
     let world = World::furnished();
-    let mut tab = world.owner(Screen::DESK);
-    tab.open_path("/events?range=1h");
-    tab.follow("a >> Live tail");
-    tab.wait("the tail to be on", |tab| {
-        (tab.attribute("[data-live]", "aria-pressed") == "true").then_some(())
-    });
     let key = world.new_key("Tailed");
-    let path = "/tiles/while-looking.png";
-    assert_eq!(world.send(crate::traffic::Call::get(path, &key.key, "192.0.2.1")), 200);
-    tab.sees("#events tbody tr >> while-looking");
+    for screen in BOTH {
+        let mut tab = world.owner(screen);
+        tab.open_path("/events?range=1h");
+        tab.follow("a >> Live tail");
+        tab.wait("the tail to be on", |tab| {
+            (tab.attribute("[data-live]", "aria-pressed") == "true").then_some(())
+        });
+        let name = format!("while-looking-{}", screen.width);
+        let path = format!("/tiles/{name}.png");
+        assert_eq!(world.send(crate::traffic::Call::get(&path, &key.key, "192.0.2.1")), 200);
+        tab.sees(&format!("#events tbody tr >> {name}"));
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium: cargo xtask test --only browser"]
+fn how_long_answers_took_is_said_of_all_and_of_each_service() {
+    let world = World::shared();
+    for screen in BOTH {
+        let mut tab = world.owner(screen);
+        for range in ["1h", "24h"] {
+            tab.open_path(&format!("/?range={range}"));
+            let figure = tab.sees(".figure >> Answer time, median");
+            assert!(figure.contains("p95") && figure.contains("p99") && figure.contains("ms"), "{figure}");
+        }
+        tab.follow(".figure >> Answer time, median");
+        tab.is_at("/usage");
+        tab.open_path("/services");
+        if screen == Screen::DESK {
+            tab.sees("th >> p95");
+        }
+        tab.follow("tbody a >> tiles");
+        let figure = tab.sees(".pairs >> Answer time");
+        assert!(["median", "p95", "p99"].iter().all(|word| figure.contains(word)), "{figure}");
+    }
 }
 
 #[test]
@@ -104,10 +132,12 @@ fn services_say_how_their_upstreams_answered() {
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn usage_is_grouped_and_leads_on() {
     let world = World::shared();
-    let mut tab = world.owner(Screen::DESK);
-    tab.open_path("/usage?range=24h");
-    for group in ["Key", "Service", "Code"] {
-        tab.follow(&format!("nav.seg[aria-label='Group by'] a >> {group}"));
-        tab.sees("tbody tr >> All");
+    for screen in BOTH {
+        let mut tab = world.owner(screen);
+        tab.open_path("/usage?range=24h");
+        for group in ["Key", "Service", "Code"] {
+            tab.follow(&format!("nav.seg[aria-label='Group by'] a >> {group}"));
+            tab.sees("tbody tr >> All");
+        }
     }
 }

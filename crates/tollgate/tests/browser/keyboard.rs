@@ -3,7 +3,7 @@
 use tollgate_testkit::browser::Screen;
 
 use crate::keys::{assert_gone, shown_key};
-use crate::world::{OWNER, PASSWORD, World};
+use crate::world::{BOTH, OWNER, PASSWORD, World};
 
 #[test]
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
@@ -46,17 +46,19 @@ fn signing_in_and_making_a_key_need_no_mouse() {
 fn a_key_is_disabled_by_keyboard() {
     let world = World::shared();
     let own = world.new_key("Keyboard switch");
-    let mut tab = world.owner(Screen::DESK);
-    tab.open_path(&format!("/keys/{}", own.id));
-    tab.tab_to("a >> Disable…");
-    tab.leave(|tab| tab.press("Enter"));
-    tab.tab_to("button >> Disable key");
-    tab.leave(|tab| tab.press("Space"));
-    tab.sees(".pill >> Disabled");
-    tab.press("Tab");
-    tab.tab_to("button >> Enable");
-    tab.leave(|tab| tab.press("Enter"));
-    tab.sees(".pill >> Active");
+    for screen in BOTH {
+        let mut tab = world.owner(screen);
+        tab.open_path(&format!("/keys/{}", own.id));
+        tab.tab_to("a >> Disable…");
+        tab.leave(|tab| tab.press("Enter"));
+        tab.tab_to("button >> Disable key");
+        tab.leave(|tab| tab.press("Space"));
+        tab.sees(".pill >> Disabled");
+        tab.press("Tab");
+        tab.tab_to("button >> Enable");
+        tab.leave(|tab| tab.press("Enter"));
+        tab.sees(".pill >> Active");
+    }
 }
 
 #[test]
@@ -64,29 +66,32 @@ fn a_key_is_disabled_by_keyboard() {
 fn everything_is_searched_from_one_box() {
     let world = World::shared();
     let key = world.key("Fleet tracker Stockholm");
-    let mut tab = world.owner(Screen::DESK);
-    tab.press("/");
-    tab.sees("#search-text");
-    tab.type_text("fleet");
-    tab.sees("#search-results >> Fleet tracker Stockholm");
-    tab.sees("#search-results >> fleet-tracker");
-    assert_eq!(tab.accessibility_problems(), [""; 0]);
-    tab.tab_to("#search-results a");
-    tab.leave(|tab| tab.press("Enter"));
-    assert_eq!(tab.path(), format!("/keys/{}", key.id));
-    // A whole key is looked for by its last four characters and never repeated.
-    tab.press("/");
-    tab.sees("#search-text");
-    tab.fill("#search-text", &key.key);
-    tab.sees("#search-results >> Fleet tracker Stockholm");
-    assert_gone(&mut tab, &key.key);
-    // A code leads to its events.
-    tab.fill("#search-text", "scope_missing");
-    tab.follow("#search-results a >> scope_missing");
-    tab.is_at("/events");
-    tab.press("/");
-    tab.press("Escape");
-    tab.wait("the dialog to close", |tab| (tab.count("dialog[open]") == 0).then_some(()));
+    for screen in BOTH {
+        let mut tab = world.owner(screen);
+        tab.press("/");
+        tab.sees("#search-text");
+        tab.type_text("fleet");
+        tab.sees("#search-results >> Fleet tracker Stockholm");
+        tab.sees("#search-results >> fleet-tracker");
+        assert_eq!(tab.accessibility_problems(), [""; 0]);
+        assert_eq!(tab.overflow(), 0);
+        tab.tab_to("#search-results a");
+        tab.leave(|tab| tab.press("Enter"));
+        assert_eq!(tab.path(), format!("/keys/{}", key.id));
+        // A whole key is looked for by its last four characters and never repeated.
+        tab.click(".find");
+        tab.sees("#search-text");
+        tab.fill("#search-text", &key.key);
+        tab.sees("#search-results >> Fleet tracker Stockholm");
+        assert_gone(&mut tab, &key.key);
+        // A code leads to its events.
+        tab.fill("#search-text", "scope_missing");
+        tab.follow("#search-results a >> scope_missing");
+        tab.is_at("/events");
+        tab.press("/");
+        tab.press("Escape");
+        tab.wait("the dialog to close", |tab| (tab.count("dialog[open]") == 0).then_some(()));
+    }
 }
 
 #[test]

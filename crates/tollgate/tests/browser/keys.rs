@@ -5,9 +5,7 @@ use std::process::Command;
 use tollgate_testkit::browser::{Screen, Tab};
 
 use crate::traffic::Call;
-use crate::world::{Key, World};
-
-const BOTH: [Screen; 2] = [Screen::DESK, Screen::PHONE];
+use crate::world::{BOTH, Key, World};
 
 #[test]
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
@@ -49,18 +47,20 @@ fn a_consumer_is_made_and_gets_a_key_whose_curl_works() {
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn a_reload_shows_no_key_again_and_makes_no_second_one() {
     let world = World::shared();
-    let mut tab = world.owner(Screen::DESK);
-    make_consumer(&mut tab, "tram-line");
-    tab.follow("a >> New key");
-    tab.fill("#name", "Reloaded");
-    tab.follow("button >> Create key");
-    let (key, _) = shown_key(&mut tab);
-    tab.reload();
-    assert_eq!(tab.sees("h1"), "Reloaded");
-    assert_gone(&mut tab, &key);
-    tab.open_path("/keys?consumer=tram-line");
-    assert_eq!(tab.count("tbody tr"), 1);
-    assert_gone(&mut tab, &key);
+    for (screen, consumer) in BOTH.into_iter().zip(["tram-line", "bus-line"]) {
+        let mut tab = world.owner(screen);
+        make_consumer(&mut tab, consumer);
+        tab.follow("a >> New key");
+        tab.fill("#name", "Reloaded");
+        tab.follow("button >> Create key");
+        let (key, _) = shown_key(&mut tab);
+        tab.reload();
+        assert_eq!(tab.sees("h1"), "Reloaded");
+        assert_gone(&mut tab, &key);
+        tab.open_path(&format!("/keys?consumer={consumer}"));
+        assert_eq!(tab.count("tbody tr"), 1);
+        assert_gone(&mut tab, &key);
+    }
 }
 
 #[test]
@@ -181,18 +181,20 @@ fn a_key_is_disabled_enabled_and_revoked_and_the_page_says_what_breaks() {
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn a_consumer_is_edited_and_deleted() {
     let world = World::shared();
-    let mut tab = world.owner(Screen::DESK);
-    make_consumer(&mut tab, "short-lived");
-    tab.follow("a >> Edit");
-    tab.fill("#metadata", "contract = C-1");
-    tab.follow("button >> Save");
-    tab.sees(".tag >> contract: C-1");
-    tab.follow("a >> Edit");
-    assert_eq!(tab.disabled("#delete-it"), Some(true));
-    tab.click("label >> Delete short-lived");
-    tab.follow("#delete-it");
-    tab.is_at("/consumers");
-    tab.sees(".toast >> Deleted");
+    for screen in BOTH {
+        let mut tab = world.owner(screen);
+        make_consumer(&mut tab, "short-lived");
+        tab.follow("a >> Edit");
+        tab.fill("#metadata", "contract = C-1");
+        tab.follow("button >> Save");
+        tab.sees(".tag >> contract: C-1");
+        tab.follow("a >> Edit");
+        assert_eq!(tab.disabled("#delete-it"), Some(true));
+        tab.click("label >> Delete short-lived");
+        tab.follow("#delete-it");
+        tab.is_at("/consumers");
+        tab.sees(".toast >> Deleted");
+    }
 }
 
 /// The form of a new consumer, filled in and sent.

@@ -17,15 +17,18 @@
 
 mod accessibility;
 mod administration;
+mod elsewhere;
 mod events;
 mod history;
 mod keyboard;
 mod keys;
+mod mail;
 mod many;
 mod newcomer;
 mod people;
 mod pictures;
 mod policies;
+mod reminders;
 mod signing_in;
 mod traffic;
 mod world;

@@ -4,7 +4,7 @@ use tollgate_testkit::browser::{Screen, Tab};
 
 use crate::keys::{assert_gone, shown_key};
 use crate::traffic::Call;
-use crate::world::{OWNER, PASSWORD, World, sign_in};
+use crate::world::{BOTH, OWNER, PASSWORD, World, sign_in};
 
 const OWN_PASSWORD: &str = "seven purple tile layers";
 /// The code of an authenticator (RFC 6238: SHA-1, 30 s, six digits), worked out by the browser.
@@ -24,31 +24,32 @@ const CODE: &str = r#"async secret => {
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn an_auditor_is_invited_reads_everything_and_changes_nothing() {
     let world = World::furnished();
-    let mut owner = world.owner(Screen::DESK);
-    let link = invite(&mut owner, "audrey@example.com", "auditor", "");
-    let mut tab = world.tab(Screen::PHONE);
-    join(&mut tab, &link);
-    assert_eq!(tab.sees("h1"), "Overview");
-    tab.open_path("/audit");
-    tab.sees("tbody tr >> Session: start");
-    tab.open_path("/keys");
-    assert_eq!(tab.count("a[href='/keys/new']"), 0, "what a role never has is left out");
-    tab.open_path(&format!("/keys/{}", world.key("Checkout page").id));
-    tab.sees(".hint >> auditor, reads keys and changes none");
-    assert_eq!(tab.accessibility_problems(), [""; 0]);
-    // The link is good once.
-    let mut second = world.tab(Screen::DESK);
-    second.open_path(&link);
-    second.sees("h1 >> The link cannot be used");
-    assert_eq!(second.count("#password"), 0);
-    // And the owner can send her away again.
-    owner.open_path("/settings/members");
-    owner.follow("tbody a >> audrey@example.com");
-    owner.follow("a >> Remove…");
-    owner.sees("p >> They lose the role");
-    owner.follow("button >> Remove member");
-    tab.open_path("/audit");
-    tab.is_at("/sign-in");
+    for (screen, email) in BOTH.into_iter().zip(["audrey@example.com", "arthur@example.com"]) {
+        let mut owner = world.owner(screen);
+        let link = invite(&mut owner, email, "auditor", "");
+        let mut tab = world.tab(screen);
+        join(&mut tab, &link);
+        assert_eq!(tab.sees("h1"), "Overview");
+        tab.open_path("/audit");
+        tab.sees("tbody tr >> Session: start");
+        tab.open_path("/keys");
+        assert_eq!(tab.count("a[href='/keys/new']"), 0, "what a role never has is left out");
+        tab.open_path(&format!("/keys/{}", world.key("Checkout page").id));
+        tab.sees(".hint >> auditor, reads keys and changes none");
+        // The link is good once.
+        let mut second = world.tab(screen);
+        second.open_path(&link);
+        second.sees("h1 >> The link cannot be used");
+        assert_eq!(second.count("#password"), 0);
+        // And the owner can send her away again.
+        owner.open_path("/settings/members");
+        owner.follow(&format!("tbody a >> {email}"));
+        owner.follow("a >> Remove…");
+        owner.sees("p >> They lose the role");
+        owner.follow("button >> Remove member");
+        tab.open_path("/audit");
+        tab.is_at("/sign-in");
+    }
 }
 
 #[test]
@@ -94,57 +95,61 @@ fn somebody_of_a_partner_sees_and_rotates_their_own_keys_only() {
 #[test]
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn a_second_factor_is_set_up_and_asked_for() {
-    let world = World::furnished();
-    let mut tab = world.owner(Screen::PHONE);
-    tab.open_path("/account");
-    tab.follow("button >> Set up second factor");
-    let secret = tab.sees("#secret");
-    assert_eq!(tab.accessibility_problems(), [""; 0]);
-    assert_eq!(tab.overflow(), 0);
-    tab.fill("#code", "000000");
-    tab.follow("button >> Turn on");
-    tab.sees(".error");
-    let code = tab.promise(CODE, &secret);
-    tab.fill("#code", &code);
-    tab.follow("button >> Turn on");
-    let codes = tab.sees("#codes");
-    let recovery: Vec<&str> = codes.split_whitespace().collect();
-    assert!(recovery.len() >= 8, "{codes}");
-    assert_eq!(tab.accessibility_problems(), [""; 0]);
-    tab.click("label >> I have stored the codes");
-    tab.follow("button >> Done");
-    tab.sees("section >> set up");
-    for code in &recovery {
-        assert!(!tab.html().contains(code) && !tab.history().contains(code));
-    }
-    assert!(!tab.html().contains(&secret));
-    let mut tab = world.tab(Screen::DESK);
-    sign_in(&mut tab, OWNER, PASSWORD);
-    assert_eq!(tab.sees("h1"), "Second factor");
-    assert_eq!(tab.accessibility_problems(), [""; 0]);
-    tab.fill("#code", "not a code");
-    tab.follow("button >> Sign in");
-    tab.sees("[role=alert]");
-    if tab.count("#password") > 0 {
+    for screen in BOTH {
+        let world = World::fresh();
+        let mut tab = world.owner(screen);
+        tab.open_path("/account");
+        tab.follow("button >> Set up second factor");
+        let secret = tab.sees("#secret");
+        assert_eq!(tab.accessibility_problems(), [""; 0]);
+        assert_eq!(tab.overflow(), 0);
+        tab.fill("#code", "000000");
+        tab.follow("button >> Turn on");
+        tab.sees(".error");
+        let code = tab.promise(CODE, &secret);
+        tab.fill("#code", &code);
+        tab.follow("button >> Turn on");
+        let codes = tab.sees("#codes");
+        let recovery: Vec<&str> = codes.split_whitespace().collect();
+        assert!(recovery.len() >= 8, "{codes}");
+        assert_eq!(tab.accessibility_problems(), [""; 0]);
+        tab.click("label >> I have stored the codes");
+        tab.follow("button >> Done");
+        tab.sees("section >> set up");
+        for code in &recovery {
+            assert!(!tab.html().contains(code) && !tab.history().contains(code));
+        }
+        assert!(!tab.html().contains(&secret));
+        let mut tab = world.tab(screen);
         sign_in(&mut tab, OWNER, PASSWORD);
+        assert_eq!(tab.sees("h1"), "Second factor");
+        assert_eq!(tab.accessibility_problems(), [""; 0]);
+        tab.fill("#code", "not a code");
+        tab.follow("button >> Sign in");
+        tab.sees("[role=alert]");
+        if tab.count("#password") > 0 {
+            sign_in(&mut tab, OWNER, PASSWORD);
+        }
+        tab.fill("#code", recovery.first().expect("a recovery code"));
+        tab.follow("button >> Sign in");
+        tab.is_at("/");
     }
-    tab.fill("#code", recovery.first().expect("a recovery code"));
-    tab.follow("button >> Sign in");
-    tab.is_at("/");
 }
 
 #[test]
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn a_forgotten_password_without_mail_says_whom_to_ask() {
     let world = World::shared();
-    let mut tab = world.tab(Screen::PHONE);
-    tab.follow("a >> Forgot your password?");
-    tab.sees(".note >> No mail is sent from here");
-    assert_eq!(tab.accessibility_problems(), [""; 0]);
+    for screen in BOTH {
+        let mut tab = world.tab(screen);
+        tab.follow("a >> Forgot your password?");
+        tab.sees(".note >> No mail is sent from here");
+        tab.sees(".note >> an owner or administrator");
+    }
 }
 
 /// Invites somebody as the owner does where no mail is set up; the path of the link that is shown once.
-fn invite(owner: &mut Tab, email: &str, role: &str, consumers: &str) -> String {
+pub(crate) fn invite(owner: &mut Tab, email: &str, role: &str, consumers: &str) -> String {
     owner.open_path("/settings");
     owner.follow("a >> Members");
     owner.fill("#email", email);
@@ -163,7 +168,7 @@ fn invite(owner: &mut Tab, email: &str, role: &str, consumers: &str) -> String {
 }
 
 /// Opens a link of an invitation and makes an account.
-fn join(tab: &mut Tab, link: &str) {
+pub(crate) fn join(tab: &mut Tab, link: &str) {
     tab.open_path(link);
     assert!(tab.sees("h1 >> Join").contains("acme"));
     assert_eq!(tab.accessibility_problems(), [""; 0]);

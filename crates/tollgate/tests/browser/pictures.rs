@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tollgate_testkit::browser::{Screen, Tab};
 
+use crate::reminders::age;
 use crate::traffic::Call;
 use crate::world::World;
 
@@ -14,13 +15,16 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/images/con
 #[test]
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn pictures_for_the_documentation() {
-    let world = World::furnished();
+    let world = World::furnished_after(|node| age(node, "Kiosks in the town hall", 60));
     let fleet = world.key("Fleet tracker Stockholm").clone();
     let desk = Screen { height: 720, ..Screen::DESK };
     for (screen, width) in [(desk, "1280"), (Screen::PHONE, "390")] {
         let mut tab = world.owner(screen);
         let take = |tab: &mut Tab, name: &str| keep(tab, &format!("{name}-{width}"));
-        tab.open_path("/?range=24h");
+        tab.wait("the reminders", |tab| {
+            tab.open_path("/?range=24h");
+            (tab.count("#h-attention") == 1).then_some(())
+        });
         tab.sees("figure canvas");
         take(&mut tab, "overview");
         tab.open_path("/events?outcome=refused&range=24h");
@@ -48,6 +52,8 @@ fn pictures_for_the_documentation() {
     keep(&mut tab, "keys-1280");
     tab.open_path("/audit");
     keep(&mut tab, "audit-1280");
+    tab.open_path("/settings");
+    keep(&mut tab, "settings-1280");
     tab.press("/");
     tab.type_text("fleet");
     tab.sees("#search-results >> Fleet tracker Stockholm");

@@ -1,6 +1,7 @@
 //! Getting in and out: by password, wrongly, after the session ended, and without scripts.
 
-use sqlx::Connection as _;
+use std::time::Duration;
+
 use tollgate_testkit::browser::Screen;
 
 use crate::world::{OWNER, PASSWORD, World, sign_in};
@@ -67,22 +68,10 @@ fn an_unused_session_ends_and_a_form_sent_too_late_changes_nothing() {
     let mut tab = world.owner(Screen::DESK);
     tab.open_path("/consumers/new");
     tab.fill("#name", "too-late");
-    age_sessions(&world);
+    world.age_sessions(Duration::from_secs(3600), Duration::ZERO);
     tab.follow("button >> Create consumer");
     tab.is_at("/sign-in");
     sign_in(&mut tab, OWNER, PASSWORD);
     tab.open_path("/consumers?search=too-late");
     tab.sees("h2 >> No consumer fits this filter");
-}
-
-/// Makes every session as old as one that nobody used for an hour.
-fn age_sessions(world: &World) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        sqlx::any::install_default_drivers();
-        let url = format!("sqlite://{}", world.node.data_dir().join("tollgate.db").display());
-        let mut rows = sqlx::AnyConnection::connect(&url).await.expect("open the database");
-        let aged = sqlx::query("UPDATE sessions SET used_us = used_us - 3600000000").execute(&mut rows).await;
-        assert!(aged.expect("age the sessions").rows_affected() > 0);
-    });
 }

@@ -1,16 +1,22 @@
 //! What the tests begin with: a node with partners, policies and traffic, and somebody who signs in.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::Connection as _;
 use tollgate_testkit::browser::{Browser, Screen, Tab};
 use tollgate_testkit::{Tollgate, Upstream};
 
 use crate::history;
 use crate::traffic::Call;
 
+/// The size of a desk and of a phone.
+pub(crate) const BOTH: [Screen; 2] = [Screen::DESK, Screen::PHONE];
 pub(crate) const OWNER: &str = "owner@example.com";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// What stands in the configuration of every node.
+const CONFIG: &str = "[journal]\nbytes_max = \"64MiB\"\n";
 const RESOURCES: &str = include_str!("resources.toml");
 
 /// Keys of the world: name, consumer, policy.
@@ -54,11 +60,17 @@ impl World {
 
     /// A node with partners, policies, keys, a day of history, and requests of just now.
     pub(crate) fn furnished() -> Self {
+        Self::furnished_after(|_| {})
+    }
+
+    /// The same, after something was done to its folder before it started.
+    pub(crate) fn furnished_after(prepare: impl FnOnce(&Tollgate)) -> Self {
         let upstream = Upstream::start();
         let mut node = prepared();
         let _ = node.apply(&RESOURCES.replace("UPSTREAM", &upstream.url()));
         let keys: Vec<(&str, Key)> = KEYS.iter().map(|(name, ..)| *name).zip(make_keys(&node)).collect();
         history::write(&node);
+        prepare(&node);
         node.start();
         let world = Self { node, keys, _upstream: upstream };
         world.send_samples();
@@ -67,9 +79,27 @@ impl World {
 
     /// A node of which only the owner is known.
     pub(crate) fn fresh() -> Self {
+        Self::configured("")
+    }
+
+    /// A node of which only the owner is known, with more in its configuration. `CONTROL` there stands for where
+    /// the console is.
+    pub(crate) fn configured(config: &str) -> Self {
         let mut node = prepared();
+        let config = format!("{CONFIG}{config}").replace("CONTROL", &format!("http://{}", node.control()));
+        std::fs::write(node.folder().join("tollgate.toml"), config).expect("write the configuration");
         node.start();
         Self { node, keys: Vec::new(), _upstream: Upstream::start() }
+    }
+
+    /// Makes every session and the sign-in behind it as old as this.
+    pub(crate) fn age_sessions(&self, used: Duration, signed_in: Duration) {
+        let ages = format!(
+            "UPDATE sessions SET used_us = used_us - {}, signed_in_us = signed_in_us - {}",
+            used.as_micros(),
+            signed_in.as_micros()
+        );
+        assert!(alter(&self.node, &ages) > 0, "somebody is signed in");
     }
 
     /// A key by its name.
@@ -115,7 +145,7 @@ impl World {
     /// Waits until the running node decides by a change that the command line made.
     fn known(&self, made: &Value) {
         let key = key(made);
-        tollgate_testkit::poll_until(std::time::Duration::from_secs(20), || {
+        tollgate_testkit::poll_until(Duration::from_secs(20), || {
             self.send(Call::get("/tiles/1", &key.key, "192.0.2.1")) == 200
         });
     }
@@ -160,11 +190,23 @@ pub(crate) fn sign_in(tab: &mut Tab, email: &str, password: &str) {
     tab.follow("button >> Sign in");
 }
 
+/// Changes rows behind the back of the node; how many.
+pub(crate) fn alter(node: &Tollgate, statement: &str) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        sqlx::any::install_default_drivers();
+        let url = format!("sqlite://{}", node.data_dir().join("tollgate.db").display());
+        let mut rows = sqlx::AnyConnection::connect(&url).await.expect("open the database");
+        let statement = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
+        statement.execute(&mut rows).await.expect("change the rows").rows_affected()
+    })
+}
+
 fn prepared() -> Tollgate {
     let node = Tollgate::builder(env!("CARGO_BIN_EXE_tollgate"))
         .env("TOLLGATE_GATEWAY__THREADS", "1")
         .env("TOLLGATE_GATEWAY__TRUSTED_PROXIES", "127.0.0.0/8")
-        .config("[journal]\nbytes_max = \"64MiB\"\n")
+        .config(CONFIG)
         .without_init()
         .prepare();
     let init = ["init", "--owner", OWNER, "--tenant", "acme", "--password-stdin"];
