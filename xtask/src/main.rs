@@ -1,4 +1,4 @@
-//! The project's own tools: `cargo xtask test`, `tidy`, `deny`, `fuzz`, `bench`.
+//! The project's own tools: `cargo xtask test`, `tidy`, `deny`, `fuzz`, `bench`, `torture`.
 //!
 //! Everything that a newcomer or the continuous integration runs is here, in Rust, so that it is read, linted and
 //! tested like the product. What must never be here: anything the product needs at run time.
@@ -26,6 +26,7 @@ mod prices;
 mod python;
 mod sdks;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -52,6 +53,9 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Tollgate beside nginx, HAProxy and Envoy on this machine: CPU a request, latency, memory, ratios.
     Bench(bench::Options),
+    /// What must hold whatever happens, under fire for minutes.
+    #[command(subcommand)]
+    Torture(torture::Torture),
     /// The table of prices that Tollgate ships with, out of the list inside the `litellm` package.
     Prices(prices::Options),
 }
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Task::Deny => deny::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Torture(options) => torture::run(&options),
         Task::Prices(options) => prices::run(&options),
     };
     match outcome {

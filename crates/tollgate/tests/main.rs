@@ -17,6 +17,7 @@ mod faults;
 mod help;
 mod importing;
 mod many_keys;
+mod money;
 mod newcomer;
 mod openid;
 mod outages;

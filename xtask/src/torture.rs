@@ -1,0 +1,52 @@
+//! `cargo xtask torture`: what must hold whatever happens, for as long as it takes to believe it.
+
+use clap::{Args, Subcommand};
+
+use crate::command::{Outcome, cargo, show};
+
+/// What is put under fire.
+#[derive(Subcommand)]
+pub(crate) enum Torture {
+    /// T3: budgets, with clients that leave, kills, and a database that restarts
+    Money(Money),
+}
+
+/// How long and how hard.
+#[derive(Args)]
+pub(crate) struct Money {
+    /// For how many seconds
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
+    /// How many clients call at once
+    #[arg(long, default_value_t = 500)]
+    clients: u64,
+    /// A process is killed every so many seconds
+    #[arg(long, default_value_t = 5)]
+    kill_every: u64,
+    /// The budget, in dollars
+    #[arg(long, default_value_t = 20_000)]
+    dollars: u64,
+    /// Builds without optimisation
+    #[arg(long)]
+    debug: bool,
+}
+
+/// Runs it, and shows what it measured.
+pub(crate) fn run(torture: &Torture) -> Outcome {
+    let Torture::Money(money) = torture;
+    let mut test = cargo();
+    test.args(["test", "-p", "tollgate", "--test", "main"]);
+    if !money.debug {
+        test.arg("--release");
+    }
+    test.args(["--", "--ignored", "--nocapture", "torture_by_kills"]);
+    for (name, value) in [
+        ("TORTURE_SECONDS", money.seconds),
+        ("TORTURE_CLIENTS", money.clients),
+        ("TORTURE_KILL_SECONDS", money.kill_every),
+        ("TORTURE_DOLLARS", money.dollars),
+    ] {
+        test.env(name, value.to_string());
+    }
+    show(&mut test)
+}
