@@ -72,3 +72,13 @@ CREATE TABLE outbox_parked (
   parked_us BIGINT NOT NULL,
   PRIMARY KEY (shard, sink, position)
 );
+
+-- Versions of types of events; name is `type@version`.
+CREATE TABLE event_types (
+  id BIGINT NOT NULL PRIMARY KEY,
+  project BIGINT NOT NULL REFERENCES projects (id),
+  name TEXT NOT NULL,
+  spec TEXT NOT NULL,
+  version BIGINT NOT NULL,
+  UNIQUE (project, name)
+);

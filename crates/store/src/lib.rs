@@ -71,7 +71,7 @@ pub use import::{
     Encoding, IMPORT_ROWS_MAX, ImportCollision, ImportOptions, ImportReject, ImportReport, ImportRow,
     ImportScheme, Rehash,
 };
-pub use ingest::{Event, EventFilter, EventRow, IngestOptions, Ingester};
+pub use ingest::{Committing, Event, EventFilter, EventRow, IngestOptions, Ingester};
 pub use init::{Initialised, NewInstallation};
 pub use keys::{
     BulkEdit, CreatedKey, JobStep, KEYS_AT_ONCE_MAX, KeyDetail, KeyEdit, KeyFilter, KeySecret, KeyView,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::AnyConnection;
 use tollgate_core::{
     budget::{Budget, held::HeldBudget, spec::BudgetMode},
-    id::{BudgetId, PolicyId, ServiceId, ServiceTokenId, TenantId},
+    id::{BudgetId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
     key::Digest,
     money::{
         amount::Amount,
@@ -16,7 +16,7 @@ use tollgate_core::{
     route::Router,
     secret::Secret,
     service::{Service, ServiceRow},
-    tables::{Foreign, Project, ServiceToken, Tables, Tenant},
+    tables::{EventType, Foreign, Project, ServiceToken, Tables, Tenant},
 };
 
 use crate::{
@@ -62,8 +62,7 @@ pub(super) async fn load_tables(
         prices: Arc::new(prices(&state.prices)),
         budgets: state.budgets.iter().map(held).collect(),
         secrets: decrypted(store, conn).await?,
-        event_types: HashMap::new(),
-        event_types: HashMap::new(),
+        event_types: event_types(&state),
         seq,
     })
 }
@@ -109,6 +108,15 @@ fn policies(state: &State) -> HashMap<PolicyId, Arc<Policy>> {
         }
     }
     policies
+}
+
+fn event_types(state: &State) -> HashMap<(ProjectId, Box<str>), Arc<EventType>> {
+    let mut types: HashMap<(ProjectId, Box<str>), EventType> = HashMap::new();
+    for row in &state.event_types {
+        let known = types.entry((row.project, row.spec.name.as_str().into())).or_default();
+        known.versions.insert(row.spec.version, row.spec.schema.as_str().into());
+    }
+    types.into_iter().map(|(name, known)| (name, Arc::new(known))).collect()
 }
 
 fn prices(rows: &[PriceRow]) -> Prices {

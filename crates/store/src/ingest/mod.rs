@@ -14,7 +14,7 @@ mod retention;
 pub use block::Event;
 pub(crate) use block::{each, unpack};
 pub use query::{EventFilter, EventRow};
-pub use queue::{IngestOptions, Ingester};
+pub use queue::{Committing, IngestOptions, Ingester};
 
 /// The one sequence of records there is. Tables and cursors have a place for more.
 pub(crate) const SHARD: i64 = 0;

@@ -95,15 +95,15 @@ impl Drop for Place {
 }
 
 impl Ingester {
-    /// Starts the task that commits. It ends when the last clone of the ingester is gone and everything that
-    /// waited is committed.
+    /// Starts the task that commits.
     #[must_use]
-    pub fn start(store: Store, options: IngestOptions) -> (Self, JoinHandle<()>) {
+    pub fn start(store: Store, options: IngestOptions) -> (Self, Committing) {
         let (queue, inbox) = mpsc::channel(options.batches_max.max(1));
         let committer = Committer { store: store.clone(), known: Known::new(options.ids_max), options };
         let names = Mutex::default();
         let shared = Arc::new(Shared { store, options, waiting_bytes: AtomicU64::new(0), names });
-        (Self { shared, queue }, tokio::spawn(run(committer, inbox)))
+        let (stop, stopped) = oneshot::channel();
+        (Self { shared, queue }, Committing { stop, task: tokio::spawn(run(committer, inbox, stopped)) })
     }
 
     /// Takes a batch; answers once it is durable. Dropping the answer does not take the batch back. What there
@@ -149,9 +149,37 @@ impl Ingester {
     }
 }
 
-async fn run(mut committer: Committer, mut inbox: mpsc::Receiver<Waiting>) {
+/// The task that commits.
+pub struct Committing {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Committing {
+    /// Takes nothing new, commits what waits, and ends.
+    ///
+    /// # Errors
+    /// When the task had ended badly.
+    pub async fn end(self) -> Result<(), tokio::task::JoinError> {
+        // A task that is gone hears nothing.
+        let _gone = self.stop.send(());
+        self.task.await
+    }
+}
+
+async fn run(mut committer: Committer, mut inbox: mpsc::Receiver<Waiting>, mut stop: oneshot::Receiver<()>) {
     let mut group = Vec::new();
-    while let Some(first) = inbox.recv().await {
+    let mut is_stopping = false;
+    loop {
+        let first = tokio::select! {
+            first = inbox.recv() => first,
+            _asked = &mut stop, if !is_stopping => {
+                inbox.close();
+                is_stopping = true;
+                continue;
+            }
+        };
+        let Some(first) = first else { return };
         let mut bytes = first.batch.buffer.len() as u64;
         group.push(first);
         while bytes < GROUP_BYTES && group.len() < GROUP_BATCHES {

@@ -45,7 +45,8 @@ pub struct Lag {
 /// Unpacked blocks, to be gone through.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    blocks: Vec<(u64, Vec<u8>)>,
+    /// First position, the one after the last, and what is in it.
+    blocks: Vec<(u64, u64, Vec<u8>)>,
     /// The position after the last record in here.
     pub ends: u64,
 }
@@ -56,7 +57,7 @@ impl Outbox {
     /// # Errors
     /// When a block is damaged.
     pub fn each<'o>(&'o self, from: u64, mut with: impl FnMut(Event<'o>)) -> Result<(), StoreError> {
-        for (starts, raw) in &self.blocks {
+        for (starts, _, raw) in self.blocks.iter().filter(|(_, ends, _)| *ends > from) {
             let read = each(raw, *starts, |event| {
                 if event.position >= from {
                     with(event);
@@ -153,7 +154,7 @@ impl Store {
             if ends > from {
                 let raw = unpack(row.blob(2)?);
                 let raw = raw.ok_or_else(|| StoreError::corrupt("a block of records cannot be read"))?;
-                outbox.blocks.push((starts, raw));
+                outbox.blocks.push((starts, ends, raw));
                 outbox.ends = ends;
             }
         }

@@ -83,6 +83,7 @@ pub(super) async fn compare<'r>(
     diff.consumers(conn).await?;
     diff.prices()?;
     diff.budgets(conn).await?;
+    diff.event_types()?;
     if asked.prune {
         diff.prune(conn).await?;
     }
@@ -143,6 +144,9 @@ fn action(kind: Entity, op: Op) -> &'static str {
         (Entity::Price, Op::Create) => "price.create",
         (Entity::Price, Op::Update) => "price.update",
         (Entity::Price, Op::Delete) => "price.delete",
+        (Entity::EventType, Op::Create) => "event_type.create",
+        (Entity::EventType, Op::Update) => "event_type.update",
+        (Entity::EventType, Op::Delete) => "event_type.delete",
         (Entity::Budget, Op::Create) => "budget.create",
         (Entity::Budget, Op::Update) => "budget.update",
         (Entity::Budget, Op::Delete) => "budget.delete",
@@ -264,6 +268,7 @@ const fn table(kind: Entity) -> &'static str {
         Entity::Project => "projects",
         Entity::Price => "prices",
         Entity::Budget => "budgets",
+        Entity::EventType => "event_types",
         _ => "consumers",
     }
 }

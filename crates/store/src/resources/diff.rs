@@ -276,14 +276,14 @@ impl<'r> Diff<'r> {
     }
 
     /// Puts a spec into the rows of its kind and notes the edit, if one is needed. Gives its id.
-    fn put<S: Spec>(
+    pub(super) fn put<S: Spec>(
         &mut self,
         kind: Entity,
         project: &ProjectRow,
         spec: S,
         rows: &mut Vec<SpecRow<S>>,
     ) -> Result<i64, StoreError> {
-        let name = spec.name().to_owned();
+        let name = spec.name().into_owned();
         let present = rows.iter_mut().find(|row| row.project == project.id && row.spec.name() == name);
         let (id, mut edit) = match present {
             Some(row) if row.spec == spec => return Ok(row.id),

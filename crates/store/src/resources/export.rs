@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tollgate_core::ingest_service::EventTypeSpec;
 use tollgate_core::resource::{ConsumerSpec, ProjectSpec, Resources, TenantSpec};
 
 use super::rows::{SpecRow, State, specs};
@@ -58,6 +59,10 @@ impl Store {
         for row in consumers {
             let project = name_of(row.project.0, &row.spec.project);
             resources.consumers.push(ConsumerSpec { project, ..row.spec });
+        }
+        for row in state.event_types {
+            let project = name_of(row.project.0, &row.spec.project);
+            resources.event_types.push(EventTypeSpec { project, ..row.spec });
         }
         resources.prices.extend(state.prices.into_iter().map(|row| row.spec));
         resources.budgets.extend(state.budgets.into_iter().map(|row| row.spec));

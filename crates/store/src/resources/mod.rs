@@ -4,6 +4,7 @@ mod apply;
 mod audited;
 mod budget_views;
 mod budgets;
+mod event_types;
 mod checks;
 mod consumers;
 mod diff;

@@ -26,6 +26,7 @@ impl Diff<'_> {
         for project in touched {
             self.prune_policies(conn, &project).await?;
             self.prune_services(&project)?;
+            self.prune_event_types(&project)?;
             self.prune_consumers(conn, &project).await?;
         }
         Ok(())
@@ -112,7 +113,7 @@ pub(super) async fn ids(statement: Statement, conn: &mut AnyConnection) -> Resul
 }
 
 /// The rows of a project that are not named, and all others.
-fn split<S>(
+pub(super) fn split<S>(
     rows: Vec<SpecRow<S>>,
     project: ProjectId,
     named: impl Fn(i64) -> bool,
@@ -126,7 +127,7 @@ pub(super) fn delete<S: Spec>(
     project: &ProjectRow,
     row: &SpecRow<S>,
 ) -> Result<Edit, StoreError> {
-    let name = row.spec.name().to_owned();
+    let name = row.spec.name().into_owned();
     Ok(Edit {
         op: Op::Delete,
         kind,

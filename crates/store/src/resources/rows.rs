@@ -1,11 +1,12 @@
 //! The rows of resources, and finding them by name.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::AnyConnection;
 use tollgate_core::{
     id::{ProjectId, TenantId},
+    ingest_service::EventTypeSpec,
     resource::{ConsumerSpec, PolicySpec, ServiceSpec},
 };
 
@@ -55,24 +56,24 @@ pub(crate) struct SpecRow<S> {
 /// What services, policies and consumers have in common.
 pub(crate) trait Spec: Serialize + DeserializeOwned + PartialEq {
     /// Its name, unique in its project.
-    fn name(&self) -> &str;
+    fn name(&self) -> Cow<'_, str>;
 }
 
 impl Spec for ServiceSpec {
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 }
 
 impl Spec for PolicySpec {
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 }
 
 impl Spec for ConsumerSpec {
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
     }
 }
 
@@ -85,6 +86,7 @@ pub(crate) struct State {
     pub(crate) policies: Vec<SpecRow<PolicySpec>>,
     pub(crate) prices: Vec<PriceRow>,
     pub(crate) budgets: Vec<BudgetRow>,
+    pub(crate) event_types: Vec<SpecRow<EventTypeSpec>>,
     /// Services of other tenants, after [`State::confine`]: requests go to one of all services.
     pub(crate) others: Vec<SpecRow<ServiceSpec>>,
 }
@@ -102,7 +104,9 @@ impl State {
         let policies =
             specs(sql("SELECT id, project, spec, version FROM policies ORDER BY name"), conn).await?;
         let (prices, budgets) = (load_prices(conn).await?, load_budgets(conn).await?);
-        Ok(Self { tenants, projects, services, policies, prices, budgets, others: Vec::new() })
+        let event_types =
+            specs(sql("SELECT id, project, spec, version FROM event_types ORDER BY name"), conn).await?;
+        Ok(Self { tenants, projects, services, policies, prices, budgets, event_types, others: Vec::new() })
     }
 
     /// What may be seen from inside of a tenant: names of other tenants are unknown there.
@@ -113,6 +117,7 @@ impl State {
         self.policies.retain(|row| own.contains(&row.project));
         self.prices.retain(|row| row.tenant == Some(tenant));
         self.budgets.retain(|row| row.tenant == tenant);
+        self.event_types.retain(|row| own.contains(&row.project));
         let (services, others) =
             std::mem::take(&mut self.services).into_iter().partition(|row| own.contains(&row.project));
         Self { services, others, ..self }

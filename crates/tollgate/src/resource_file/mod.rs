@@ -24,7 +24,8 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// Errors reported of one resource.
 const ERRORS_PER_RESOURCE_MAX: usize = 32;
 /// The kinds of this version.
-const KINDS: [&str; 7] = ["tenant", "project", "service", "policy", "consumer", "price", "budget"];
+const KINDS: [&str; 8] =
+    ["tenant", "project", "service", "policy", "consumer", "price", "budget", "event_type"];
 
 /// A file that was read.
 #[derive(Debug)]
@@ -90,6 +91,7 @@ pub fn parse(name: &str, text: &str) -> Result<ResourceFile, Vec<Located>> {
         consumers: reader.all(&table, "consumer"),
         prices: reader.all(&table, "price"),
         budgets: reader.all(&table, "budget"),
+        event_types: reader.all(&table, "event_type"),
     };
     if reader.errors.is_empty() {
         Ok(ResourceFile { resources, places: reader.places })
