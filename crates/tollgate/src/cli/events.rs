@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use tollgate_core::code::Code;
+use tollgate_core::{code::Code, ingest_service::is_type};
 use tollgate_store::ReminderKind;
 
 use super::time::Moment;
@@ -21,7 +21,8 @@ Examples:
 Examples:
   tollgate events query --key key_4fQn2SVkIqT --from 1h
   tollgate events query --code ip_not_allowed --from 24h --count
-  tollgate events query --type key.expiring --from 7d")]
+  tollgate events query --type key.expiring --from 7d
+  tollgate events query --type tile.served --consumer android-team --count")]
     Query(QueryArgs),
 }
 
@@ -46,8 +47,8 @@ pub(crate) struct QueryArgs {
 /// Which decisions.
 #[derive(Debug, Default, Args)]
 pub(crate) struct EventFilter {
-    /// Of this type
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Of this type: decision, key.expiring, key.rotation_due, key.unused, or that of records that were sent
+    #[arg(long = "type", value_name = "TYPE", value_parser = event_type)]
     pub(crate) kind: Option<EventType>,
     /// Of this key
     #[arg(long, value_name = "ID")]
@@ -73,30 +74,34 @@ fn code(text: &str) -> Result<Code, String> {
     })
 }
 
-/// The types of events of this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// A type of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EventType {
-    /// A request was allowed or denied
+    /// A request was allowed or denied.
     Decision,
-    /// A key expires within 30, 7 or 1 days
-    #[value(name = "key.expiring")]
-    KeyExpiring,
-    /// A key has had the same secret for long
-    #[value(name = "key.rotation_due")]
-    KeyRotationDue,
-    /// A key is not used for long
-    #[value(name = "key.unused")]
-    KeyUnused,
+    /// Somebody was to be reminded.
+    Reminder(ReminderKind),
+    /// Records of this type, as they were sent.
+    Record(String),
+}
+
+fn event_type(text: &str) -> Result<EventType, String> {
+    Ok(match text {
+        "decision" => EventType::Decision,
+        "key.expiring" => EventType::Reminder(ReminderKind::Expiring),
+        "key.rotation_due" => EventType::Reminder(ReminderKind::RotationDue),
+        "key.unused" => EventType::Reminder(ReminderKind::Unused),
+        kind if is_type(kind) => EventType::Record(kind.to_owned()),
+        _ => return Err("it is not a type such as `decision`, `key.expiring` or that of records".to_owned()),
+    })
 }
 
 impl EventType {
-    /// Of what somebody was reminded; `None` for decisions.
-    pub(crate) const fn reminder(self) -> Option<ReminderKind> {
+    /// Of what somebody was reminded; `None` for others.
+    pub(crate) const fn reminder(&self) -> Option<ReminderKind> {
         match self {
-            Self::Decision => None,
-            Self::KeyExpiring => Some(ReminderKind::Expiring),
-            Self::KeyRotationDue => Some(ReminderKind::RotationDue),
-            Self::KeyUnused => Some(ReminderKind::Unused),
+            Self::Reminder(kind) => Some(*kind),
+            Self::Decision | Self::Record(_) => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod events;
 mod keys;
 mod ledger;
+mod outbox;
 pub(crate) mod time;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) use keys::{
     CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName,
     StateName,
 };
+pub(crate) use outbox::OutboxCommand;
 pub(crate) use ledger::{AdjustArgs, BudgetsCommand, InvoiceArgs, LedgerCommand, UsageCommand};
 
 const EXAMPLES: &str = "\
@@ -142,6 +144,9 @@ shell's history.")]
     /// Shows decisions: as they happen, or from the past
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Shows how far records are on their way to Kafka, and releases those that it did not take
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Shows what was changed by whom, and proves that nobody altered it
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tollgate_core::id::{DecisionId, KeyId};
 use tollgate_store::{DecisionFilter, DecisionRow, PAGE_ROWS_MAX, PageRequest, Store};
 
-use super::{recorded, reminders};
+use super::{ingested, recorded, reminders};
 use crate::{
     cli::{EventFilter, EventType, EventsCommand, QueryArgs, time::rfc3339},
     context::Context,
@@ -84,8 +84,11 @@ pub(crate) async fn run(context: &Context, command: EventsCommand) -> Result<(),
 }
 
 async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
-    if let Some(kind) = args.filter.kind.and_then(EventType::reminder) {
+    if let Some(kind) = args.filter.kind.as_ref().and_then(EventType::reminder) {
         return reminders::query(context, kind, args).await;
+    }
+    if let Some(EventType::Record(kind)) = args.filter.kind.clone() {
+        return ingested::query(context, kind, args).await;
     }
     let store = context.store().await?;
     let now_us = context.now_us();
@@ -116,7 +119,7 @@ async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
 }
 
 async fn tail(context: &Context, filter: &EventFilter) -> Result<(), Failure> {
-    if filter.kind.and_then(EventType::reminder).is_some() {
+    if filter.kind.as_ref().is_some_and(|kind| *kind != EventType::Decision) {
         let problem = "tail follows decisions; ask for other types with `tollgate events query --type`";
         return Err(Failure::Usage(problem.to_owned()));
     }
@@ -184,7 +187,7 @@ impl Seen {
 }
 
 /// Names to ids.
-async fn resolve(store: &Store, filter: &EventFilter) -> Result<DecisionFilter, Failure> {
+pub(super) async fn resolve(store: &Store, filter: &EventFilter) -> Result<DecisionFilter, Failure> {
     let mut resolved = DecisionFilter { code: filter.code, ..DecisionFilter::default() };
     if let Some(key) = &filter.key {
         resolved.key = Some(store.find_key(key).await?);

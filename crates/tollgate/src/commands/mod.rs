@@ -6,11 +6,13 @@ mod doctor;
 mod events;
 mod explain;
 mod import;
+mod ingested;
 mod init;
 mod invoice;
 mod keys;
 mod ledger;
 mod members;
+mod outbox;
 mod recorded;
 mod reminders;
 mod service_tokens;
@@ -36,6 +38,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Keys(command) => keys::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Events(command) => events::run(&context, command).await,
+        Command::Outbox(command) => outbox::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Usage(args) => usage::run(&context, args).await,
         Command::Ledger(command) => ledger::run(&context, command).await,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, people, reminders,
+    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, events, people, reminders,
     settings::{SETTINGS, Setting},
     smtp,
     value::Written,
@@ -135,7 +135,7 @@ impl Builder {
                 self.wrong_at(one, &problem);
             }
         }
-        for (one, other) in people::TOGETHER.iter().chain(smtp::TOGETHER) {
+        for (one, other) in people::TOGETHER.iter().chain(smtp::TOGETHER).chain(events::TOGETHER) {
             if self.places.contains_key(one) && !self.places.contains_key(other) {
                 self.wrong_at(
                     one,
@@ -243,6 +243,7 @@ fn blank(data_dir: PathBuf) -> Config {
         smtp: smtp::Smtp::default(),
         audit: audit::Audit::default(),
         reminders: reminders::Reminders::default(),
+        events: events::Events::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },
         journal: Journal::default(),

@@ -8,6 +8,7 @@
 pub mod audit;
 mod build;
 pub mod docs;
+pub mod events;
 mod load;
 pub mod people;
 pub mod reminders;
@@ -42,6 +43,8 @@ pub struct Config {
     pub reminders: reminders::Reminders,
     /// How the audit is sealed, and where the seals go.
     pub audit: audit::Audit,
+    /// Records, and the Kafka that they go to.
+    pub events: events::Events,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

@@ -5,7 +5,7 @@
 //! rendered from here.
 
 use super::{
-    Config, audit, people, reminders, smtp,
+    Config, audit, events, people, reminders, secrets, smtp,
     value::{Written, address, bytes, choice, duration, networks, number, path, text},
 };
 
@@ -42,8 +42,15 @@ const COUNT_MAX: u64 = 1_000_000;
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &ALL;
 
-const PARTS: [&[Setting]; 5] =
-    [GENERAL, people::SETTINGS, smtp::SETTINGS, audit::SETTINGS, reminders::SETTINGS];
+const PARTS: [&[Setting]; 7] = [
+    GENERAL,
+    people::SETTINGS,
+    smtp::SETTINGS,
+    audit::SETTINGS,
+    reminders::SETTINGS,
+    secrets::SETTINGS,
+    events::SETTINGS,
+];
 
 const LENGTH: usize = {
     let (mut part, mut length) = (0, 0);

@@ -3,6 +3,7 @@
 mod control;
 mod data_plane;
 mod health;
+mod ingest;
 mod listeners;
 mod node;
 mod process;

@@ -28,6 +28,7 @@ use super::{
     control::{ControlServer, start_control},
     data_plane::{DataPlane, open_journal},
     health::{NodeHealth, Phase},
+    ingest::Records,
     listeners,
     sinks::{Post, Quotas, REHASHES_MAX},
     treasury::Purse,
@@ -46,6 +47,7 @@ pub(crate) struct Node {
     control: Option<ControlServer>,
     courier: Option<Arc<SmtpCourier>>,
     running: Running,
+    records: Records,
     health: Arc<NodeHealth>,
     clock: Arc<SystemClock>,
     upkeep: JoinHandle<()>,
@@ -87,13 +89,15 @@ impl Node {
         let (purse, asks) = Purse::new();
         let treasury = Arc::new(purse);
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
+        let wall: Arc<dyn tollgate_core::time::Clock> = clock.clone();
+        let (intake, records) = Records::start(&store, &wall, node, (config, roles));
         let plane = DataPlane {
             snapshot,
             counters: Arc::new(LocalCounters::default()),
             treasury: treasury.clone(),
             clock: clock.clone(),
             rehashes,
-            intake: Arc::new(tollgate_gateway::ingest::NoIntake),
+            intake,
         };
         let sweeper = plane.counters.clone();
         let parts = Parts {
@@ -132,6 +136,7 @@ impl Node {
             control,
             courier,
             running,
+            records,
             health,
             clock,
             upkeep,
@@ -163,6 +168,7 @@ impl Node {
                 tracing::warn!(cut, "connections were cut: they were not done within gateway.drain_timeout");
             }
         }
+        self.records.stop().await;
         let stopped = self.running.stop().await;
         self.upkeep.abort();
         if let Err(error) = self.clock.persist() {

@@ -1,0 +1,109 @@
+//! `tollgate outbox …`: how far sinks are, and what to do about a record that they do not take.
+
+use serde::Serialize;
+use tollgate_core::{authz::Action, id::TenantId};
+use tollgate_store::{Lag, ParkedFilter, ParkedRow, ParkedState};
+
+use crate::{
+    cli::{OutboxCommand, time::rfc3339},
+    context::Context,
+    failure::Failure,
+    print,
+};
+
+#[derive(Serialize)]
+struct Status {
+    sinks: Vec<Sink>,
+}
+
+#[derive(Serialize)]
+struct Sink {
+    sink: String,
+    behind: u64,
+    oldest: Option<String>,
+    parked: u64,
+    epoch: u64,
+}
+
+#[derive(Serialize)]
+struct Parked {
+    parked: Vec<Shown>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    event_id: String,
+    sink: String,
+    #[serde(rename = "type")]
+    kind: String,
+    tenant_id: TenantId,
+    reason: String,
+    state: &'static str,
+    time: String,
+}
+
+pub(crate) async fn run(context: &Context, command: OutboxCommand) -> Result<(), Failure> {
+    match command {
+        OutboxCommand::Status => status(context).await,
+        OutboxCommand::List(args) => list(context, args.all).await,
+        OutboxCommand::Retry(args) => release(context, &args.event, ParkedState::Retry).await,
+        OutboxCommand::Skip(args) => release(context, &args.event, ParkedState::Skip).await,
+    }
+}
+
+async fn status(context: &Context) -> Result<(), Failure> {
+    let store = context.store().await?;
+    let sinks = store.outbox_lag().await?.into_iter().map(|lag| {
+        let Lag { sink, records, oldest_us, parked, epoch } = lag;
+        Sink { sink, behind: records, oldest: oldest_us.map(rfc3339), parked, epoch }
+    });
+    let status = Status { sinks: sinks.collect() };
+    let row = |sink: &Sink| {
+        let oldest = sink.oldest.clone().unwrap_or_default();
+        [sink.sink.clone(), sink.behind.to_string(), oldest, sink.parked.to_string()]
+    };
+    context.printer.result(&status, || {
+        print::table(["sink", "behind", "oldest", "parked"], status.sinks.iter().map(row))
+    })
+}
+
+async fn list(context: &Context, all: bool) -> Result<(), Failure> {
+    let store = context.store().await?;
+    let rows = store.parked(&ParkedFilter { open: !all, ..ParkedFilter::default() }).await?;
+    let parked = Parked { parked: rows.into_iter().map(Shown::of).collect() };
+    context.printer.result(&parked, || {
+        print::table(["event", "type", "state", "since", "reason"], parked.parked.iter().map(Shown::row))
+    })
+}
+
+async fn release(context: &Context, event: &str, state: ParkedState) -> Result<(), Failure> {
+    let store = context.store().await?;
+    let permit = context.permit(Action::ChangeResources)?;
+    let row = store.release_parked(&permit, (event, state), context.now_us()).await?;
+    let shown = Shown::of(row);
+    context.printer.result(&shown, || format!("{}: the relay does it within seconds", shown.event_id))
+}
+
+impl Shown {
+    fn of(row: ParkedRow) -> Self {
+        Self {
+            event_id: row.event,
+            sink: row.sink,
+            kind: row.kind,
+            tenant_id: row.tenant,
+            reason: row.reason,
+            state: row.state.name(),
+            time: rfc3339(row.parked_us),
+        }
+    }
+
+    fn row(&self) -> [String; 5] {
+        [
+            self.event_id.clone(),
+            self.kind.clone(),
+            self.state.to_owned(),
+            self.time.clone(),
+            self.reason.clone(),
+        ]
+    }
+}
