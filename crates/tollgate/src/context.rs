@@ -66,8 +66,11 @@ impl Context {
     }
 
     async fn open_store(&self) -> Result<Store, Failure> {
-        let options =
-            OpenOptions { connections_max: self.config.database.connections_max, ..OpenOptions::default() };
+        let options = OpenOptions {
+            connections_max: self.config.database.connections_max,
+            secrets_key_file: Some(self.config.secrets_key_file()),
+            ..OpenOptions::default()
+        };
         Ok(Store::open(self.config.database_url().expose(), options).await?)
     }
 

@@ -14,10 +14,19 @@ fn the_demo_sends_its_requests_and_leaves_something_to_look_at() {
         let shown: serde_json::Value = serde_json::from_str(&printed.stdout).expect("JSON");
         let requests = shown["requests"].as_array().expect("requests");
         let codes: Vec<_> = requests.iter().filter_map(|request| request["code"].as_str()).collect();
-        for code in ["valid", "key_missing", "key_expired", "ip_not_allowed", "scope_missing", "rate_limited"]
-        {
+        for code in [
+            "valid",
+            "key_missing",
+            "key_expired",
+            "ip_not_allowed",
+            "scope_missing",
+            "rate_limited",
+            "budget_exhausted",
+        ] {
             assert!(codes.contains(&code), "{code} is missing in {codes:?}");
         }
+        let call = requests.iter().find(|request| request["tries"] == "asking a model").expect("a call");
+        assert!(call["why"].as_str().is_some_and(|why| why.starts_with("it cost ")), "{call}");
         assert_eq!(printed.stderr, "");
     }
     let ask = |arguments: &[&str]| {
@@ -27,6 +36,6 @@ fn the_demo_sends_its_requests_and_leaves_something_to_look_at() {
         serde_json::from_str::<serde_json::Value>(&printed.stdout).expect("JSON")
     };
     assert!(ask(&["usage"])["total"]["requests"].as_u64().is_some_and(|requests| requests > 40));
-    assert_eq!(ask(&["keys", "list"])["keys"].as_array().map(Vec::len), Some(5), "keys are not piled up");
+    assert_eq!(ask(&["keys", "list"])["keys"].as_array().map(Vec::len), Some(7), "keys are not piled up");
     assert_eq!(ask(&["audit", "verify"])["intact"], true);
 }

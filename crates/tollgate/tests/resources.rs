@@ -102,3 +102,43 @@ max_concurrency = -1
 fn a_file_that_is_no_toml_shows_where() {
     insta::assert_snapshot!(errors("[[tenant]]\nname = acme\n[[project\n"));
 }
+
+#[test]
+fn prices_budgets_and_model_services_are_placed_too() {
+    let wrong = errors(
+        r#"
+[[service]]
+project = "maps"
+name = "models"
+kind = "llm"
+provider = "openia"
+upstreams = ["https://api.openai.com"]
+credential = { env = "A", secret = "b" }
+  [[service.fallback]]
+  modl = "gpt-5-mini"
+
+[[price]]
+provider = "openai"
+model = "gpt-*"
+inptu = "1.25"
+
+[[price]]
+provider = "openai"
+model = "gpt-*"
+input = "a lot"
+
+[[budget]]
+project = "maps"
+currency = "USD"
+amount = "25.00"
+period = "year"
+"#,
+    );
+    for place in ["r.toml:6:", "r.toml:8:", "r.toml:10:", "r.toml:26:"] {
+        assert!(wrong.contains(place), "{place} is missing in\n{wrong}");
+    }
+    // Rates are read as a part of the price, so that their errors stand at the price.
+    for words in ["price[0]", "`inptu`", "price[1]", "a lot"] {
+        assert!(wrong.contains(words), "{words} is missing in\n{wrong}");
+    }
+}

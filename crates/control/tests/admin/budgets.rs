@@ -21,7 +21,7 @@ pub(crate) async fn a_budget_lives_and_is_topped_up(mut world: World) {
     let spending = funded.json()["spending"].clone();
     assert_eq!(
         (spending["funded"].as_str(), spending["free"].as_str()),
-        (Some("30"), Some("30")),
+        (Some("30.00"), Some("30.00")),
         "{spending}"
     );
     let account = spending["account"].as_str().unwrap();

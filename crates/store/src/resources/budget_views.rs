@@ -2,8 +2,13 @@
 
 use tollgate_core::{
     authz::Permit,
-    budget::{held::Level, spec::BudgetSpec},
+    budget::{
+        Budget,
+        held::{HeldBudget, Level},
+        spec::BudgetSpec,
+    },
     id::{BudgetId, ConsumerId, KeyId, ProjectId, TenantId},
+    policy::FieldError,
     resource::Resources,
 };
 
@@ -45,6 +50,24 @@ pub struct BudgetView {
     pub name: String,
     /// What it says, with full names.
     pub spec: BudgetSpec,
+}
+
+impl BudgetView {
+    /// The budget with its holder, as nodes hold it.
+    ///
+    /// # Errors
+    /// When what is stored does not compile: another version of the program wrote it.
+    pub fn held(&self) -> Result<HeldBudget, Vec<FieldError>> {
+        Ok(HeldBudget {
+            id: self.id,
+            level: self.level,
+            subject: self.subject,
+            holder: self.holder.as_str().into(),
+            tenant: self.tenant,
+            period: self.spec.period,
+            budget: Budget::compile(&self.spec)?,
+        })
+    }
 }
 
 /// Which budgets to list; what is `None` restricts nothing.

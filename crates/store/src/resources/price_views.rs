@@ -99,9 +99,12 @@ impl Store {
         if !diff.errors.is_empty() {
             return Err(StoreError::Invalid(plain(Entity::Price, diff.errors)));
         }
-        let named = diff.places.keys().find(|(kind, _)| *kind == Entity::Price).map(|(_, id)| *id);
-        let id = named.ok_or_else(|| StoreError::corrupt("a price was compared and not found"))?;
-        if let Some(edit) = diff.edits.iter().find(|edit| edit.op != Op::Delete) {
+        let edit = diff.edits.iter().find(|edit| edit.op != Op::Delete);
+        // A version that was added has a place beside the one that it follows.
+        let present = || diff.places.keys().find(|(kind, _)| *kind == Entity::Price).map(|(_, id)| *id);
+        let id = edit.map(|edit| edit.id).or_else(present);
+        let id = id.ok_or_else(|| StoreError::corrupt("a price was compared and not found"))?;
+        if let Some(edit) = edit {
             record(&mut write, edit)?;
             write_rows(write.conn(), std::slice::from_ref(edit), now_us).await?;
         }

@@ -168,6 +168,9 @@ Examples:
     /// Creates, lists and revokes tokens of the service API
     #[command(subcommand)]
     ServiceTokens(ServiceTokensCommand),
+    /// Sets, lists and removes secrets that Tollgate keeps encrypted, such as credentials of providers
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Helps members who lost their second factor
     #[command(subcommand)]
     Members(MembersCommand),
@@ -291,6 +294,52 @@ Examples:
         /// Its id
         #[arg(value_name = "ID")]
         id: tollgate_core::id::ServiceTokenId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Sets a secret of a project, new or in place of the one before; nothing shows it again
+    #[command(after_help = "\
+Examples:
+  tollgate secrets set maps openai --value-stdin < key.txt
+  printf %s \"$OPENAI_API_KEY\" | tollgate secrets set acme/maps openai --value-stdin
+
+A service sends it with `credential = { secret = \"openai\" }`.")]
+    Set {
+        /// The project, `name` or `tenant/name`
+        #[arg(value_name = "PROJECT")]
+        project: String,
+        /// The name of the secret
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Reads the value from standard input
+        #[arg(long, required = true)]
+        value_stdin: bool,
+    },
+    /// Lists secrets, never what they are
+    List,
+    /// Removes a secret that no service sends
+    Remove {
+        /// The project, `name` or `tenant/name`
+        #[arg(value_name = "PROJECT")]
+        project: String,
+        /// The name of the secret
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Encrypts all secrets under a new key
+    #[command(after_help = "\
+Examples:
+  tollgate secrets rewrap
+  tollgate secrets rewrap --prepare
+
+Where several nodes each have their own copy of the file of keys: `--prepare` adds the new key to the
+file here; copy the file to every node, then run `tollgate secrets rewrap`.")]
+    Rewrap {
+        /// Only adds the new key to the file
+        #[arg(long)]
+        prepare: bool,
     },
 }
 

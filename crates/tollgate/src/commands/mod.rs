@@ -15,6 +15,7 @@ mod members;
 mod outbox;
 mod recorded;
 mod reminders;
+mod secrets;
 mod service_tokens;
 mod usage;
 mod view;
@@ -44,6 +45,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Ledger(command) => ledger::run(&context, command).await,
         Command::Budgets(command) => ledger::budgets(&context, command).await,
         Command::ServiceTokens(command) => service_tokens::run(&context, command).await,
+        Command::Secrets(command) => secrets::run(&context, command).await,
         Command::Members(command) => members::run(&context, command).await,
         Command::Doctor => doctor::run(global).await,
         Command::Demo(args) => crate::demo::run(global, args).await,

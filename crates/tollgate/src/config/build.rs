@@ -5,7 +5,8 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, events, people, reminders,
+    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, events, people,
+    reminders, secrets,
     settings::{SETTINGS, Setting},
     smtp,
     value::Written,
@@ -243,6 +244,7 @@ fn blank(data_dir: PathBuf) -> Config {
         smtp: smtp::Smtp::default(),
         audit: audit::Audit::default(),
         reminders: reminders::Reminders::default(),
+        secrets: secrets::Secrets::default(),
         events: events::Events::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },

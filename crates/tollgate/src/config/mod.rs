@@ -12,6 +12,7 @@ pub mod events;
 mod load;
 pub mod people;
 pub mod reminders;
+pub mod secrets;
 pub mod settings;
 pub mod smtp;
 mod value;
@@ -45,6 +46,8 @@ pub struct Config {
     pub audit: audit::Audit,
     /// Records, and the Kafka that they go to.
     pub events: events::Events,
+    /// How secrets are kept.
+    pub secrets: secrets::Secrets,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

@@ -25,6 +25,8 @@ use crate::{
 const RESOURCES: &str = include_str!("resources.toml");
 const PROJECT: &str = "demo/maps";
 const OWNER: &str = "owner@demo.example";
+/// The sample provider's credential, which no client has.
+pub(super) const PROVIDER_KEY: &str = "sk-demo-provider-0000";
 const TOKEN_NAME: &str = "demo-backend";
 
 /// What there is to try.
@@ -39,6 +41,10 @@ pub(super) struct Furnished {
     pub(super) office: Sample,
     /// Has expired.
     pub(super) expired: Sample,
+    /// May call a model.
+    pub(super) assistant: Sample,
+    /// May call a model, and has no budget left for it.
+    pub(super) intern: Sample,
     /// A token of the service API.
     pub(super) token: KeyText,
     /// The owner and their password, when they were just created.
@@ -68,6 +74,10 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let permit = context.permit(Action::ChangeResources)?;
     store.apply(&permit, &file.resources, ApplyMode::default(), context.now_us()).await?;
 
+    let permit = context.permit(Action::ChangeProviderCredentials)?;
+    let credential = Secret::new(PROVIDER_KEY.to_owned());
+    store.put_secret(&permit, (PROJECT, "demo-provider", &credential), context.now_us()).await?;
+
     let permit = context.permit(Action::ChangeKeys)?;
     let wanted = |name, consumer, policy| Wanted { name, consumer, policy };
     let reader = key(context, &store, &permit, wanted("reads tiles", "android-team", "tiles-reader")).await?;
@@ -77,9 +87,12 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let expired = key(context, &store, &permit, wanted("expired", "android-team", "tiles-reader")).await?;
     let now_us = context.now_us();
     store.set_key_expiry(&permit, expired.id, Some(now_us), now_us).await?;
+    let assistant =
+        key(context, &store, &permit, wanted("asks a model", "android-team", "assistant")).await?;
+    let intern = key(context, &store, &permit, wanted("has spent all", "intern", "assistant")).await?;
     let token = token(context, &store).await?;
     store.close().await;
-    Ok(Furnished { reader, hasty, shop, office, expired, token, owner })
+    Ok(Furnished { reader, hasty, shop, office, expired, assistant, intern, token, owner })
 }
 
 /// The first tenant and its owner, with a password drawn at random; nothing when they are there.

@@ -48,6 +48,8 @@ struct Keys<'a> {
     shop: &'a str,
     office: &'a str,
     expired: &'a str,
+    assistant: &'a str,
+    intern: &'a str,
 }
 
 /// What there is to try while it runs.
@@ -72,6 +74,8 @@ pub(super) fn running(
                 shop: furnished.shop.key.expose(),
                 office: furnished.office.key.expose(),
                 expired: furnished.expired.key.expose(),
+                assistant: furnished.assistant.key.expose(),
+                intern: furnished.intern.key.expose(),
             },
             service_token: furnished.token.expose(),
             requests: outcomes,
@@ -122,6 +126,15 @@ fn curls(place: &Place, furnished: &Furnished) -> String {
             bearer(
                 furnished.shop.key.expose(),
                 &format!("-d '{{\"item\":\"a map\"}}' http://{gateway}/orders"),
+            ),
+        ),
+        (
+            "a call of a model, with its cost in `X-Tollgate-Cost`",
+            bearer(
+                furnished.assistant.key.expose(),
+                &format!(
+                    "-H 'Content-Type: application/json' -d '{{\"model\":\"demo-small\",\"max_tokens\":400,\"messages\":[{{\"role\":\"user\",\"content\":\"Which way is north?\"}}]}}' http://{gateway}/v1/chat/completions"
+                ),
             ),
         ),
         ("what a key is and what remains", bearer(reader, &format!("http://{gateway}/v1/me"))),

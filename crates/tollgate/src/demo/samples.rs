@@ -95,6 +95,20 @@ pub(super) async fn send_all(place: &Place, furnished: &Furnished) -> Result<Vec
         ..get("a service that asks", "/v1/keys/verify", Some(furnished.token.expose()), "valid")
     };
     outcomes.push(send(place.service_api, question).await?);
+    let prompt = || {
+        Some(json!({
+            "model": "demo-small", "max_tokens": 400,
+            "messages": [{ "role": "user", "content": "Which way is north?" }],
+        }))
+    };
+    let call = |tries, key, expected| Sample {
+        method: "POST",
+        body: prompt(),
+        ..get(tries, "/v1/chat/completions", Some(key), expected)
+    };
+    let (assistant, intern) = (furnished.assistant.key.expose(), furnished.intern.key.expose());
+    outcomes.push(send(place.gateway, call("asking a model", assistant, "valid")).await?);
+    outcomes.push(send(place.gateway, call("more than is left", intern, "budget_exhausted")).await?);
     outcomes.push(use_up(place, furnished.hasty.key.expose()).await?);
     Ok(outcomes)
 }
@@ -136,15 +150,19 @@ async fn send(address: SocketAddr, sample: Sample<'_>) -> Result<Outcome, Failur
         named.unwrap_or_default().trim().to_owned()
     };
     let body: Value = serde_json::from_str(body).unwrap_or_default();
+    // Denials of model calls have the shape of the provider's errors.
+    let inner = |name: &str| body.pointer(&format!("/error/{name}")).and_then(Value::as_str);
     let member = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let code = Some(member("code")).filter(|code| !code.is_empty());
+    let cost = header("x-tollgate-cost");
+    let cost = (!cost.is_empty()).then(|| format!("it cost {cost}"));
+    let code = Some(member("code")).filter(|code| !code.is_empty()).or(inner("code").map(str::to_owned));
     let decision = Some(member("decision_id")).filter(|id| !id.is_empty());
     Ok(Outcome {
         tries: sample.tries,
         request,
         status,
         code: code.unwrap_or_else(|| if status < 300 { "valid" } else { "" }.to_owned()),
-        why: member("detail"),
+        why: cost.or(inner("message").map(str::to_owned)).unwrap_or_else(|| member("detail")),
         decision_id: decision.unwrap_or_else(|| header("x-request-id")),
         expected: sample.expected,
     })

@@ -256,6 +256,13 @@ async fn announce(store: &Store, snapshot: &Snapshot, signs_assertions: bool) ->
     if let Some(reason) = check.not_writable {
         tracing::warn!(reason, "the database cannot be written");
     }
+    let secrets = store.check_secrets().await?;
+    if let Some(problem) = secrets.problem {
+        tracing::error!(problem, "secrets cannot be decrypted here; services that send one answer 503");
+    }
+    for secret in secrets.unreadable {
+        tracing::error!(secret, "cannot be decrypted here; what needs it answers 503");
+    }
     let tables = snapshot.tables();
     for service in tables.services.values().filter(|service| service.spec.public) {
         tracing::warn!(service = service.name(), "is served WITHOUT a key: it says `public = true`");

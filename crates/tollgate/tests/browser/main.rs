@@ -24,6 +24,7 @@ mod keyboard;
 mod keys;
 mod mail;
 mod many;
+mod money;
 mod newcomer;
 mod people;
 mod pictures;

@@ -27,7 +27,9 @@ pub(super) async fn database(context: &Context) -> Vec<Finding> {
             "create it with `tollgate init`, or give the right folder with --data-dir",
         )];
     }
-    let opened = Store::open(context.config.database_url().expose(), OpenOptions::default()).await;
+    let key_file = Some(context.config.secrets_key_file());
+    let options = OpenOptions { secrets_key_file: key_file, ..OpenOptions::default() };
+    let opened = Store::open(context.config.database_url().expose(), options).await;
     let checked = match &opened {
         Ok(store) => store.check().await,
         Err(error) => {
@@ -67,6 +69,9 @@ pub(super) async fn database(context: &Context) -> Vec<Finding> {
             "run `tollgate init --owner YOU@EXAMPLE.COM --password-stdin`",
         ));
     }
+    if let Ok(store) = &opened {
+        found.extend(secrets(store).await);
+    }
     if let Some(free) = check.free_bytes
         && free < FREE_BYTES_MIN
     {
@@ -77,6 +82,25 @@ pub(super) async fn database(context: &Context) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Whether this node can decrypt what is kept encrypted.
+async fn secrets(store: &Store) -> Option<Finding> {
+    const CHECK: &str = "secrets";
+    const REMEDY: &str = "copy the file of keys from a node that has the right one, or set the secrets again";
+    let check = match store.check_secrets().await {
+        Ok(check) => check,
+        Err(error) => return Some(Finding::wrong(CHECK, error.to_string(), "see the log of the database")),
+    };
+    if let Some(problem) = check.problem {
+        return Some(Finding::wrong(CHECK, problem, REMEDY));
+    }
+    if let [first, rest @ ..] = check.unreadable.as_slice() {
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+        return Some(Finding::wrong(CHECK, format!("{first} cannot be decrypted here{more}"), REMEDY));
+    }
+    let key = check.key?;
+    Some(Finding::ok(CHECK, format!("{} can be decrypted here, new ones are under key {key}", check.count)))
 }
 
 /// Whether a folder can be written and has room.
