@@ -1,9 +1,11 @@
 //! The list of policies.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::response::Response;
-use tollgate_core::{authz::Action, resource::PolicySpec};
-use tollgate_store::{Entity, KeyFilter, ResourceFilter, ResourceSpec};
+use tollgate_core::{authz::Action, id::PolicyId, resource::PolicySpec};
+use tollgate_store::{Entity, KeyFilter, ResourceFilter, ResourceId, ResourceSpec};
 
 use super::{
     policy_words::{Sentence, of_policy},
@@ -37,14 +39,16 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     let mut filter = ResourceFilter::all(visit.scope(Action::ReadPolicies)?, Entity::Policy);
     filter.search = visit.query.owned("search");
     let page = visit.store().list_resources(&filter, &visit.rows()).await?;
+    let ids: Vec<PolicyId> = page.items.iter().filter_map(|item| policy_id(item.id)).collect();
+    let counts = keys_of(&visit, &ids).await?;
     let mut rows = Vec::with_capacity(page.items.len());
     for item in page.items {
         let ResourceSpec::Policy(spec) = item.spec else { continue };
-        let id = item.id.to_string();
-        let keys = keys_of(&visit, &id).await?;
+        let keys = policy_id(item.id).and_then(|id| counts.get(&id)).copied().unwrap_or(0);
         let mut sentences = of_policy(&spec);
         sentences.truncate(SENTENCES);
-        rows.push(Row { id, project: item.project.name, spec: *spec, sentences, keys });
+        let (id, project) = (item.id.to_string(), item.project.name);
+        rows.push(Row { id, project, spec: *spec, sentences, keys });
     }
     html(&Page {
         rows,
@@ -55,16 +59,20 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     })
 }
 
-/// How many keys that are not revoked have a policy, of those that may be seen.
-pub(super) async fn keys_of(visit: &Visit, policy: &str) -> Result<u64, Trouble> {
+/// How many keys that are not revoked have each policy, of those that may be seen.
+pub(super) async fn keys_of(visit: &Visit, policies: &[PolicyId]) -> Result<HashMap<PolicyId, u64>, Trouble> {
     let permit = visit.permit(Action::ReadKeys)?;
-    let all = KeyFilter {
+    let filter = KeyFilter {
         tenant: Some(visit.tenant()),
         consumers: permit.consumers().map(<[_]>::to_vec),
-        policy: Some(policy.to_owned()),
         ..KeyFilter::default()
     };
-    let revoked = KeyFilter { state: Some(tollgate_core::keyring::KeyState::Revoked), ..all.clone() };
-    let all = visit.store().count_keys_of(&all).await?;
-    Ok(all.saturating_sub(visit.store().count_keys_of(&revoked).await?))
+    Ok(visit.store().count_keys_by_policy(&filter, policies).await?)
+}
+
+const fn policy_id(id: ResourceId) -> Option<PolicyId> {
+    match id {
+        ResourceId::Policy(id) => Some(id),
+        _ => None,
+    }
 }

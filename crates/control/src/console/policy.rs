@@ -63,7 +63,7 @@ async fn saved(visit: &Visit, scope: &Scope, text: &str) -> Result<Saved, Troubl
     let id: PolicyId = text.parse().map_err(|_| Trouble::absent("policy"))?;
     let found = visit.store().resource(scope, ResourceId::Policy(id)).await?;
     let ResourceSpec::Policy(spec) = found.spec else { return Err(Trouble::absent("policy")) };
-    let keys = keys_of(visit, text).await?;
+    let keys = keys_of(visit, &[id]).await?.get(&id).copied().unwrap_or(0);
     Ok(Saved { id, version: found.version, project: found.project, spec: *spec, keys })
 }
 

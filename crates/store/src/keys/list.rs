@@ -1,5 +1,7 @@
 //! Listing keys, page by page.
 
+use std::collections::HashMap;
+
 use sqlx::AnyConnection;
 use tollgate_core::{
     id::{ConsumerId, KeyId, PolicyId, ProjectId, TenantId},
@@ -58,6 +60,29 @@ impl Store {
 }
 
 impl Store {
+    /// How many keys of a kind that are not revoked have each of these policies; those with none are left
+    /// out.
+    ///
+    /// # Errors
+    /// As [`Store::list_keys`].
+    pub async fn count_keys_by_policy(
+        &self,
+        filter: &KeyFilter,
+        policies: &[PolicyId],
+    ) -> Result<HashMap<PolicyId, u64>, StoreError> {
+        if policies.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut conn = self.reader().await?;
+        let mut wheres = conditions(&mut conn, filter).await?;
+        wheres.int("k.state <> ?", KeyState::Revoked as i64);
+        let ids: Vec<String> = policies.iter().map(|id| id.to_sql().to_string()).collect();
+        wheres.plain(&format!("k.policy IN ({})", ids.join(",")));
+        let text = format!("SELECT k.policy, COUNT(*) FROM keys k{} GROUP BY k.policy", wheres.clause());
+        let rows = all(wheres.bind(built(text)), &mut conn).await?;
+        rows.iter().map(|row| Ok((PolicyId::from_sql(row.int(0)?), row.count(1)?))).collect()
+    }
+
     /// What a change to the keys of a filter would be about, and who uses them since a moment.
     ///
     /// # Errors

@@ -38,8 +38,8 @@ pub(super) struct Folds {
     /// Hours before this may be forgotten.
     pub(super) hours_from_us: i64,
     /// Hours and days before these have lists of the keys with the most requests.
-    hours_ranked_us: i64,
-    days_ranked_us: i64,
+    pub(super) hours_ranked_us: i64,
+    pub(super) days_ranked_us: i64,
 }
 
 impl Folds {
