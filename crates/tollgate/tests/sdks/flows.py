@@ -135,7 +135,7 @@ def anthropic_flows():
         return lambda: an_anthropic(key).messages.create(messages=HELLO, **common)
 
     raises("anthropic: no key at all", anthropic.AuthenticationError, 401, ask("sk-none"))
-    raises("anthropic: no money", anthropic.APIStatusError, 402, ask(KEYS["poor"]))
+    raises("anthropic: no money", anthropic.PaymentRequiredError, 402, ask(KEYS["poor"]))
     error = raises("anthropic: no model", anthropic.PermissionDeniedError, 403, ask(KEYS["narrow"]))
     holds("anthropic: its code", error.body["error"]["code"] == "model_not_allowed")
     raises("anthropic: too often", anthropic.RateLimitError, 429, ask(KEYS["slow"]))

@@ -8,10 +8,12 @@ what it would have billed.
 
 import json
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CREDENTIAL = sys.argv[1]
 WORDS = ["A ", "toll ", "gate ", "stands ", "on ", "the ", "road."]
+WRITING = threading.Lock()
 PROMPT, CACHED, ANSWER, THOUGHTS = 21, 8, 7, 3
 
 
@@ -116,7 +118,8 @@ class Provider(BaseHTTPRequestHandler):
         limit = limit or asked.get("generationConfig", {}).get("maxOutputTokens")
         usage = asked.get("stream_options", {}).get("include_usage")
         line = {"path": path, "model": asked.get("model"), "limit": limit, "include_usage": usage}
-        print(json.dumps(line), flush=True)
+        with WRITING:
+            print(json.dumps(line), flush=True)
 
     def chat(self, asked):
         base = {"id": "chatcmpl-1", "created": 1, "model": asked["model"]}
