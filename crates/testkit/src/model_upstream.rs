@@ -146,7 +146,7 @@ async fn request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Value> 
 }
 
 async fn more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<()> {
-    let mut bytes = [0; 16_384];
+    let mut bytes = vec![0; 16_384];
     let count = stream.read(&mut bytes).await.ok()?;
     if count == 0 || unread.len() > BYTES_MAX {
         return None;
