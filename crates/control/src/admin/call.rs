@@ -14,7 +14,7 @@ use tollgate_core::{
 use tollgate_store::{PageRequest, Scope, Store};
 
 use super::{Shared, query::Query};
-use crate::{problem::Refused, session::SignedIn, state::App};
+use crate::{problem::Refused, session::SignedIn, sign_in::Caller, state::App};
 
 /// Rows of a page when the caller does not say.
 const PAGE_ROWS: u32 = 100;
@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) subject: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// From where it comes.
+    pub(crate) caller: Caller,
     /// The wall time of the call, microseconds.
     pub(crate) now_us: i64,
 }

@@ -17,7 +17,7 @@ use super::{
     query::Query,
     repetition,
 };
-use crate::{problem::Refused, session::SignedIn};
+use crate::{problem::Refused, session::SignedIn, sign_in::Caller};
 
 /// Bytes of a body; whole documents for `apply` are the largest.
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -46,7 +46,8 @@ async fn answer(
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| Refused::TooLarge)?;
     check_body(endpoint, &parts.headers, &body)?;
     let now_us = shared.app.now_us();
-    let call = Call { shared, who, permit, query, subject, headers: parts.headers, body, now_us };
+    let caller = Caller::of(&parts, &shared.app);
+    let call = Call { shared, caller, who, permit, query, subject, headers: parts.headers, body, now_us };
     if endpoint.method == Method::Post && parts.method == HttpMethod::POST {
         return repetition::once(endpoint, call, &parts.uri).await;
     }

@@ -10,7 +10,10 @@ use tollgate_wire::admin as wire;
 use super::{BASE, answer::Answer, call::Call, moment::rfc3339, view::SHOWN_ONCE};
 use crate::{
     problem::Refused,
-    sign_in::{Invite, invite},
+    sign_in::{
+        Invite, invite,
+        links::{ResetMade, reset_for},
+    },
 };
 
 pub(crate) async fn list(call: Call) -> Result<Answer, Refused> {
@@ -51,6 +54,20 @@ pub(crate) async fn remove(call: Call) -> Result<Answer, Refused> {
     let permit = right_over(&call, [present.role, present.role])?;
     call.store().remove_member(&permit, at, call.now_us).await?;
     Ok(Answer::nothing())
+}
+
+/// Makes a member a link to set a new password: mailed, or in this answer where no mail is set up.
+pub(crate) async fn reset(call: Call) -> Result<Answer, Refused> {
+    let id: UserId = call.id()?;
+    let location = format!("{BASE}/members/{id}");
+    let mailed = wire::CreatedReset { link: None, expires_at: None, mailed: true, notice: None };
+    let made = reset_for(call.app(), &call.caller, &call.who, id).await?;
+    let ResetMade::Shown { link, expires_us } = made else { return Answer::created(&mailed, location) };
+    let expires_at = Some(rfc3339(expires_us));
+    let notice = Some(SHOWN_ONCE.to_owned());
+    let kept = wire::CreatedReset { expires_at, notice, mailed: false, ..mailed };
+    let shown = wire::CreatedReset { link: Some(link.expose().clone()), notice: None, ..kept.clone() };
+    Answer::created(&shown, location)?.shown_once(&kept)
 }
 
 fn at(call: &Call) -> Result<MemberRef, Refused> {

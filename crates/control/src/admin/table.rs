@@ -361,6 +361,9 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     on(Delete, "/members/{id}", ChangeMembers, to!(members::remove), "Remove a member")
         .about("The account stays. Removing owners needs `owners.change`; the last owner stays.")
         .guarded(),
+    on(Post, "/members/{id}/reset", ChangeMembers, to!(members::reset), "Make a link for a new password")
+        .about("It is mailed where mail is set up. Else it is in this answer and nowhere else, to be handed over: for owners it needs `owners.change`, and it is not made for oneself nor for accounts of other tenants.")
+        .gives(Gives::One(201, "CreatedReset")),
     on(Get, "/invitations", ReadInvitations, to!(members::list_invitations), "List open invitations")
         .gives(Gives::List("Invitation")),
     on(Post, "/invitations", ChangeMembers, to!(members::create_invitation), "Invite somebody")

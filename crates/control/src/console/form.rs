@@ -45,6 +45,11 @@ impl Fields {
         self.text(name).map(str::to_owned)
     }
 
+    /// Whether the form has a field at all, empty or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(own, _)| own == name)
+    }
+
     /// The value as it was sent; empty when there is none. For passwords and TOML.
     pub(crate) fn exact(&self, name: &str) -> &str {
         self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)

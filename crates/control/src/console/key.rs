@@ -6,13 +6,13 @@ use askama::Template;
 use axum::{extract::Path, response::Response};
 use tollgate_core::{
     authz::{Action, Permit},
-    id::{KeyId, PolicyId},
+    id::{KeyId, PolicyId, ProjectId},
     keyring::KeyState,
     resource::PolicySpec,
 };
 use tollgate_store::{
-    AuditFilter, AuditRow, DecisionFilter, DecisionRow, KeyDetail, KeySecret, KeyView, PageRequest, Reminder,
-    ResourceId, ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
+    AuditFilter, AuditRow, DecisionFilter, DecisionRow, Entity, KeyDetail, KeySecret, KeyView, PageRequest,
+    Reminder, ResourceFilter, ResourceId, ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
 };
 
 use super::{
@@ -51,6 +51,10 @@ struct Page {
     is_live: bool,
     may_tend: bool,
     may_change: bool,
+    /// The policies that the key may be given, for who may give them.
+    policies: Vec<String>,
+    /// The tags as they are typed, one a line.
+    tags: String,
     budgets: Vec<budgets::Row>,
     may_budget: bool,
     new_budget: String,
@@ -116,7 +120,11 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     };
     sentences.extend(of_key(&key));
     let history = history(&visit, &key.id.to_string()).await?;
+    let (is_live, may_change) = (key.state != KeyState::Revoked, visit.may_all(Action::ChangeKeys));
+    let tags: Vec<String> = key.metadata.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     html(&Page {
+        policies: if is_live && may_change { policies(&visit, key.project.id).await? } else { Vec::new() },
+        tags: tags.join("\n"),
         budgets: budgets::held_by(&visit, Some(key.id), None).await?,
         may_budget: visit.may_all(Action::ChangeResources),
         new_budget: format!("/budgets/new?key={}", key.id),
@@ -129,14 +137,22 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
         decisions: recent,
         history,
         switches: switches(&visit, key.id).await?,
-        is_live: key.state != KeyState::Revoked,
+        is_live,
         may_tend: visit.may(Action::TendKeys),
-        may_change: visit.may_all(Action::ChangeKeys),
-        enable_problem: (!visit.may_all(Action::ChangeKeys))
-            .then_some("An administrator can switch it on again"),
+        may_change,
+        enable_problem: (!may_change).then_some("An administrator can switch it on again"),
         shell: visit.shell(format!("{}, key", title(&key))),
         key,
     })
+}
+
+/// The names of the policies of a project, as many as a choice offers.
+async fn policies(visit: &Visit, project: ProjectId) -> Result<Vec<String>, Trouble> {
+    const OFFERED: PageRequest = PageRequest { limit: 200, cursor: None };
+    let mut filter = ResourceFilter::all(visit.scope(Action::ReadPolicies)?, Entity::Policy);
+    filter.project = Some(project);
+    let found = visit.store().list_resources(&filter, &OFFERED).await?;
+    Ok(found.items.iter().map(|item| item.spec.name().to_owned()).collect())
 }
 
 /// When the key was switched off, on, blocked or revoked, by whom and why, newest first, of its last 200

@@ -10,6 +10,7 @@ use tollgate_core::{authz::Action, id::KeyId, keyring::KeyState, time::Span};
 use tollgate_store::{KeyDetail, KeyEdit, KeyView, Rotation as NewRotation};
 
 use super::{
+    consumer_form::tags,
     key::{Rotation, Traffic, recent, rotation, seen, title, traffic},
     new_key::shown_once,
     once,
@@ -181,7 +182,7 @@ async fn switch(
     Ok(back(&visit, key.id, told))
 }
 
-/// Changes the name and the expiry of a key.
+/// Changes name, policy, expiry and tags of a key. What the form does not have stays.
 pub(crate) async fn edit(Path(id): Path<String>, posted: Posted) -> Result<Response, Trouble> {
     let Posted { visit, fields } = posted;
     let permit = visit.permit(Action::ChangeKeys)?;
@@ -190,13 +191,17 @@ pub(crate) async fn edit(Path(id): Path<String>, posted: Posted) -> Result<Respo
         None => None,
         Some(text) => Some(super::new_key::expiry(text, visit.now_us)?),
     };
+    let metadata = match fields.has("metadata") {
+        true => Some(tags(fields.exact("metadata")).map_err(Refused::Invalid)?),
+        false => None,
+    };
     let edit = KeyEdit {
         id: key.id,
         version: fields.text("version").and_then(|text| text.parse().ok()),
         name: Some(fields.owned("name")),
-        policy: None,
+        policy: fields.owned("policy").map(Some),
         expires_us,
-        metadata: None,
+        metadata,
     };
     let done = visit.store().edit_key(&permit, edit, visit.now_us).await?;
     visit.known_here(done.seq).await;

@@ -77,6 +77,30 @@ pub(crate) async fn invitations_are_sent_and_taken_back(mut world: World) {
     assert_eq!(admin.get("/invitations").await.json()["items"], json!([]));
 }
 
+pub(crate) async fn a_link_for_a_new_password_is_in_one_answer_only(mut world: World) {
+    let owner = world.person("owner").await;
+    let admin = world.person("admin").await;
+    let path = format!("/members/{}/reset", admin.user);
+    // Accounts of these tests prove themselves elsewhere until they have a password.
+    assert_eq!(owner.act(&path).await.status, 409);
+    world.raw(&format!("UPDATE accounts SET login = email WHERE id = {}", admin.user.to_sql())).await;
+    let call = || {
+        let call = tollgate_testkit::http::Call::new("POST", &format!("/api/admin/v1{path}"));
+        call.header("idempotency-key", "once")
+    };
+    let made = owner.send(call()).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let link = made.json()["link"].as_str().unwrap().to_owned();
+    assert!(link.starts_with("/reset#") && made.json()["mailed"] == false, "{link}");
+    let again = owner.send(call()).await.json();
+    assert!(again["link"].is_null() && again["notice"].is_string(), "{again}");
+    let token = link.trim_start_matches("/reset#");
+    assert!(!owner.get("/audit").await.text().contains(token));
+    let of_owner = admin.act(&format!("/members/{}/reset", owner.user)).await;
+    assert_eq!((of_owner.status.as_u16(), of_owner.code()), (403, "role_insufficient".to_owned()));
+    assert_eq!(admin.act(&path).await.status, 409, "not for oneself");
+}
+
 pub(crate) async fn a_member_is_shown_after_a_consumer_of_theirs_is_deleted(mut world: World) {
     let owner = world.person("owner").await;
     let developer = world.developer(&["app", "web"]).await;

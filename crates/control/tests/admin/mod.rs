@@ -53,7 +53,7 @@ promises! { sqlite:
         what_a_job_would_break_is_told_before;
     repetition: a_repetition_is_answered_and_not_done, one_person_uses_up_only_their_own, what_was_refused_may_be_corrected,
         a_claim_without_an_answer_is_refused, twenty_at_once_are_done_once;
-    members: a_member_is_shown_after_a_consumer_of_theirs_is_deleted, roles_are_given_and_taken,
+    members: a_link_for_a_new_password_is_in_one_answer_only, a_member_is_shown_after_a_consumer_of_theirs_is_deleted, roles_are_given_and_taken,
         only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;
     budgets: a_budget_lives_and_is_topped_up, a_developer_sees_budgets_of_own_consumers_only,

@@ -56,6 +56,21 @@ fn every_reference_leads_somewhere() {
     }
 }
 
+#[test]
+fn every_path_of_signing_in_is_described() {
+    let document = tollgate_control::openapi_document();
+    let described = |path: &str| document["paths"].get(path).is_some();
+    let own = include_str!("../../src/sign_in/api.rs");
+    let own = own.split("at(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let mut paths: Vec<String> = own.map(|path| format!("/api/admin/v1/{path}")).collect();
+    let elsewhere = include_str!("../../src/identity/routes.rs");
+    let elsewhere = elsewhere.split("route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    paths.extend(elsewhere.filter(|path| path.starts_with("/api/")).map(str::to_owned));
+    assert!(paths.len() > 12, "{paths:?}");
+    let missing: Vec<&String> = paths.iter().filter(|path| !described(path)).collect();
+    assert!(missing.is_empty(), "not in the document: {missing:?}");
+}
+
 /// A generated page that is committed: the same, or written anew on demand.
 fn committed(file: &str, content: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/generated").join(file);

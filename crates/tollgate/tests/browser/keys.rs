@@ -179,6 +179,44 @@ fn a_key_is_disabled_enabled_and_revoked_and_the_page_says_what_breaks() {
 
 #[test]
 #[ignore = "needs Chromium: cargo xtask test --only browser"]
+fn a_key_gets_another_name_policy_expiry_and_tags() {
+    let world = World::shared();
+    for screen in BOTH {
+        let own = world.new_key("Edited");
+        let mut tab = world.owner(screen);
+        tab.open_path(&format!("/keys/{}", own.id));
+        tab.fill("#name", "Edited well");
+        tab.fill("#metadata", "no equals sign");
+        tab.follow("button >> Save");
+        tab.sees("main >> has no `=`");
+        tab.open_path(&format!("/keys/{}", own.id));
+        tab.sees("h1 >> Edited");
+        tab.fill("#name", "Edited well");
+        tab.fill("#metadata", "team = north");
+        tab.choose("#policy", "shop");
+        tab.choose("#expires", "30d");
+        tab.follow("button >> Save");
+        tab.sees(".toast >> Saved");
+        assert_eq!(tab.sees("h1"), "Edited well");
+        tab.sees(".tag >> team: north");
+        tab.sees(".facts a >> shop");
+        tab.sees(".facts >> in 2");
+        assert_eq!(
+            world.send(Call::get("/tiles/1", &own.key, "192.0.2.7")),
+            403,
+            "the policy decides at once"
+        );
+        // What the form leaves as it is stays.
+        tab.fill("#metadata", "");
+        tab.follow("button >> Save");
+        tab.sees(".facts a >> shop");
+        assert_eq!(tab.count(".tag.test"), 0);
+        assert!(!tab.html().contains("team: north"));
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium: cargo xtask test --only browser"]
 fn a_consumer_is_edited_and_deleted() {
     let world = World::shared();
     for screen in BOTH {

@@ -28,7 +28,7 @@ pub use keys::{
     RevokedKey, Rotate, Waited,
 };
 pub use people::{
-    CreatedInvitation, Invitation, Member, MemberChange, MemberConsumers, MemberRole, NewInvitation,
+    CreatedInvitation, CreatedReset, Invitation, Member, MemberChange, MemberConsumers, MemberRole, NewInvitation,
 };
 pub use problem::{AdminProblem, FieldProblem};
 pub use resources::{

@@ -123,3 +123,22 @@ pub struct CreatedInvitation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
 }
+
+/// A link for a member to set a new password, just made. Where no mail is set up this answer is the only place
+/// where it is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CreatedReset {
+    /// The link to hand over; not there when it was mailed, nor in a replay for an `Idempotency-Key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "https://tollgate.example.com/reset#…")]
+    pub link: Option<String>,
+    /// When it ends; not there when it was mailed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub expires_at: Option<String>,
+    /// Whether it was mailed to the person.
+    pub mailed: bool,
+    /// Why `link` is not there: it is shown once, and was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
+}

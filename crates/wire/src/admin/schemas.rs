@@ -77,6 +77,7 @@ pub fn schemas() -> BTreeMap<String, Value> {
         super::Invitation,
         super::NewInvitation,
         super::CreatedInvitation,
+        super::CreatedReset,
         super::Status,
     ];
     let mut schemas: BTreeMap<String, Value> = found
