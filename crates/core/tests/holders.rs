@@ -56,7 +56,7 @@ fn a_call_is_charged_to_the_budgets_of_its_key_consumer_project_and_tenant() {
 #[test]
 fn a_budget_is_named_with_its_holder_amount_and_period() {
     let words = held(1, Level::Consumer, 3).to_string();
-    assert_eq!(words, "the budget of consumer acme/maps/android of 25 USD per month");
+    assert_eq!(words, "the budget of consumer acme/maps/android of 25.00 USD per month");
 }
 
 fn own(tenant: Option<&str>, model: &str, input: &str) -> PriceSpec {

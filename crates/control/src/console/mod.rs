@@ -56,6 +56,7 @@ mod services;
 mod settings;
 mod shell;
 mod sign_in;
+mod spend;
 mod times;
 mod tokens;
 mod trail;
@@ -110,6 +111,7 @@ fn money() -> Router<App> {
         .route("/budgets/{id}/edit", get(budget_form::edit).post(budget_form::save))
         .route("/budgets/{id}/fund", post(budget::fund))
         .route("/budgets/{id}/delete", post(budget::delete))
+        .route("/spend", get(spend::show))
         .route("/prices", get(prices::list).post(prices::create))
         .route("/prices/{id}/end", post(prices::end))
 }

@@ -11,6 +11,7 @@ use super::{
     pieces::{Html, Outcome, bar},
     range::{Choice, Range},
     shell::Shell,
+    spend::{self, Spent},
     times::{self, Times},
     trouble::{Trouble, html},
     visit::Visit,
@@ -39,6 +40,8 @@ struct Page {
     keys: Vec<TopKey>,
     consumers: Vec<UsageRow>,
     services: Vec<UsageRow>,
+    /// What calls of models cost.
+    spent: Option<Spent>,
     /// For those who may see how nodes are.
     report: Option<Report>,
     broken: usize,
@@ -66,20 +69,17 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     let own = whose.clone().unwrap_or_default();
     let attention = attention::all(&visit, limited.clone()).await?;
     let keys = KeyFilter { tenant: Some(visit.tenant()), consumers: limited, ..KeyFilter::default() };
-    let chart = match &whose {
-        Some(whose) => Chart::read(&visit, whose, &range, false).await?,
-        None => Chart::none(&range),
-    };
-    let (top, consumers, services) = match &whose {
-        Some(_) => {
-            let filter = own.usage(&visit, &range);
-            (
-                most(&visit, UsageBy::Key, &filter).await?,
-                most(&visit, UsageBy::Consumer, &filter).await?,
-                most(&visit, UsageBy::Service, &filter).await?,
-            )
-        }
-        None => (Vec::new(), Vec::new(), Vec::new()),
+    let filter = own.usage(&visit, &range);
+    // Each is a question of its own to the database: together they take as long as the longest.
+    let (chart, times, top, consumers, services) = match &whose {
+        Some(whose) => tokio::try_join!(
+            Chart::read(&visit, whose, &range, false),
+            times::read(&visit, &range, None),
+            most(&visit, UsageBy::Key, &filter),
+            most(&visit, UsageBy::Consumer, &filter),
+            most(&visit, UsageBy::Service, &filter),
+        )?,
+        None => (Chart::none(&range), None, Vec::new(), Vec::new(), Vec::new()),
     };
     let total = chart.codes.values().fold(UsageSums::default(), |total, sums| total.plus(*sums));
     let mut named = Vec::new();
@@ -96,10 +96,15 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     };
     let report = visit.may_all(Action::ReadSystem).then(|| visit.app.control().health.report());
     let mean = |sum: u64| words::length(sum.checked_div(total.requests).unwrap_or(0));
+    let spent = match &whose {
+        Some(_) => spend::summed(&visit, &own.usage(&visit, &range)).await?,
+        None => None,
+    };
     html(&Page {
+        spent,
         per_second: words::per_second(chart.requests, range.length_us()),
         mean: mean(total.latency_us),
-        times: times::read(&visit, &range, None).await?,
+        times,
         attention,
         upstream: mean(total.upstream_us),
         expiring: visit.store().count_keys_of(&expiring).await?,

@@ -143,7 +143,7 @@ impl Shell {
 
     fn entry(&self, place: &Place) -> Entry {
         let path = self.path.split('?').next().unwrap_or("/");
-        let path = if path == "/prices" { "/budgets" } else { path };
+        let path = if matches!(path, "/prices" | "/spend") { "/budgets" } else { path };
         let below =
             path.strip_prefix(place.href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let is_account = place.href == "/settings" && path.starts_with("/account");

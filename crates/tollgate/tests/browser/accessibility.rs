@@ -9,7 +9,7 @@ use tollgate_testkit::browser::{Screen, Tab};
 use crate::world::World;
 
 /// Pages without an object of their own.
-const PAGES: [&str; 31] = [
+const PAGES: [&str; 32] = [
     "/",
     "/?range=7d",
     "/events",
@@ -39,6 +39,7 @@ const PAGES: [&str; 31] = [
     "/budgets",
     "/budgets/new",
     "/prices",
+    "/spend",
     "/services/new",
     "/account",
 ];
