@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0015_usage_tops.sql"),
     include_str!("../migrations/0016_events.sql"),
     include_str!("../migrations/0017_key_indexes.sql"),
+    include_str!("../migrations/0018_decision_calls.sql"),
 ];
 
 /// Runs what is missing.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tollgate_core::{code::Code, id::KeyId};
 use tollgate_journal::{Batch, Entry, Flags, StoredRecord, Tokens};
-use tollgate_store::{CallRow, UsageBy, UsageFilter};
+use tollgate_store::{CallRow, DecisionFilter, PageRequest, UsageBy, UsageFilter};
 
 use crate::world::{NOW, SECOND, World};
 
@@ -85,4 +85,15 @@ pub(crate) async fn tokens_and_costs_add_up_by_model_key_and_day(world: World) {
     let report = world.store.usage_with_calls(&[UsageBy::Consumer], true, &of_key).await.unwrap();
     assert_eq!(shown(&report.rows), [(Some("gpt-5"), 1, 10, 5, 50)]);
     assert_eq!(report.calls.costs, BTreeMap::from([("USD".to_owned(), 50)]));
+    // Each decision says what it used, for as long as it is kept.
+    let page = PageRequest { limit: 10, cursor: None };
+    let filter = DecisionFilter { oldest_first: true, ..DecisionFilter::default() };
+    let rows = world.store.decisions(&filter, &page).await.unwrap().items;
+    let costs: Vec<_> =
+        rows.iter().map(|row| row.call.as_ref().and_then(|call| call.cost.as_deref())).collect();
+    let expected = [Some("0.0000007"), Some("0.00000005"), None, Some("0.000000009"), Some("0.0000003")];
+    assert_eq!(costs, expected);
+    assert_eq!(rows.iter().filter(|row| row.marks().contains(&"estimated")).count(), 3);
+    assert_eq!(world.store.forget_calls_before(NOW + SECOND).await.unwrap(), 2);
+    assert_eq!(world.store.forget_models_before(false, NOW + DAY).await.unwrap(), 3);
 }

@@ -83,6 +83,9 @@ impl Retention {
         let (minutes, hours, days) = (before(minutes.min(hours)), before(hours), before(days));
         let quotas = now_us.saturating_sub(QUOTAS_KEPT_US);
         let nodes = now_us.saturating_sub(NODES_KEPT_US);
+        until_none(stop, || store.forget_calls_before(decisions)).await?;
+        until_none(stop, || store.forget_models_before(false, minutes)).await?;
+        until_none(stop, || store.forget_models_before(true, days)).await?;
         let decisions = until_none(stop, || store.forget_decisions_before(decisions)).await?;
         let minutes = until_none(stop, || store.forget_minutes_before(minutes)).await?;
         let hours = until_none(stop, || store.forget_hours_before(hours)).await?;

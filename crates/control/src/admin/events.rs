@@ -137,6 +137,17 @@ fn event(row: &DecisionRow) -> wire::Event {
         latency_ms: f64::from(row.latency_us) / 1000.0,
         upstream_ms: f64::from(row.upstream_us) / 1000.0,
         marks: row.marks().into_iter().map(str::to_owned).collect(),
+        call: row.call.as_ref().map(|call| wire::EventCall {
+            model: call.model.clone(),
+            tokens_in: call.tokens_in,
+            tokens_out: call.tokens_out,
+            cached_input: call.cached_input,
+            cache_write: call.cache_write,
+            reasoning: call.reasoning,
+            cost: call.cost.clone(),
+            currency: call.currency.clone(),
+            estimated: row.marks().contains(&"estimated"),
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use axum::body::Body;
-use tollgate_store::{LatencyFilter, UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums};
+use tollgate_store::{CallReport, CallRow, CallSums, LatencyFilter, UsageBy, UsageFilter, UsageSums};
 use tollgate_wire::admin as wire;
 
 use super::{
@@ -25,8 +25,12 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
     let complete = bring_in(&call).await?;
     let by: Vec<UsageBy> = columns.iter().filter_map(|name| column(name)).collect();
     let (report, latency) = match filter(&call).await? {
-        Some(filter) => (call.store().usage(&by, &filter).await?, latency(&call, &filter).await?),
-        None => (UsageReport::default(), None),
+        Some(filter) => {
+            let by_model = columns.contains(&"model");
+            let report = call.store().usage_with_calls(&by, by_model, &filter).await?;
+            (report, latency(&call, &filter).await?)
+        }
+        None => (CallReport::default(), None),
     };
     if report.rows.len() > ROWS_MAX {
         let problem = format!(
@@ -37,7 +41,7 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
     }
     let usage = wire::Usage {
         rows: report.rows.iter().map(|row| shown_row(&columns, row)).collect(),
-        total: sums(&report.total),
+        total: sums(&report.total, &report.calls),
         latency,
         complete,
     };
@@ -85,7 +89,7 @@ async fn latency(call: &Call, filter: &UsageFilter) -> Result<Option<wire::Usage
     Ok(shown())
 }
 
-/// The stored column. No call to a model is recorded in this version: `model` is always empty.
+/// The stored column; none for `model`, which is asked for beside the others.
 fn column(name: &str) -> Option<UsageBy> {
     Some(match name {
         "key" => UsageBy::Key,
@@ -100,8 +104,10 @@ fn column(name: &str) -> Option<UsageBy> {
     })
 }
 
-fn value(column: &str, row: &UsageRow) -> Option<String> {
+fn value(column: &str, found: &CallRow) -> Option<String> {
+    let row = &found.usage;
     match column {
+        "model" => found.model.clone(),
         "key" => row.key.map(|id| id.to_string()),
         "service" => row.service.as_ref().map(|service| service.name.clone()),
         "code" => row.code.map(|code| code.name().to_owned()),
@@ -113,19 +119,22 @@ fn value(column: &str, row: &UsageRow) -> Option<String> {
     }
 }
 
-fn shown_row(columns: &[&str], row: &UsageRow) -> wire::UsageRow {
+fn shown_row(columns: &[&str], row: &CallRow) -> wire::UsageRow {
     let group: BTreeMap<String, Option<String>> =
         columns.iter().map(|column| ((*column).to_owned(), value(column, row))).collect();
-    wire::UsageRow { group, sums: sums(&row.sums) }
+    wire::UsageRow { group, sums: sums(&row.usage.sums, &row.calls) }
 }
 
-fn sums(sums: &UsageSums) -> wire::UsageSums {
+fn sums(sums: &UsageSums, calls: &CallSums) -> wire::UsageSums {
+    let (currency, cost) = calls.cost_text().map_or((None, None), |(currency, cost)| (currency, Some(cost)));
     wire::UsageSums {
         requests: sums.requests,
         denied: sums.denied,
-        tokens_in: 0,
-        tokens_out: 0,
-        cost: "0".to_owned(),
+        tokens_in: calls.tokens_in,
+        tokens_out: calls.tokens_out,
+        cost,
+        currency,
+        costs: calls.costs_text(),
         units: sums.units,
         bytes_in: sums.bytes_in,
         bytes_out: sums.bytes_out,
@@ -145,7 +154,9 @@ fn csv(columns: &[&str], usage: &wire::Usage) -> String {
     if !columns.is_empty() {
         text.push(',');
     }
-    text.push_str("requests,denied,units,bytes_in,bytes_out,latency_ms_mean,upstream_ms_mean\r\n");
+    text.push_str(
+        "requests,denied,units,bytes_in,bytes_out,latency_ms_mean,upstream_ms_mean,tokens_in,tokens_out,cost,currency\r\n",
+    );
     let total = [wire::UsageRow { group: BTreeMap::new(), sums: usage.total.clone() }];
     let rows = if columns.is_empty() { &total } else { usage.rows.as_slice() };
     for row in rows {
@@ -154,11 +165,14 @@ fn csv(columns: &[&str], usage: &wire::Usage) -> String {
             text.push_str(&field(value));
             text.push(',');
         }
-        let wire::UsageSums { requests, denied, units, bytes_in, bytes_out, .. } = &row.sums;
+        let wire::UsageSums { requests, denied, units, bytes_in, bytes_out, tokens_in, tokens_out, .. } =
+            &row.sums;
+        let cost = row.sums.cost.as_deref().unwrap_or_default();
+        let currency = row.sums.currency.as_deref().unwrap_or_default();
         // Writing to a string cannot fail.
         let _written = write!(
             text,
-            "{requests},{denied},{units},{bytes_in},{bytes_out},{},{}\r\n",
+            "{requests},{denied},{units},{bytes_in},{bytes_out},{},{},{tokens_in},{tokens_out},{cost},{currency}\r\n",
             row.sums.latency_ms_mean, row.sums.upstream_ms_mean
         );
     }

@@ -139,9 +139,9 @@ pub(crate) async fn usage_is_summed_as_json_and_csv(mut world: World) {
     let lines: Vec<String> = csv.text().lines().map(str::to_owned).collect();
     assert_eq!(
         lines[0],
-        "consumer,day,requests,denied,units,bytes_in,bytes_out,latency_ms_mean,upstream_ms_mean"
+        "consumer,day,requests,denied,units,bytes_in,bytes_out,latency_ms_mean,upstream_ms_mean,tokens_in,tokens_out,cost,currency"
     );
-    assert_eq!(lines[1], "app,2025-12-31,50,10,50,500,10000,1.5,0.9");
+    assert_eq!(lines[1], "app,2025-12-31,50,10,50,500,10000,1.5,0.9,0,0,0,");
     let refused = admin.get("/usage?by=key,colour").await;
     assert_eq!(refused.json()["errors"][0]["field"], "by");
     let stranger = world.member("other", "owner", &[]).await;

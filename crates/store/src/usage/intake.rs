@@ -13,6 +13,7 @@ use tollgate_journal::{Batch, Extent, Flags, LentRecord, Mark};
 
 use super::{
     block::{Builder, Packed, Unpacked},
+    calls::Calls,
     draws::Draws,
     latency::HISTOGRAMS_MAX,
     models::Models,
@@ -39,6 +40,7 @@ pub struct Intake {
     pub(super) sums: Sums,
     pub(super) draws: Draws,
     pub(super) models: Models,
+    pub(super) calls: Calls,
     pub(super) uses: LastUses,
     records: u64,
     block_bytes: usize,
@@ -106,6 +108,9 @@ impl Intake {
             if is_request {
                 self.sums.add(record, &mut self.uses);
                 self.models.add(record);
+                if keep {
+                    self.calls.add(boot, number, record);
+                }
             }
             self.records += 1;
         }
@@ -135,7 +140,7 @@ impl Intake {
     /// Whether the sums, or the last uses, have reached their bound and must be written.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        self.sums.len() + self.draws.len() + self.models.len() >= SUMS_MAX
+        self.sums.len() + self.draws.len() + self.models.len() + self.calls.len() >= SUMS_MAX
             || self.sums.histograms() >= HISTOGRAMS_MAX
             || self.uses.is_heavy()
     }
@@ -206,6 +211,7 @@ impl Intake {
         self.sums.clear();
         self.draws.clear();
         self.models.clear();
+        self.calls.clear();
         (self.records, self.block_bytes) = (0, 0);
     }
 

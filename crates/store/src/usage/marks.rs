@@ -5,12 +5,13 @@ use tollgate_journal::Flags;
 use super::DecisionRow;
 
 /// The marks of a record, with their words.
-const MARKS: [(Flags, &str); 5] = [
+const MARKS: [(Flags, &str); 6] = [
     (Flags::ABORTED, "aborted"),
     (Flags::REPLAYED, "replayed"),
     (Flags::RETRIED, "retried"),
     (Flags::UPGRADED, "upgraded"),
     (Flags::VERIFIED, "verified"),
+    (Flags::ESTIMATED, "estimated"),
 ];
 
 impl DecisionRow {
@@ -20,7 +21,7 @@ impl DecisionRow {
         format!("{}.{}", self.at_us, self.id)
     }
 
-    /// Its marks in words: `aborted`, `replayed`, `retried`, `upgraded`, `verified`.
+    /// Its marks in words: `aborted`, `replayed`, `retried`, `upgraded`, `verified`, `estimated`.
     #[must_use]
     pub fn marks(&self) -> Vec<&'static str> {
         let own = Flags(self.flags);

@@ -3,6 +3,7 @@
 
 mod asks;
 mod block;
+mod calls;
 mod cubes;
 mod decisions;
 mod draws;
@@ -35,6 +36,7 @@ use tollgate_core::{
 
 use crate::named::Named;
 
+pub use calls::CallDetail;
 pub use intake::Intake;
 pub use latency::{Latency, LatencyFilter};
 pub use models::{CallReport, CallRow, CallSums};
@@ -264,4 +266,6 @@ pub struct DecisionRow {
     pub detail: String,
     /// The User-Agent.
     pub user_agent: String,
+    /// What it used of a model; `None` when it called none.
+    pub call: Option<CallDetail>,
 }

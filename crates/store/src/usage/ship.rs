@@ -214,6 +214,7 @@ async fn write(
         intake.uses.write(conn).await?;
     }
     intake.models.write(conn).await?;
+    intake.calls.write(conn).await?;
     intake.draws.write(&intake.lanes, conn).await?;
     shipped.quotas = intake.sums.write(conn, folds, with.totals).await?;
     Ok(shipped)

@@ -6,7 +6,7 @@ use tollgate_core::{
     id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
 };
 
-use super::{DecisionRow, decisions::Kept, names::Names};
+use super::{DecisionRow, calls, decisions::Kept, names::Names};
 use crate::{error::StoreError, keys::address};
 
 /// Looks the names up.
@@ -16,6 +16,7 @@ pub(super) async fn named(conn: &mut AnyConnection, kept: Vec<Kept>) -> Result<V
     let projects = Names::load(conn, "projects", ids(|kept| kept.entry.project)).await?;
     let tenants = Names::load(conn, "tenants", ids(|kept| kept.entry.tenant)).await?;
     let services = Names::load(conn, "services", ids(|kept| kept.entry.service)).await?;
+    let mut called = calls::of(conn, kept.iter().map(|kept| kept.id)).await?;
     let mut rows = Vec::with_capacity(kept.len());
     for Kept { id, entry, path, detail, user_agent } in kept {
         rows.push(DecisionRow {
@@ -44,6 +45,7 @@ pub(super) async fn named(conn: &mut AnyConnection, kept: Vec<Kept>) -> Result<V
             path,
             detail,
             user_agent,
+            call: called.remove(&id),
         });
     }
     Ok(rows)

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tollgate_core::id::{DecisionId, KeyId};
 use tollgate_store::{DecisionFilter, DecisionRow, PAGE_ROWS_MAX, PageRequest, Store};
 
-use super::{ingested, recorded, reminders};
+use super::{ingested, recorded, reminders, thresholds};
 use crate::{
     cli::{EventFilter, EventType, EventsCommand, QueryArgs, time::rfc3339},
     context::Context,
@@ -53,6 +53,24 @@ pub(super) struct Event {
     latency_ms: f64,
     upstream_ms: f64,
     marks: Vec<&'static str>,
+    /// What it used of a model; only there when it called one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    call: Option<Call>,
+}
+
+/// What a decision used of a model.
+#[derive(Serialize)]
+struct Call {
+    model: String,
+    tokens_in: u64,
+    tokens_out: u64,
+    cached_input: u64,
+    cache_write: u64,
+    reasoning: u64,
+    cost: Option<String>,
+    currency: Option<String>,
+    /// Whether tokens or cost were counted or bounded here.
+    estimated: bool,
 }
 
 /// A decision's id, written as text.
@@ -88,6 +106,9 @@ async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
         return reminders::query(context, kind, args).await;
     }
     if let Some(EventType::Record(kind)) = args.filter.kind.clone() {
+        if kind == thresholds::TYPE {
+            return thresholds::query(context, args).await;
+        }
         return ingested::query(context, kind, args).await;
     }
     let store = context.store().await?;
@@ -236,12 +257,37 @@ impl Event {
             bytes_out: row.bytes_out,
             latency_ms: f64::from(row.latency_us) / 1000.0,
             upstream_ms: f64::from(row.upstream_us) / 1000.0,
+            call: row.call.map(|call| Call {
+                model: call.model,
+                tokens_in: call.tokens_in,
+                tokens_out: call.tokens_out,
+                cached_input: call.cached_input,
+                cache_write: call.cache_write,
+                reasoning: call.reasoning,
+                cost: call.cost,
+                currency: call.currency,
+                estimated: marks.contains(&"estimated"),
+            }),
             marks,
         }
     }
 
+    /// What it used of a model, in words.
+    fn called(&self) -> [(&'static str, String); 3] {
+        let Some(call) = &self.call else {
+            return [("model", String::new()), ("tokens", String::new()), ("cost", String::new())];
+        };
+        let cost = call.cost.clone().zip(call.currency.clone());
+        [
+            ("model", call.model.clone()),
+            ("tokens", format!("{} in, {} out", call.tokens_in, call.tokens_out)),
+            ("cost", cost.map(|(cost, currency)| format!("{cost} {currency}")).unwrap_or_default()),
+        ]
+    }
+
     /// All that is known of it, a line each.
     pub(super) fn in_words(&self) -> String {
+        let [model, tokens, cost] = self.called();
         print::fields(&[
             ("decision", self.decision_id.0.to_string()),
             ("time", self.time.clone()),
@@ -254,6 +300,9 @@ impl Event {
             ("from", self.address.clone()),
             ("user agent", self.user_agent.clone()),
             ("took", format!("{} ms, upstream {} ms", self.latency_ms, self.upstream_ms)),
+            model,
+            tokens,
+            cost,
             ("marks", self.marks.join(", ")),
         ])
     }

@@ -17,6 +17,7 @@ mod recorded;
 mod reminders;
 mod secrets;
 mod service_tokens;
+mod thresholds;
 mod usage;
 mod view;
 

@@ -58,8 +58,33 @@ pub struct Event {
     pub latency_ms: f64,
     /// Milliseconds of waiting for the upstream.
     pub upstream_ms: f64,
-    /// `aborted`, `replayed`, `retried`, `upgraded`, `verified`.
+    /// `aborted`, `replayed`, `retried`, `upgraded`, `verified`, `estimated`.
     pub marks: Vec<String>,
+    /// What it used of a model; `null` when it called none.
+    pub call: Option<EventCall>,
+}
+
+/// What a decision used of a model.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EventCall {
+    /// The model.
+    pub model: String,
+    /// Tokens read, cached ones too.
+    pub tokens_in: u64,
+    /// Tokens produced, thoughts too.
+    pub tokens_out: u64,
+    /// Of the tokens read: from a cache.
+    pub cached_input: u64,
+    /// Of the tokens read: written to a cache.
+    pub cache_write: u64,
+    /// Of the tokens produced: thoughts.
+    pub reasoning: u64,
+    /// What it cost, as a decimal number in `currency`; `null` without a price.
+    pub cost: Option<String>,
+    /// The currency; `null` without a price.
+    pub currency: Option<String>,
+    /// Whether tokens or cost were counted or bounded here, because the provider did not say them.
+    pub estimated: bool,
 }
 
 /// One decision with its trace of checks.

@@ -21,7 +21,7 @@ mod usage;
 
 pub use audit::{AuditEntry, AuditVerdict};
 pub use budgets::{Budget, LedgerEntry, NewFunding, NewSecret, Price, Secret, Spending};
-pub use events::{Event, EventCount, EventDetail, TraceStep};
+pub use events::{Event, EventCall, EventCount, EventDetail, TraceStep};
 pub use jobs::{Job, JobPreview, JobState, KeySelection, NewJob, Tags};
 pub use keys::{
     CreatedKey, CreatedKeys, Key, KeyChange, KeySecret, KeyState, KeyWithSecrets, NewKey, NewKeys,

@@ -64,6 +64,7 @@ pub fn schemas() -> BTreeMap<String, Value> {
         super::KeySelection,
         super::Event,
         super::EventDetail,
+        super::EventCall,
         super::EventCount,
         super::Usage,
         super::AuditEntry,

@@ -54,9 +54,14 @@ pub struct UsageSums {
     pub tokens_in: u64,
     /// Tokens received from models.
     pub tokens_out: u64,
-    /// What it cost, as a decimal number.
+    /// What calls of models cost, as a decimal number in `currency`; `null` when there are several.
     #[schema(example = "0")]
-    pub cost: String,
+    pub cost: Option<String>,
+    /// The currency of the cost; `null` without any.
+    #[schema(example = "USD")]
+    pub currency: Option<String>,
+    /// What they cost in each currency.
+    pub costs: BTreeMap<String, String>,
     /// Units charged.
     pub units: u64,
     /// Bytes of request bodies.

@@ -1,0 +1,148 @@
+//! What single decisions used of models, for as long as raw decisions are kept: a row beside the block,
+//! because calls of models are few beside other requests.
+
+use std::collections::HashMap;
+
+use sqlx::AnyConnection;
+use tollgate_core::{
+    id::DecisionId,
+    money::amount::{Amount, Currency},
+};
+use tollgate_journal::LentRecord;
+
+use crate::{
+    error::StoreError,
+    open::Store,
+    sql::{Bulk, Columns as _, all, built, places, rows_max, run},
+};
+
+const INSERT: &str = "INSERT INTO decision_calls (boot, lane, number, at_us, model, currency, input, \
+     cached_input, cache_write, output, reasoning, cost) VALUES ";
+const AGAIN: &str = " ON CONFLICT (boot, lane, number) DO NOTHING";
+const COLUMNS: usize = 12;
+
+/// What a decision used of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallDetail {
+    /// The model.
+    pub model: String,
+    /// Tokens read, cached ones too.
+    pub tokens_in: u64,
+    /// Of these: read from a cache.
+    pub cached_input: u64,
+    /// Of these: written to a cache.
+    pub cache_write: u64,
+    /// Tokens produced, thoughts too.
+    pub tokens_out: u64,
+    /// Of these: thoughts.
+    pub reasoning: u64,
+    /// What it cost, as a decimal in the currency; `None` without a price.
+    pub cost: Option<String>,
+    /// The currency; `None` without a price.
+    pub currency: Option<String>,
+}
+
+/// Calls of some records.
+#[derive(Default)]
+pub(super) struct Calls(Vec<(DecisionId, i64, [String; 2], [i64; 6])>);
+
+impl Calls {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a record, if it is one of a model.
+    pub(super) fn add(&mut self, boot: u64, lane: u16, record: &LentRecord<'_>) {
+        if record.model.is_empty() {
+            return;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let currency = record.currency.split(|byte| *byte == 0).next().unwrap_or_default();
+        let tokens = record.tokens;
+        let numbers =
+            [tokens.input, tokens.cached_input, tokens.cache_write, tokens.output, tokens.reasoning];
+        let mut sums = [0; 6];
+        for (sum, number) in sums.iter_mut().zip(numbers) {
+            *sum = i64::try_from(number).unwrap_or(i64::MAX);
+        }
+        if let Some(cost) = sums.last_mut() {
+            *cost = record.cost.max(0);
+        }
+        let id = DecisionId { boot, lane, number: record.decision };
+        self.0.push((id, record.entry.at_us, [text(record.model), text(currency)], sums));
+    }
+
+    pub(super) async fn write(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
+        let mut insert = Bulk::new(conn, INSERT, COLUMNS, AGAIN);
+        for part in self.0.chunks(insert.rows_max()) {
+            let mut statement = insert.of(part.len());
+            for (id, at_us, texts, numbers) in part {
+                statement = statement.bind(id.boot as i64).bind(i64::from(id.lane)).bind(id.number as i64);
+                statement = statement.bind(*at_us);
+                statement = texts.iter().fold(statement, |statement, text| statement.bind(text.clone()));
+                statement = numbers.iter().fold(statement, |statement, number| statement.bind(*number));
+            }
+            run(statement, conn).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What some decisions used of models; those that used none are not there.
+pub(super) async fn of(
+    conn: &mut AnyConnection,
+    ids: impl Iterator<Item = DecisionId>,
+) -> Result<HashMap<DecisionId, CallDetail>, StoreError> {
+    let ids: Vec<DecisionId> = ids.collect();
+    let mut found = HashMap::new();
+    for part in ids.chunks(rows_max(3)) {
+        let text = format!(
+            "SELECT boot, lane, number, model, currency, input, cached_input, cache_write, output, reasoning, cost \
+             FROM decision_calls WHERE (boot, lane, number) IN (VALUES {})",
+            places(part.len(), 3)
+        );
+        let ask = part.iter().fold(built(text), |ask, id| {
+            ask.bind(id.boot as i64).bind(i64::from(id.lane)).bind(id.number as i64)
+        });
+        for row in all(ask, conn).await? {
+            let id = DecisionId {
+                boot: row.count(0)?,
+                lane: crate::keys::small(row.int(1)?),
+                number: row.count(2)?,
+            };
+            let currency: Option<Currency> = row.text(4)?.parse().ok();
+            let cost = Amount::from_atoms(row.int(10)?);
+            let call = CallDetail {
+                model: row.text(3)?.to_owned(),
+                tokens_in: row.count(5)?,
+                cached_input: row.count(6)?,
+                cache_write: row.count(7)?,
+                tokens_out: row.count(8)?,
+                reasoning: row.count(9)?,
+                cost: currency.zip(cost).map(|(currency, cost)| cost.to_text(currency)),
+                currency: currency.map(|currency| currency.to_string()),
+            };
+            found.insert(id, call);
+        }
+    }
+    Ok(found)
+}
+
+impl Store {
+    /// Forgets what decisions made before a moment used of models, at most 5,000 a call.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_calls_before(&self, before_us: i64) -> Result<u64, StoreError> {
+        let text = "DELETE FROM decision_calls WHERE (boot, lane, number) IN (SELECT boot, lane, number \
+                    FROM decision_calls WHERE at_us < $1 ORDER BY at_us LIMIT 5000)";
+        let mut tx = self.begin_write().await?;
+        let rows = run(built(text.to_owned()).bind(before_us), &mut tx).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+}
