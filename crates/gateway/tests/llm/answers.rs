@@ -13,7 +13,7 @@ macro_rules! answers {
 }
 
 /// Every file of `answers/`.
-pub(super) const ANSWERS: &[(&str, &[u8])] = answers![
+pub(crate) const ANSWERS: &[(&str, &[u8])] = answers![
     "anthropic/messages-basic.json",
     "anthropic/messages-streaming.sse",
     "anthropic/messages-streaming-with-cache.sse",
@@ -54,7 +54,7 @@ pub(super) fn answer(name: &str) -> &'static [u8] {
 }
 
 /// The API and framing of an answer, by its name.
-pub(super) fn kind(name: &str) -> (Api, Framing) {
+pub(crate) fn kind(name: &str) -> (Api, Framing) {
     let framing = if name.ends_with(".sse") { Framing::EventStream } else { Framing::Json };
     let api = match name {
         name if name.contains("anthropic") => Api::AnthropicMessages,

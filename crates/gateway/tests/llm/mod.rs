@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step of a test that fails must end the test at that line")]
 
-mod answers;
+pub(crate) mod answers;
 mod event_streams;
 mod flaws;
 mod mutations;

@@ -11,7 +11,7 @@ fn call(api: Api, body: &str) -> Call<'_> {
     Call::read(api, body.as_bytes()).unwrap()
 }
 
-fn edited(api: Api, body: &str, wishes: Wishes) -> String {
+fn edited(api: Api, body: &str, wishes: Wishes<'_>) -> String {
     let edited = call(api, body).edited(wishes);
     edited.map_or_else(|| body.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
 }

@@ -343,6 +343,17 @@ impl World {
         rule.amount - self.counters.peek(rule, key.0, self.clock.now()).remaining
     }
 
+    /// Waits until the gateway has seen that its clients are gone.
+    pub(crate) async fn left_alone(&self) {
+        let serving = self.serving.as_ref().expect("it is not ended");
+        wait_until(DEADLINE, || async { serving.connections() == 0 }).await;
+    }
+
+    /// The gateway's end, for the test to bring about.
+    pub(crate) fn end(&mut self) -> Serving {
+        self.serving.take().expect("it is ended once")
+    }
+
     /// How many host names were looked up.
     pub(crate) fn asked(&self) -> u32 {
         self.asked.load(Ordering::SeqCst)
