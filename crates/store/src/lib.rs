@@ -108,8 +108,8 @@ pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 /// What [`Store::ship`] takes, for whoever has no journal to read it from.
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
-    CallDetail, CallReport, CallRow, CallSums, DecisionFilter, DecisionRow, Intake, LastUses, Latency,
-    LatencyFilter, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter, UsageMost, UsageReport, UsageRow,
-    UsageSums, With,
+    CallDetail, CallReport, CallRow, CallSums, DecisionFilter, DecisionRow, Intake, Invoice, InvoiceLine,
+    LastUses, Latency, LatencyFilter, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter, UsageMost,
+    UsageReport, UsageRow, UsageSums, With,
 };
 pub use write::Committed;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tollgate_core::{code::Code, id::KeyId};
 use tollgate_journal::{Batch, Entry, Flags, StoredRecord, Tokens};
-use tollgate_store::{CallRow, DecisionFilter, PageRequest, UsageBy, UsageFilter};
+use tollgate_store::{CallRow, DecisionFilter, Invoice, PageRequest, UsageBy, UsageFilter};
 
 use crate::world::{NOW, SECOND, World};
 
@@ -85,6 +85,19 @@ pub(crate) async fn tokens_and_costs_add_up_by_model_key_and_day(world: World) {
     let report = world.store.usage_with_calls(&[UsageBy::Consumer], true, &of_key).await.unwrap();
     assert_eq!(shown(&report.rows), [(Some("gpt-5"), 1, 10, 5, 50)]);
     assert_eq!(report.calls.costs, BTreeMap::from([("USD".to_owned(), 50)]));
+    let invoices = world.store.invoices(&all).await.unwrap();
+    let lines = Invoice::table("2026-01", &invoices);
+    let shown: Vec<String> = lines.iter().map(|line| line.get(4..).unwrap_or_default().join(" ")).collect();
+    assert_eq!(
+        shown,
+        [
+            "model quantity tokens_in cached_input cache_write tokens_out reasoning amount currency",
+            "claude 1 10 4 1 5 2 0.000000009 USD",
+            "gpt-5 3 30 12 3 15 6 0.00000105 USD",
+            " 1 0 0 0 0 0 0 ",
+            "       0.000001059 USD",
+        ]
+    );
     // Each decision says what it used, for as long as it is kept.
     let page = PageRequest { limit: 10, cursor: None };
     let filter = DecisionFilter { oldest_first: true, ..DecisionFilter::default() };

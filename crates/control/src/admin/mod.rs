@@ -20,6 +20,7 @@ mod documents;
 mod doors;
 mod endpoint;
 mod events;
+mod invoice;
 mod jobs;
 mod keys;
 mod members;

@@ -7,7 +7,7 @@ use tollgate_store::Entity;
 use super::{
     budgets, documents,
     endpoint::{Endpoint, Gives, Kind, Method, Param},
-    events, jobs, keys, members, prices, resources, secrets, status, tokens, trail, usage,
+    events, invoice, jobs, keys, members, prices, resources, secrets, status, tokens, trail, usage,
 };
 
 /// Makes a handler of an asynchronous function.
@@ -81,6 +81,11 @@ const REVOKE: &[Param] =
     &[param("wait", Kind::Flag, "Answer when no running node accepts the key any more.")];
 const USAGE: &[Param] = &[
     param("by", Kind::Words(usage::COLUMNS), "Columns to group by, separated by commas."),
+    param("format", Kind::Word(&["json", "csv"]), "JSON when not said."),
+];
+const INVOICE: &[Param] = &[
+    param("month", Kind::Pattern(7, "^[0-9]{4}-[0-9]{2}$"), "The month, in UTC."),
+    param("consumer", Kind::Text(200), "Of this consumer: its name or id."),
     param("format", Kind::Word(&["json", "csv"]), "JSON when not said."),
 ];
 const SUBJECT: &[Param] =
@@ -330,6 +335,9 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     on(Get, "/usage", ReadUsage, to!(usage::show), "Sum usage")
         .query(&[USAGE, PROJECT, SELECT, TIMES, WAIT])
         .gives(Gives::Or("Usage", "text/csv")),
+    on(Get, "/usage/invoice", ReadUsage, to!(invoice::show), "Sum a month up for bills")
+        .query(&[INVOICE, WAIT])
+        .gives(Gives::Or("Invoices", "text/csv")),
     on(Get, "/audit", ReadAudit, to!(trail::list), "List the audit")
         .about("Newest first.")
         .query(&[PAGE, SUBJECT, TIMES])

@@ -180,7 +180,7 @@ fn csv(columns: &[&str], usage: &wire::Usage) -> String {
 }
 
 /// A field, in quotes where it needs them. What a spreadsheet would take for a formula is no name here.
-fn field(value: &str) -> String {
+pub(super) fn field(value: &str) -> String {
     if value.contains(['"', ',', '\r', '\n']) {
         return format!("\"{}\"", value.replace('"', "\"\""));
     }

@@ -9,6 +9,7 @@ mod decisions;
 mod draws;
 mod fold;
 mod intake;
+mod invoice;
 mod latency;
 mod marks;
 mod merge;
@@ -38,6 +39,7 @@ use crate::named::Named;
 
 pub use calls::CallDetail;
 pub use intake::Intake;
+pub use invoice::{Invoice, InvoiceLine};
 pub use latency::{Latency, LatencyFilter};
 pub use models::{CallReport, CallRow, CallSums};
 pub use ship::{Taken, With};

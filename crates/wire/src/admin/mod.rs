@@ -9,6 +9,7 @@ mod audit;
 mod budgets;
 mod described;
 mod events;
+mod invoice;
 mod jobs;
 mod keys;
 mod people;
@@ -22,13 +23,15 @@ mod usage;
 pub use audit::{AuditEntry, AuditVerdict};
 pub use budgets::{Budget, LedgerEntry, NewFunding, NewSecret, Price, Secret, Spending};
 pub use events::{Event, EventCall, EventCount, EventDetail, TraceStep};
+pub use invoice::{Invoice, InvoiceLine, Invoices};
 pub use jobs::{Job, JobPreview, JobState, KeySelection, NewJob, Tags};
 pub use keys::{
     CreatedKey, CreatedKeys, Key, KeyChange, KeySecret, KeyState, KeyWithSecrets, NewKey, NewKeys,
     RevokedKey, Rotate, Waited,
 };
 pub use people::{
-    CreatedInvitation, CreatedReset, Invitation, Member, MemberChange, MemberConsumers, MemberRole, NewInvitation,
+    CreatedInvitation, CreatedReset, Invitation, Member, MemberChange, MemberConsumers, MemberRole,
+    NewInvitation,
 };
 pub use problem::{AdminProblem, FieldProblem};
 pub use resources::{

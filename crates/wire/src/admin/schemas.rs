@@ -67,6 +67,7 @@ pub fn schemas() -> BTreeMap<String, Value> {
         super::EventCall,
         super::EventCount,
         super::Usage,
+        super::Invoices,
         super::AuditEntry,
         super::AuditVerdict,
         super::ServiceToken,
