@@ -26,6 +26,9 @@ pub(crate) struct Money {
     /// The budget, in dollars
     #[arg(long, default_value_t = 20_000)]
     dollars: u64,
+    /// How many of a hundred calls the provider resets
+    #[arg(long, default_value_t = 5)]
+    resets: u64,
     /// Builds without optimisation
     #[arg(long)]
     debug: bool,
@@ -45,6 +48,7 @@ pub(crate) fn run(torture: &Torture) -> Outcome {
         ("TORTURE_CLIENTS", money.clients),
         ("TORTURE_KILL_SECONDS", money.kill_every),
         ("TORTURE_DOLLARS", money.dollars),
+        ("TORTURE_RESETS", money.resets),
     ] {
         test.env(name, value.to_string());
     }

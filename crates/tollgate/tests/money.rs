@@ -235,8 +235,9 @@ async fn torture_by_kills_leaves_and_restarts_never_overspends() {
     let (clients, seconds, kill_every) =
         (number("TORTURE_CLIENTS", 500), number("TORTURE_SECONDS", 600), number("TORTURE_KILL_SECONDS", 5));
     let limit = number("TORTURE_DOLLARS", 20_000);
+    let resets_percent = number("TORTURE_RESETS", 5);
     let billing =
-        Billing { rates: RATES, output_max: 500, resets_percent: 5, thinks: Duration::from_millis(20) };
+        Billing { rates: RATES, output_max: 500, resets_percent, thinks: Duration::from_millis(20) };
     let provider = ModelUpstream::start(billing).await;
     let mut postgres = tokio::task::spawn_blocking(Postgres::start).await.expect("a server");
     let url = postgres.create_database();
