@@ -15,7 +15,7 @@ use super::{
     bill::Charged,
     call::{Asked, Prepared},
     course::Ahead,
-    flow::{Flow, Metered},
+    flow::{Flow, Metered, REST_BYTES_MAX},
     usage::UsageReader,
     usage_chunk::UsageChunkFilter,
 };
@@ -32,7 +32,7 @@ use crate::{
 
 /// The largest whole answer that is read before it is given on. A larger one (a page of embeddings) passes
 /// as it comes.
-const WHOLE_BYTES_MAX: usize = 1024 * 1024;
+const WHOLE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// An answer for the client.
 pub(super) enum Given<C: Counters + 'static> {
@@ -129,10 +129,13 @@ async fn read(
             Err(_) => return Read::Broken,
         };
         reader.feed(&data);
+        kept += data.len() as u64;
         if client_left {
+            if kept > REST_BYTES_MAX {
+                return Read::Broken;
+            }
             continue;
         }
-        kept += data.len();
         ahead.push_back(data);
         if kept > WHOLE_BYTES_MAX {
             return Read::TooMuch;

@@ -86,11 +86,11 @@ impl Terms {
                 cost: Some((cost.max(self.reserved.unwrap_or_default()), price.currency)),
                 is_estimated: true,
             },
-            Err(_) => Charged {
-                tokens,
-                cost: Some((self.reserved.unwrap_or_default(), price.currency)),
-                is_estimated: true,
-            },
+            Err(_) => {
+                let without_fees = price.cost(&Usage { searches: 0, ..usage }).unwrap_or_default();
+                let cost = without_fees.max(self.reserved.unwrap_or_default());
+                Charged { tokens, cost: Some((cost, price.currency)), is_estimated: true }
+            }
         }
     }
 

@@ -46,6 +46,10 @@ use crate::{
     service::ProxyService,
 };
 
+/// How long what was found out of a caller is believed while its body arrives: less than a revocation takes
+/// to reach a node.
+const BELIEVED_NS: u64 = 100_000_000;
+
 /// Who calls, as was found out before the body.
 pub(super) struct Entered {
     pub(super) known: Recognition,
@@ -118,8 +122,12 @@ pub(crate) async fn serve<C: Counters + 'static>(
     match api {
         None => unmetered::serve(&gateway, account, exchange, (request, service, entered)).await,
         Some(api) => {
-            let asked = ask(&gateway, account, exchange, (request, service, api)).await?;
-            let first = prepare_first(&gateway, account, &asked).await?;
+            let body = read_body(&gateway, exchange, &service).await?;
+            let bytes = body.bytes.clone();
+            let call = Call::read(api, &bytes).map_err(|error| body_refused(&error))?;
+            let (asked, terms) =
+                ask(&gateway, account, exchange, (request, service, entered), (&call, body)).await?;
+            let first = prepare_first(&gateway, account, &asked, (&call, terms)).await?;
             let (head, peer) = (exchange.head.clone(), exchange.peer);
             course::launch(account, Course { gateway, head, peer, asked }, first).await
         }
@@ -148,36 +156,49 @@ async fn enter<C: Counters + 'static>(
     Ok(entered)
 }
 
-/// Reads the body and asks `core`. What limits took is noted in the account.
+async fn read_body<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    exchange: &mut Exchange,
+    service: &ProxyService,
+) -> Result<Whole<C>, Denial> {
+    let bytes_max = service.body_bytes_max(&gateway.shared.options);
+    check_declared_length(exchange, bytes_max)?;
+    read_whole(gateway, &exchange.head, &mut exchange.body, bytes_max).await
+}
+
+/// Asks `core`. What limits took is noted in the account.
 async fn ask<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
-    exchange: &mut Exchange,
-    (request, service, api): (Request<'_>, Rc<ProxyService>, Api),
-) -> Result<Asked<C>, Denial> {
-    let bytes_max = service.body_bytes_max(&gateway.shared.options);
-    check_declared_length(exchange, bytes_max)?;
-    let body = read_whole(gateway, &exchange.head, &mut exchange.body, bytes_max).await?;
-    let call = Call::read(api, &body.bytes).map_err(|error| body_refused(&error))?;
+    exchange: &Exchange,
+    (request, service, entered): (Request<'_>, Rc<ProxyService>, Entered),
+    (call, body): (&Call<'_>, Whole<C>),
+) -> Result<(Asked<C>, Terms), Denial> {
+    let api = call.api();
     let target = gemini_target(request.path).filter(|_| api == Api::GeminiGenerate);
     let model = target.map(|target| target.model).or(call.model());
     let Some(model) = model.filter(|model| !model.is_empty()).map(Box::<str>::from) else {
         return Err(Denial::new(Code::MalformedRequest, "the body names no model; set `model`"));
     };
     let is_stream = target.map_or(call.stream(), |target| target.stream);
-    // The body may have taken its time: who calls, and what they may, is looked at again (I3).
     let now = gateway.now();
-    gateway.check_fresh(now)?;
     let request = Request { now, ..request };
-    let entered = enter(gateway, account, exchange, request, &service).await?;
+    let waited_ns = now.mono_ns.saturating_sub(entered.known.now.mono_ns);
+    let entered = if waited_ns < BELIEVED_NS {
+        entered
+    } else {
+        // The body took its time: who calls, and what they may, is looked at again (I3).
+        gateway.check_fresh(now)?;
+        enter(gateway, account, exchange, request, &service).await?
+    };
     let policy = entered.policy();
     if call.names_other_models() && policy.is_some_and(|policy| policy.models.is_some()) {
         let detail =
             "the call names models beside the one that it asks for, and the key may use certain models only";
         return Err(Denial::new(Code::ModelNotAllowed, detail));
     }
-    let terms = terms_of(&entered, (&service, 0, &model), &call, request.now);
-    let tokens = policy.and_then(|policy| token_ask(policy, &call, &terms));
+    let terms = terms_of(&entered, (&service, 0, &model), call, request.now);
+    let tokens = policy.and_then(|policy| token_ask(policy, call, &terms));
     let judged =
         Judged { known: &entered.known, policy, service: Some(&service), model: Some(&model), tokens };
     let decision = gateway.judge(&exchange.head, request, judged, 1);
@@ -195,7 +216,7 @@ async fn ask<C: Counters + 'static>(
     let budgets = Budgets::of(&entered.tables.tables, &entered.known.record, tenant, request.now.wall_us);
     let caller = entered.caller(&decision, &service);
     let passage = Passage { service, caller, path: request.path.into(), sender: request.sender };
-    Ok(Asked { api, body, model, is_stream, budgets, entered, tokens_limit, passage })
+    Ok((Asked { api, body, model, is_stream, budgets, entered, tokens_limit, passage }, terms))
 }
 
 /// Prepares the first attempt and takes its funds. A call that cannot be paid for has cost nothing: what
@@ -204,44 +225,42 @@ async fn prepare_first<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
     asked: &Asked<C>,
+    first: (&Call<'_>, Terms),
 ) -> Result<Prepared, Denial> {
-    let prepared = prepare(gateway, account, asked, 0).await;
+    let prepared = prepare(gateway, account, asked, first).await;
     if !asked.budgets.is_empty() {
         account.note_payment(prepared.is_ok());
     }
-    prepared.map_err(|unprepared| match unprepared {
-        Unprepared::Denied(denial) => denial,
-        Unprepared::Refused(refusal) => Denial::new(refusal.code, String::from(refusal.detail)),
-    })
+    prepared.map_err(|refusal| Denial::new(refusal.code, String::from(refusal.detail)))
 }
 
-/// Why a call cannot be sent to a route.
-pub(super) enum Unprepared {
-    /// It cannot be paid for.
-    Refused(Refusal),
-    /// Something else.
-    Denied(Denial),
-}
-
-/// Makes a call ready for a route, and takes what it may cost. The hold is in the account.
-pub(super) async fn prepare<C: Counters + 'static>(
+/// Makes a call ready for one of its fallbacks; `None` when it cannot be paid for.
+pub(super) async fn prepare_fallback<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
     asked: &Asked<C>,
     place: usize,
-) -> Result<Prepared, Unprepared> {
+) -> Option<Prepared> {
     let (service, now) = (&asked.passage.service, asked.entered.known.now);
-    let call =
-        Call::read(asked.api, &asked.body.bytes).map_err(|error| Unprepared::Denied(body_refused(&error)))?;
-    let mut terms = terms_of(&asked.entered, (service, place, &asked.model), &call, now);
+    let call = Call::read(asked.api, &asked.body.bytes).ok()?;
+    let terms = terms_of(&asked.entered, (service, place, &asked.model), &call, now);
+    prepare(gateway, account, asked, (&call, terms)).await.ok()
+}
+
+/// Makes a call ready to be sent on these terms, and takes what it may cost. The hold is in the account.
+async fn prepare<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    account: &mut Account<C>,
+    asked: &Asked<C>,
+    (call, mut terms): (&Call<'_>, Terms),
+) -> Result<Prepared, Refusal> {
     let said = terms.ask.map(|ask| ask.output_tokens).or(call.output_limit());
     let by_tokens = asked.tokens_limit.filter(|limit| said.is_none_or(|said| *limit < said));
     if let (Some(ask), Some(limit)) = (&mut terms.ask, by_tokens) {
         ask.output_tokens = limit;
     }
     let is_limitable = asked.api != Api::OpenAiEmbeddings;
-    let grant = asked.budgets.pay(gateway, wish_of(&terms, &call, is_limitable)).await;
-    let grant = grant.map_err(Unprepared::Refused)?;
+    let grant = asked.budgets.pay(gateway, wish_of(&terms, call, is_limitable)).await?;
     if let (Some(ask), Some(limit)) = (&mut terms.ask, grant.output_limit) {
         ask.output_tokens = limit;
     }

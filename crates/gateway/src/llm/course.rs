@@ -20,7 +20,7 @@ use tollgate_journal::Flags;
 use super::{
     answer::{self, Given},
     bill::Charged,
-    call::{Asked, Prepared, Unprepared, prepare},
+    call::{Asked, Prepared, prepare_fallback},
     detached::outlive,
     route::Route,
 };
@@ -148,9 +148,9 @@ impl<C: Counters + 'static> Run<C> {
                 Some(first) => first,
                 None if self.left.get() || !self.may_use(route) => continue,
                 None => match self.prepared(place).await {
-                    Ok(prepared) => prepared,
+                    Some(prepared) => prepared,
                     // What an upstream said before is more to the point.
-                    Err(_) => continue,
+                    None => continue,
                 },
             };
             match self.route(place, route, prepared).await {
@@ -168,9 +168,9 @@ impl<C: Counters + 'static> Run<C> {
         models.is_none_or(|models| models.iter().any(|pattern| pattern.matches(model)))
     }
 
-    async fn prepared(&mut self, place: usize) -> Result<Prepared, Unprepared> {
+    async fn prepared(&mut self, place: usize) -> Option<Prepared> {
         self.note_retry();
-        prepare(&self.course.gateway, &mut self.account, &self.course.asked, place).await
+        prepare_fallback(&self.course.gateway, &mut self.account, &self.course.asked, place).await
     }
 
     /// Tries the upstreams of one route.

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Bytes of an answer that are read after its client has left.
-const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(super) const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where body and account of one answer meet.
 pub(crate) struct Flow<C: Counters + 'static> {

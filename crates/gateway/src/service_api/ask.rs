@@ -6,12 +6,18 @@
 use std::rc::Rc;
 
 use tollgate_core::{
-    admit::{Case, Decision, admit},
+    admit::{
+        Case, Decision, admit,
+        afford::{Afforded, Wish},
+        screen,
+    },
     code::Code,
     counters::Counters,
     facts::Facts,
+    id::TenantId,
     keyring::KeyRecord,
     policy::Policy,
+    resource::ServiceKind,
     tables::ServiceToken,
 };
 use tollgate_journal::Flags;
@@ -20,6 +26,7 @@ use super::ServiceApi;
 use crate::{
     denial::Denial,
     lane::{account::Account, tables::LaneTables},
+    llm::purse::Budgets,
     pipeline::{
         admission::{policy_of, tenant_of},
         recognition::{NO_SUCH_KEY, Recognition},
@@ -85,8 +92,33 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let bound_host_addresses = known.host.as_ref().and_then(|known| known.as_deref());
         let facts = Facts { bound_host_addresses, ..facts };
         let case = Case { facts: &facts, record: &known.record, policy, now: known.now };
-        let decision = admit(case, &*gateway.shared.counters);
+        let decision = match costs_money(&facts) {
+            false => admit(case, &*gateway.shared.counters),
+            true => self.admit_payer(case, &tables, TenantId(tenant)).await,
+        };
         account.note_decision(&decision, policy);
         Ok(Decided { known, tables, decision })
     }
+
+    /// Decides about a call that costs money: a hard budget that has nothing left refuses it, before any
+    /// limit counts it. What it may cost is not known here, so that nothing is reserved.
+    async fn admit_payer(&self, case: Case<'_>, tables: &LaneTables, tenant: TenantId) -> Decision {
+        let gateway = &self.gateway;
+        let mut decision = screen(case);
+        if decision.is_allowed() {
+            let budgets = Budgets::of(&tables.tables, case.record, tenant, case.now.wall_us);
+            match budgets.pay(gateway, Wish::Nothing).await {
+                Ok(_nothing) => decision = admit(case, &*gateway.shared.counters),
+                Err(refusal) => {
+                    decision.note_afforded(&budgets.purses(), &Afforded::Refused(refusal));
+                }
+            }
+        }
+        decision
+    }
+}
+
+/// Whether a call has a price: it names a model, or goes to a service of them.
+fn costs_money(facts: &Facts<'_>) -> bool {
+    facts.model.is_some() || facts.service.is_some_and(|service| service.spec.kind == ServiceKind::Llm)
 }

@@ -322,3 +322,30 @@ async fn bad_keys_are_throttled_by_the_address_that_is_handed_over_and_good_ones
     assert_eq!(world.verify(json!({"key": bad})).await["code"], "key_unknown", "no address, no throttle");
     assert_eq!(world.verify(json!({"key": good, "ip": "192.0.2.9"})).await["code"], "valid");
 }
+
+#[tokio::test]
+async fn a_hard_budget_with_nothing_left_refuses_calls_that_name_a_model() {
+    for (amount, left) in [("0.00", false), ("1.00", true)] {
+        let world = World::start();
+        let key = world.key("models = [\"m\"]\n[[quota]]\nname = \"daily\"\namount = 5\nperiod = \"day\"");
+        world.set_budget(amount);
+        let ask = |model: Option<&str>| json!({"key": key, "service": "maps/tiles", "model": model});
+        let answer = world.verify(ask(Some("m"))).await;
+        assert_eq!(answer["valid"], left, "{answer}");
+        if !left {
+            assert_eq!(answer["code"], "budget_exhausted");
+            let detail = answer["detail"].as_str().unwrap();
+            assert!(detail.starts_with("the budget of project maps of 0.00 USD has 0.00 left"), "{detail}");
+        }
+        let plain = world.verify(ask(None)).await;
+        assert_eq!(plain["valid"], true, "what names no model costs nothing: {plain}");
+        assert_eq!(
+            plain["quotas"][0]["remaining"],
+            if left { 3 } else { 4 },
+            "a refused call counts nowhere"
+        );
+        assert_eq!(world.verify(ask(Some("other"))).await["code"], "model_not_allowed");
+        world.treasury.silent.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(world.treasury.books().len(), 1);
+    }
+}

@@ -14,7 +14,12 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tollgate_core::{
-    id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
+    budget::{
+        Budget,
+        held::{HeldBudget, Level},
+        spec::BudgetSpec,
+    },
+    id::{BudgetId, ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
     key::{Digest, Environment, mint},
     keyring::{KeyRecord, KeyState},
     policy::{Policy, PolicyRow},
@@ -193,6 +198,19 @@ impl World {
             folder,
             _journal: journal,
         }
+    }
+
+    /// Gives acme's project maps a hard budget of dollars.
+    pub(crate) fn set_budget(&self, amount: &str) {
+        let text = format!("project = 'maps'\ncurrency = 'USD'\namount = '{amount}'\nperiod = 'once'");
+        let spec: BudgetSpec = toml::from_str(&text).expect("a budget of a test is right");
+        let budget = Budget::compile(&spec).expect("a budget of a test is right");
+        let (id, level, period) = (BudgetId(1), Level::Project, spec.period);
+        let held =
+            HeldBudget { id, level, subject: MAPS.0, holder: "maps".into(), tenant: ACME, period, budget };
+        let old = self.snapshot.tables();
+        let budgets = [held].into_iter().collect();
+        self.snapshot.replace_tables(Tables { policies: old.policies.clone(), budgets, ..tables() });
     }
 
     /// A key of acme's project maps with a policy that is written as TOML; `services` is `["*"]`

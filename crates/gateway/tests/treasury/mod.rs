@@ -55,11 +55,6 @@ pub(crate) struct Book {
 }
 
 impl TestTreasury {
-    /// The account, `None` when nobody has asked for it.
-    pub(crate) fn book(&self, account: AccountId) -> Option<Book> {
-        self.books.lock().unwrap().get(&account).copied()
-    }
-
     /// All accounts together, in the order of their limits.
     pub(crate) fn books(&self) -> Vec<Book> {
         let mut books: Vec<Book> = self.books.lock().unwrap().values().copied().collect();

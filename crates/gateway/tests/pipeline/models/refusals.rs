@@ -64,11 +64,18 @@ async fn a_body_that_cannot_be_judged_is_refused_before_anything_is_counted() {
         (post(r#"{"model":"m","model":"n","messages":[]}"#), 400, "malformed_request"),
         (post(r#"{"messages":[]}"#), 400, "malformed_request"),
         (post(r#"{"model":"m"}"#).header("content-encoding", "gzip"), 415, "unsupported_content"),
-        (post(&" ".repeat(33 << 20)), 413, "body_too_large"),
     ] {
         let reply = models.world.send(call).await;
         assert_eq!((reply.status.as_u16(), reply.json()["error"]["code"].as_str()), (status, Some(code)));
     }
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
+        33 << 20
+    );
+    let limit = std::time::Duration::from_secs(2);
+    let answer = tollgate_testkit::raw::exchange_within(models.world.address, head.as_bytes(), limit).await;
+    assert_eq!(answer.status(), Some(413), "{}", answer.text());
+    assert!(answer.text().contains("body_too_large"));
     assert_eq!(models.provider.seen().len(), 0);
 }
 
