@@ -21,9 +21,8 @@
 //! | [`resource`], [`name`], [`service_spec`], [`llm_service`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
 //! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
-//! | [`event`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
+//! | [`event`], [`ingest_spec`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
 //! | [`rule`] | rules that block and unblock by themselves: written, compiled, watching |
-//! | [`event`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
@@ -34,12 +33,11 @@ pub mod budget;
 pub mod code;
 pub mod counters;
 pub mod event;
-pub mod event;
 pub mod explain;
 pub mod facts;
 pub mod id;
 pub mod ingest_service;
-pub mod ingest_service;
+pub mod ingest_spec;
 pub mod key;
 pub mod keyring;
 pub mod limits;

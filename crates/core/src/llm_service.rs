@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ingest_service::INGEST_PATH,
+    ingest_spec::INGEST_PATH,
     money::{price::Provider, table::MODEL_LEN_MAX},
     policy::FieldError,
     resource::{ServiceKind, ServiceSpec},

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     budget::spec::BudgetSpec,
     key::Environment,
-    ingest_service::{EventTypeSpec, IngestSpec},
+    ingest_spec::{EventTypeSpec, IngestSpec},
     llm_service::{CredentialSpec, FallbackSpec},
     money::price::{PriceSpec, Provider},
     time::Span,

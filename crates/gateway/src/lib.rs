@@ -16,7 +16,7 @@
 //! | `lane` | what one lane works with; the account of each request |
 //! | `proxy` | forwarding: attempts, health, heads |
 //! | [`llm`] | calls to models: priced, paid for, forwarded, settled by what they used |
-//! | [`ingest`] | batches of records: read, taken apart, handed to the intake |
+//! | `ingest`, [`intake`] | batches of records: read, taken apart, handed over |
 //! | `pipeline` | the way of a request from ticket to answer |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
@@ -30,7 +30,8 @@ mod denial;
 mod faults;
 pub mod http;
 mod identity;
-pub mod ingest;
+mod ingest;
+pub mod intake;
 mod lane;
 pub mod llm;
 mod meters;

@@ -18,7 +18,7 @@ use tollgate_journal::Writer;
 
 use crate::{
     bound_host::{MakeHostLookup, SystemHosts},
-    ingest::Intake,
+    intake::Intake,
     slow_hash::RehashSink,
 };
 

@@ -6,7 +6,7 @@ use tollgate_core::{
     event::{Batch, NotTaken, Taken},
     id::BatchId,
 };
-use tollgate_gateway::ingest::{Intake, Receipt};
+use tollgate_gateway::intake::{Intake, Receipt};
 
 /// Takes everything, unless told otherwise.
 #[derive(Debug, Default)]

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use flate2::write::MultiGzDecoder;
 use tollgate_core::code::Code;
 
-use super::room::{Room, Share};
 use crate::{
     denial::Denial,
     http::{
@@ -14,6 +13,7 @@ use crate::{
         exchange::Exchange,
         head::RequestHead,
     },
+    intake::{Room, Share},
     proxy::body_denial,
 };
 

@@ -1,17 +1,15 @@
 //! The kind `ingest`: batches of records, taken whole or not at all (CONTRACT §4).
 //!
 //! A body is read within bounds of its service and of the process, decompressed with a cap, taken apart
-//! into places of one buffer, held against the schemas of its types, and handed to the [`Intake`], which
+//! into places of one buffer, held against the schemas of its types, and handed to the intake, which
 //! answers once it is durable. What must never be here: how records are kept.
 
 mod body;
 mod cloud_event;
 mod form;
 mod members;
-pub(crate) mod port;
 mod records;
-mod room;
-pub(crate) mod schemas;
+mod schemas;
 
 use std::rc::Rc;
 
@@ -20,13 +18,11 @@ use tollgate_core::{
     code::Code,
     counters::Counters,
     event::{Batch, BatchName, NotTaken, Sender, Taken},
-    ingest_service::{BODY_BYTES_DEFAULT, DEFAULT_TYPE, RECORD_BYTES_DEFAULT, RECORDS_DEFAULT},
+    ingest_spec::{BODY_BYTES_DEFAULT, DEFAULT_TYPE, RECORD_BYTES_DEFAULT, RECORDS_DEFAULT},
     key::Digest,
 };
 use tollgate_wire::text::push_number;
 
-pub use self::port::{Intake, NoIntake, Receipt};
-pub(crate) use self::room::Room;
 use self::{
     form::Form,
     records::{Bounds, Unreadable},

@@ -1,68 +1,25 @@
 //! Holding records against the JSON Schemas of their types.
-//!
-//! Validators are compiled by each lane when they are first needed and kept while their text stays the
-//! same. Patterns in schemas run in linear time, so that no record can choose how long they take.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::rc::Rc;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::Validator;
 use serde_json::Value;
 use tollgate_core::{
     counters::Counters,
     event::{Batch, Content, Record},
-    id::ProjectId,
-    ingest_service::SchemaRule,
+    ingest_spec::SchemaRule,
     tables::EventType,
 };
 
 use super::records::Unreadable;
 use crate::lane::Gateway;
 
-/// Validators that a lane keeps; when there are more it begins anew.
+/// Kinds of records that are looked up once a batch.
 const KEPT_MAX: usize = 1024;
 /// Records between two breaths.
 const RECORDS_A_BREATH: usize = 64;
 /// The longest reason that is passed on, in characters.
 const REASON_LEN_MAX: usize = 300;
-
-type Key = (ProjectId, Box<str>, u32);
-
-/// The validators of a lane.
-#[derive(Default)]
-pub(crate) struct Validators(RefCell<HashMap<Key, (Box<str>, Option<Rc<Validator>>)>>);
-
-impl Validators {
-    /// The validator of a schema; `None` when it does not compile, which was checked when it was written.
-    fn of(&self, key: Key, schema: &str) -> Option<Rc<Validator>> {
-        if let Some((text, validator)) = self.0.borrow().get(&key)
-            && **text == *schema
-        {
-            return validator.clone();
-        }
-        let compiled = compile(schema);
-        if let Err(problem) = &compiled {
-            tracing::error!(
-                event_type = &*key.1,
-                version = key.2,
-                problem,
-                "a stored schema does not compile"
-            );
-        }
-        let validator = compiled.ok().map(Rc::new);
-        let mut kept = self.0.borrow_mut();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(key, (schema.into(), validator.clone()));
-        validator
-    }
-}
-
-fn compile(schema: &str) -> Result<Validator, String> {
-    let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-    options.build(&schema).map_err(|error| error.to_string())
-}
 
 /// What records of one type and version are held against; looked up once a batch.
 struct Resolved {

@@ -30,7 +30,7 @@ use crate::{
     denial::Denial,
     faults::Fault,
     http::{answer::FinishRefused, exchange::Lane, upstream::Upstreams},
-    ingest::{Intake, Room, schemas::Validators},
+    intake::{Intake, Room, Validators},
     llm::detached::Detached,
     meters::Meters,
     options::GatewayOptions,

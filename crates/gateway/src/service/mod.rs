@@ -8,7 +8,7 @@ mod target;
 use std::{cell::Cell, sync::Arc};
 
 use tollgate_core::{
-    ingest_service::BODY_BYTES_DEFAULT,
+    ingest_spec::BODY_BYTES_DEFAULT,
     resource::{HeadersSpec, ServiceKind, ServiceSpec},
     service::Service,
     tables::Tables,

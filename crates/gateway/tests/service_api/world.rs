@@ -37,7 +37,7 @@ use tollgate_gateway::{
         bounds::Bounds,
         serve::{Listener, Serving},
     },
-    ingest::NoIntake,
+    intake::NoIntake,
     options::GatewayOptions,
     ports::Ports,
     service_api,

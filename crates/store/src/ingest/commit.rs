@@ -80,8 +80,10 @@ impl Committer {
             }
         };
         for (waiting, answer) in group.into_iter().zip(answers) {
+            let Waiting { answer: to, place, .. } = waiting;
+            drop(place);
             // Who went away does not want to know; the batch is kept all the same.
-            let _gone = waiting.answer.send(answer);
+            let _gone = to.send(answer);
         }
     }
 

@@ -75,11 +75,12 @@ type Name = (TenantId, Digest);
 pub(super) struct Waiting {
     pub(super) batch: Batch,
     pub(super) answer: oneshot::Sender<Result<Taken, NotTaken>>,
-    _place: Place,
+    /// Given back before it is answered: who repeats the request then is not told that it is under way.
+    pub(super) place: Place,
 }
 
-/// What a batch takes of the queue; given back when it is answered.
-struct Place {
+/// What a batch takes of the queue; given back when it is dropped.
+pub(super) struct Place {
     shared: Arc<Shared>,
     bytes: u64,
     name: Option<Name>,
@@ -142,7 +143,7 @@ impl Ingester {
             place.name = Some(name);
         }
         let (answer, answered) = oneshot::channel();
-        match self.queue.try_send(Waiting { batch, answer, _place: place }) {
+        match self.queue.try_send(Waiting { batch, answer, place }) {
             Ok(()) => Ok(answered),
             Err(_) => Err(overloaded("more batches wait for the database than there is room for")),
         }
@@ -173,9 +174,12 @@ async fn run(mut committer: Committer, mut inbox: mpsc::Receiver<Waiting>, mut s
     loop {
         let first = tokio::select! {
             first = inbox.recv() => first,
-            _asked = &mut stop, if !is_stopping => {
-                inbox.close();
+            asked = &mut stop, if !is_stopping => {
                 is_stopping = true;
+                // Let go of is not asked: then it goes on for as long as there is an ingester.
+                if asked.is_ok() {
+                    inbox.close();
+                }
                 continue;
             }
         };

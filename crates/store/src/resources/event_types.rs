@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use jsonschema::PatternOptions;
-use tollgate_core::{ingest_service::EventTypeSpec, policy::FieldError};
+use tollgate_core::{ingest_service::check_event_type, ingest_spec::EventTypeSpec, policy::FieldError};
 
 use super::{
     checks::under,
@@ -28,7 +28,7 @@ impl Diff<'_> {
     pub(super) fn event_types(&mut self) -> Result<(), StoreError> {
         for (index, written) in self.resources.event_types.iter().enumerate() {
             let field = format!("event_type[{index}]");
-            let mut problems = written.check();
+            let mut problems = check_event_type(written);
             if problems.is_empty()
                 && let Err(problem) = check_schema(&written.schema)
             {

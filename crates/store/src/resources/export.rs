@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tollgate_core::ingest_service::EventTypeSpec;
+use tollgate_core::ingest_spec::EventTypeSpec;
 use tollgate_core::resource::{ConsumerSpec, ProjectSpec, Resources, TenantSpec};
 
 use super::rows::{SpecRow, State, specs};

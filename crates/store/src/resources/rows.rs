@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::AnyConnection;
 use tollgate_core::{
     id::{ProjectId, TenantId},
-    ingest_service::EventTypeSpec,
+    ingest_spec::EventTypeSpec,
     resource::{ConsumerSpec, PolicySpec, ServiceSpec},
 };
 

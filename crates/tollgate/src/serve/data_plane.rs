@@ -7,7 +7,7 @@ use tollgate_core::tables::Snapshot;
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::{
     http::serve::Serving,
-    ingest::Intake,
+    intake::Intake,
     ports::{Ports, system_host_lookup},
     service_api,
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tollgate_core::{event::Batch, time::Clock};
-use tollgate_gateway::ingest::{Intake, Receipt};
+use tollgate_gateway::intake::{Intake, Receipt};
 use tollgate_store::{Committing, Ingester, Store};
 use tollgate_workers::{EventOptions, RelayOptions, Relaying};
 

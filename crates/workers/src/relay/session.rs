@@ -65,6 +65,15 @@ impl<'r> Session<'r> {
     }
 
     pub(super) async fn run(&mut self, stop: &mut Stop, faults: &mut Faults) -> Result<Ended, Failed> {
+        let outcome = self.go_on(stop, faults).await;
+        if outcome.is_err() && (self.window.cursor() > self.noted || !self.parked.is_empty()) {
+            // Sessions that break again and again must come forward all the same. Failing only repeats more.
+            let _noted = self.write_down().await;
+        }
+        outcome
+    }
+
+    async fn go_on(&mut self, stop: &mut Stop, faults: &mut Faults) -> Result<Ended, Failed> {
         loop {
             let moved = self.take_acks()?;
             if moved {

@@ -4,6 +4,7 @@
 
 mod checks;
 mod finding;
+mod kafka;
 
 use serde::Serialize;
 
@@ -70,9 +71,12 @@ async fn examine(context: &Context) -> Vec<Finding> {
     checks.extend(listeners(config));
     checks.push(smtp(config).await);
     checks.extend(providers(context).await);
+    let found = kafka::kafka(config).await;
+    let has_kafka = found.is_some();
+    checks.extend(found);
     let used = config.people.providers();
     let absent =
-        [("redis", false), ("kafka", false), ("ldap", used.ldap.is_some()), ("oidc", used.oidc.is_some())];
+        [("redis", false), ("kafka", has_kafka), ("ldap", used.ldap.is_some()), ("oidc", used.oidc.is_some())];
     let absent = absent.into_iter().filter(|(_, is_used)| !is_used);
     checks.extend(absent.map(|(name, _)| Finding::absent(name)));
     checks

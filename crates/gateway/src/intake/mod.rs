@@ -1,8 +1,17 @@
-//! Where batches go: the end of the port, which the binary wires to the store.
+//! Where batches go, and what all of them share: the end of the port, which the binary wires to the store; memory;
+//! compiled schemas. Taking batches apart is the business of `ingest`.
+
+mod room;
+mod validators;
 
 use std::{future::Future, pin::Pin};
 
 use tollgate_core::event::{Batch, NotTaken, Taken};
+
+pub(crate) use self::{
+    room::{Room, Share},
+    validators::Validators,
+};
 
 /// What became of a batch, once it is known.
 pub type Receipt = Pin<Box<dyn Future<Output = Result<Taken, NotTaken>> + Send>>;
