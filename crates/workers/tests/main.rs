@@ -7,6 +7,8 @@ mod feed;
 #[cfg(test)]
 mod rehash;
 #[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod remind;
 #[cfg(test)]
 mod retention;
