@@ -18,6 +18,7 @@ mod faults;
 mod help;
 mod importing;
 mod ingest;
+mod ingest;
 mod many_keys;
 mod money;
 mod newcomer;

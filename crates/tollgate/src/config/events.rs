@@ -131,11 +131,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         |written, config| put(&mut config.events.ids_max, number(written, 1_000_000..=1_000_000_000)),
     ),
     setting(
-        ("retention.events", "length of time, 1h to 3650d", "7d"),
-        "How long records are kept, for `tollgate events query` and to be sent again. Never shorter than until Kafka has them.",
-        |written, config| put(&mut config.events.kept, duration(written, "1h", "3650d")),
-    ),
-    setting(
         ("kafka.brokers", "`HOST:PORT`, several separated by commas", ""),
         "Brokers that speak Kafka's protocol. Records go there from nodes with the role `workers`; when not set, they are kept and can be queried.",
         |written, config| put(&mut config.events.kafka.brokers, text(written).and_then(brokers).map(Some)),

@@ -330,6 +330,13 @@ const GENERAL: &[Setting] = &[
         read: |written, config| put(&mut config.retention.usage_minutes, duration(written, "1d", "3650d")),
     },
     Setting {
+        path: "retention.events",
+        shape: "length of time, 1h to 3650d",
+        default: "7d",
+        doc: "How long records are kept, for `tollgate events query` and to be sent again. Never shorter than until Kafka has them.",
+        read: |written, config| put(&mut config.events.kept, duration(written, "1h", "3650d")),
+    },
+    Setting {
         path: "feed.poll",
         shape: "length of time, 10ms to 5s",
         default: "100ms",

@@ -1,0 +1,234 @@
+//! Records over the real binary: in by HTTP, kept over a kill -9, on to a real broker of Kafka's protocol.
+
+use std::collections::{HashMap, HashSet};
+use std::process::Command;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Headers as _, Message as _};
+use serde_json::{Value, json};
+use tollgate_testkit::http::{Call, Reply};
+use tollgate_testkit::{Tollgate, TollgateBuilder, free_port, wait_until};
+
+use crate::world::{SOON, builder, create_key, text};
+
+const RESOURCES: &str = r#"
+[[project]]
+tenant = "default"
+name = "maps"
+key_prefix = "mbk"
+
+[[service]]
+project = "maps"
+name = "events"
+kind = "ingest"
+
+[[event_type]]
+project = "maps"
+name = "order.placed"
+schema = '{"type":"object","required":["amount"]}'
+
+[[policy]]
+project = "maps"
+name = "standard"
+services = ["events"]
+scopes = ["write"]
+
+[[consumer]]
+project = "maps"
+name = "android-team"
+"#;
+
+fn node() -> TollgateBuilder {
+    builder().env("TOLLGATE_INGEST__DISK_FREE_MIN", "0B").resources(RESOURCES)
+}
+
+async fn ingest(node: &Tollgate, key: &str, name: Option<&str>, body: &Value) -> Reply {
+    let call = Call::post("/api/v1/ingest", body).bearer(key);
+    let call = name.map_or(call.clone(), |name| call.header("idempotency-key", name));
+    call.send(node.gateway()).await
+}
+
+fn key_of(node: &Tollgate) -> String {
+    text(&create_key(node, &[]), "key").to_owned()
+}
+
+async fn taken(node: &Tollgate, key: &str, body: &Value) -> (u64, u64) {
+    let reply = ingest(node, key, None, body).await;
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let reply = reply.json();
+    (reply["accepted"].as_u64().expect("a number"), reply["duplicates"].as_u64().expect("a number"))
+}
+
+fn count(node: &Tollgate, kind: &str) -> u64 {
+    node.json(&["events", "query", "--type", kind, "--count"])["count"].as_u64().expect("a number")
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_once_after_a_kill() {
+    let mut node = node().start();
+    let key = key_of(&node);
+    wait_until(SOON, || async { ingest(&node, &key, None, &json!([])).await.status == 202 }).await;
+    let batch = json!({"records": [
+        {"id": "1", "type": "tile.served", "bytes": 10},
+        {"id": "2", "type": "tile.served", "bytes": 20},
+        {"id": "1", "type": "tile.served", "bytes": 10},
+    ]});
+    assert_eq!(taken(&node, &key, &batch).await, (2, 1));
+    let named = ingest(&node, &key, Some("job-1"), &json!([{"type": "job"}])).await;
+    assert_eq!((named.status.as_u16(), named.header("idempotent-replayed")), (202, None));
+    node.kill9();
+    node.start();
+    wait_until(SOON, || async { ingest(&node, &key, None, &json!([])).await.status == 202 }).await;
+    assert_eq!(taken(&node, &key, &batch).await, (0, 3));
+    let again = ingest(&node, &key, Some("job-1"), &json!([{"type": "job"}])).await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(again.json(), named.json());
+    let other = ingest(&node, &key, Some("job-1"), &json!([{"type": "other"}])).await;
+    assert_eq!((other.status.as_u16(), other.code().as_str()), (422, "idempotency_conflict"));
+    assert_eq!((count(&node, "tile.served"), count(&node, "job"), count(&node, "other")), (2, 1, 0));
+    let shown = node.json(&["events", "query", "--type", "tile.served", "--consumer", "android-team"]);
+    assert_eq!(shown["events"][0]["data"], json!({"id": "2", "type": "tile.served", "bytes": 20}));
+    assert_eq!(shown["events"][1]["id"], "1");
+}
+
+#[tokio::test]
+async fn a_record_that_breaks_its_schema_is_named_and_the_batch_is_not_kept() {
+    let node = node().start();
+    let key = key_of(&node);
+    wait_until(SOON, || async { ingest(&node, &key, None, &json!([])).await.status == 202 }).await;
+    let bad = json!([{"type": "order.placed", "amount": 1}, {"type": "order.placed"}]);
+    let reply = ingest(&node, &key, None, &bad).await;
+    assert_eq!((reply.status.as_u16(), reply.code().as_str()), (422, "record_invalid"), "{}", reply.text());
+    assert_eq!(reply.json()["errors"][0]["index"], 1);
+    assert_eq!(count(&node, "order.placed"), 0);
+    // Every decision about it is an event of its own.
+    let decisions = node.json(&["events", "query", "--code", "record_invalid", "--count"]);
+    assert_eq!(decisions["count"], 1);
+}
+
+/// A broker; killed when it is dropped.
+struct Broker {
+    process: std::process::Child,
+}
+
+impl Broker {
+    fn start(port: u16) -> Self {
+        let binary = std::env::var("TOLLGATE_KAFKA_BROKER").expect("cargo xtask test --only kafka sets it");
+        let url = format!("tcp://127.0.0.1:{port}");
+        let process = Command::new(binary)
+            .args(["broker", "--listener-url", &url, "--advertised-listener-url", &url])
+            .args(["--storage-engine", "memory://tansu/"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("start the broker");
+        Self { process }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn client(port: u16) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", format!("127.0.0.1:{port}"));
+    config
+}
+
+async fn make_topic(port: u16) {
+    let admin: AdminClient<DefaultClientContext> = client(port).create().expect("an admin client");
+    wait_until(SOON, || async {
+        let topic = NewTopic::new("app-events", 1, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(2)));
+        let is_there = |made: &Result<String, (String, RDKafkaErrorCode)>| {
+            matches!(made, Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)))
+        };
+        admin.create_topics([&topic], &options).await.is_ok_and(|made| made.iter().all(is_there))
+    })
+    .await;
+}
+
+/// What is on the topic, of a partition from its beginning, until so many different events are there.
+fn consume(port: u16, wanted: usize) -> Vec<(String, HashMap<String, String>, Vec<u8>)> {
+    let consumer: BaseConsumer = client(port)
+        .set("group.id", format!("test-{}", std::process::id()))
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let mut partitions = rdkafka::TopicPartitionList::new();
+    partitions.add_partition_offset("app-events", 0, rdkafka::Offset::Beginning).expect("a partition");
+    consumer.assign(&partitions).expect("take the partition");
+    let mut seen = Vec::new();
+    let mut events = HashSet::new();
+    let start = std::time::Instant::now();
+    while events.len() < wanted && start.elapsed() < Duration::from_secs(60) {
+        let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) else { continue };
+        let headers = message.headers().expect("headers");
+        let headers: HashMap<String, String> = headers
+            .iter()
+            .map(|header| {
+                (
+                    header.key.to_owned(),
+                    String::from_utf8_lossy(header.value.unwrap_or_default()).into_owned(),
+                )
+            })
+            .collect();
+        if events.insert(headers["event_id"].clone()) {
+            let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+            seen.push((key, headers, message.payload().unwrap_or_default().to_vec()));
+        }
+    }
+    seen
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a broker: cargo xtask test --only kafka"]
+async fn real_kafka_broker_gets_every_record_in_order_after_an_outage_and_a_kill() {
+    let port = free_port();
+    let mut node = node().env("TOLLGATE_KAFKA__BROKERS", &format!("127.0.0.1:{port}")).start();
+    let key = key_of(&node);
+    wait_until(SOON, || async { ingest(&node, &key, None, &json!([])).await.status == 202 }).await;
+    let batch = |from: u64| -> Value {
+        (from..from + 100)
+            .map(|number| json!({"id": number.to_string(), "type": "tile.served", "n": number}))
+            .collect()
+    };
+    // The broker is not there yet: nothing is refused.
+    for part in 0..3 {
+        assert_eq!(taken(&node, &key, &batch(part * 100)).await, (100, 0));
+    }
+    let _broker = Broker::start(port);
+    make_topic(port).await;
+    wait_until(SOON, || async { node.json(&["outbox", "status"])["sinks"][0]["behind"] == 0 }).await;
+    // Killed with records on their way.
+    for part in 3..6 {
+        assert_eq!(taken(&node, &key, &batch(part * 100)).await, (100, 0));
+    }
+    node.kill9();
+    node.start();
+    wait_until(SOON, || async { node.json(&["outbox", "status"])["sinks"][0]["behind"] == 0 }).await;
+    let seen = tokio::task::spawn_blocking(move || consume(port, 600)).await.expect("consume");
+    let numbers: Vec<u64> = seen
+        .iter()
+        .map(|(_, _, data)| {
+            serde_json::from_slice::<Value>(data).expect("JSON")["n"].as_u64().expect("a number")
+        })
+        .collect();
+    assert_eq!(numbers, (0..600).collect::<Vec<u64>>());
+    let (key, headers, _) = &seen[0];
+    assert!(key.starts_with("ten_"), "{key}");
+    assert_eq!((headers["ce_specversion"].as_str(), headers["ce_type"].as_str()), ("1.0", "tile.served"));
+    assert_eq!((headers["ce_id"].as_str(), &headers["ce_tenantid"]), ("0", key));
+    for name in ["ce_source", "ce_time", "ce_projectid", "ce_consumerid", "ce_keyid", "content-type", "seq"] {
+        assert!(headers.contains_key(name), "{name}: {headers:?}");
+    }
+}
