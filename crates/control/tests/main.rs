@@ -33,7 +33,9 @@ impl Health for Parts {
 /// How long a listener says that things are kept.
 pub(crate) const KEPT: tollgate_control::Kept = tollgate_control::Kept {
     decisions: std::time::Duration::from_secs(30 * 86_400),
-    usage: std::time::Duration::from_secs(400 * 86_400),
+    usage_days: std::time::Duration::from_secs(1100 * 86_400),
+    usage_hours: std::time::Duration::from_secs(400 * 86_400),
+    usage_minutes: std::time::Duration::from_secs(90 * 86_400),
     reminders: tollgate_store::ReminderRules {
         expiring: true,
         rotation_after_us: Some(365 * 86_400_000_000),

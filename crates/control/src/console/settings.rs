@@ -64,7 +64,9 @@ fn kept(kept: &Kept) -> Vec<(&'static str, String)> {
     let or_never = |words: Option<String>| words.unwrap_or_else(|| "never".to_owned());
     vec![
         ("Single decisions", decisions),
-        ("Usage by minute", words::span(micros(kept.usage))),
+        ("Usage by day", words::span(micros(kept.usage_days))),
+        ("Usage by hour", words::span(micros(kept.usage_hours.min(kept.usage_days)))),
+        ("Usage by minute", words::span(micros(kept.usage_minutes.min(kept.usage_days)))),
         ("Audit, keys, people", "for good".to_owned()),
         ("Reminds of expiry", expiring.to_owned()),
         ("Reminds to rotate", or_never(rotation)),

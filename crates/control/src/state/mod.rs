@@ -47,8 +47,12 @@ pub struct Control {
 pub struct Kept {
     /// Single decisions; zero keeps none.
     pub decisions: Duration,
+    /// Usage by day, and at most as long by hour and by minute.
+    pub usage_days: Duration,
+    /// Usage by hour.
+    pub usage_hours: Duration,
     /// Usage by minute.
-    pub usage: Duration,
+    pub usage_minutes: Duration,
     /// When somebody is reminded of a key.
     pub reminders: ReminderRules,
 }

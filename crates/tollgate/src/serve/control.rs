@@ -61,7 +61,9 @@ pub(super) async fn start_control(
         follow: health.clone(),
         kept: Kept {
             decisions: config.retention.decisions,
-            usage: config.retention.usage,
+            usage_days: config.retention.usage,
+            usage_hours: config.retention.usage_hours,
+            usage_minutes: config.retention.usage_minutes,
             reminders: config.reminders.rules(),
         },
     };

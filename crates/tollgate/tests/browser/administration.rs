@@ -144,9 +144,12 @@ fn settings_say_how_people_sign_in_what_is_kept_and_how_the_node_is() {
         tab.open_path("/settings");
         tab.sees("section >> Unused session ends");
         let kept = tab.sees("section >> Retention and reminders");
-        for words in
-            ["30 days; what they sum up to stays", "400 days", "30, 7 and 1 days before", "365 days old"]
-        {
+        for words in [
+            "30 days; what they sum up to stays",
+            "by hour400 days",
+            "30, 7 and 1 days before",
+            "365 days old",
+        ] {
             assert!(kept.contains(words), "{words}: {kept}");
         }
         tab.sees("section >> database");

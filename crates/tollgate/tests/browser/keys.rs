@@ -193,23 +193,23 @@ fn a_key_gets_another_name_policy_expiry_and_tags() {
         tab.sees("h1 >> Edited");
         tab.fill("#name", "Edited well");
         tab.fill("#metadata", "team = north");
-        tab.choose("#policy", "shop");
+        tab.choose("#policy", "partner");
         tab.choose("#expires", "30d");
         tab.follow("button >> Save");
         tab.sees(".toast >> Saved");
         assert_eq!(tab.sees("h1"), "Edited well");
         tab.sees(".tag >> team: north");
-        tab.sees(".facts a >> shop");
+        tab.sees(".facts a >> partner");
         tab.sees(".facts >> in 2");
         assert_eq!(
-            world.send(Call::get("/tiles/1", &own.key, "192.0.2.7")),
+            world.send(Call::get("/tiles/1", &own.key, "198.51.100.7")),
             403,
             "the policy decides at once"
         );
         // What the form leaves as it is stays.
         tab.fill("#metadata", "");
         tab.follow("button >> Save");
-        tab.sees(".facts a >> shop");
+        tab.sees(".facts a >> partner");
         assert_eq!(tab.count(".tag.test"), 0);
         assert!(!tab.html().contains("team: north"));
     }
