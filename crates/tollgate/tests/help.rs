@@ -19,7 +19,7 @@ fn help(command: &[&str]) {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    let commands: [&[&str]; 30] = [
+    let commands: [&[&str]; 35] = [
         &[],
         &["demo"],
         &["serve"],
@@ -44,6 +44,11 @@ fn every_command_has_help_with_examples() {
         &["audit", "list"],
         &["audit", "verify"],
         &["usage"],
+        &["usage", "invoice"],
+        &["ledger"],
+        &["ledger", "show"],
+        &["budgets"],
+        &["budgets", "top-up"],
         &["service-tokens"],
         &["service-tokens", "create"],
         &["service-tokens", "list"],

@@ -206,7 +206,7 @@ async fn two_processes_never_spend_more_than_one_budget() {
     let provider = ModelUpstream::start(billing).await;
     let url = Postgres::shared().create_database();
     let one = || builder().env("PROVIDER_KEY", "sk-provider").database(&url);
-    let mut first = one().resources(&resources(&provider.url(), "0.05", ["0.10", "10.00"])).start();
+    let mut first = one().resources(&resources(&provider.url(), "0.20", ["0.10", "10.00"])).start();
     let mut second = one().without_init().start();
     let key = key(&first).await;
     wait_until(SOON, || async { call(second.gateway(), &key, "{}", false).await != Went::Status(401) }).await;
@@ -216,7 +216,7 @@ async fn two_processes_never_spend_more_than_one_budget() {
     second.term_and_wait();
     let (funded, reserved, spent) = account(&first);
     let bill = provider.bill() as f64;
-    assert_eq!((funded, reserved), (50_000_000.0, 0.0));
+    assert_eq!((funded, reserved), (200_000_000.0, 0.0));
     assert!(bill <= spent && spent <= funded, "billed {bill}, settled {spent}");
     assert!(spent >= 0.99 * funded, "what is there can be spent: {spent}");
     assert_clean(&first);

@@ -19,8 +19,8 @@ pub(crate) use keys::{
     CreateArgs, EncodingName, ImportArgs, KeysCommand, ListArgs, RevokeArgs, RotateArgs, SchemeName,
     StateName,
 };
-pub(crate) use outbox::OutboxCommand;
 pub(crate) use ledger::{AdjustArgs, BudgetsCommand, InvoiceArgs, LedgerCommand, UsageCommand};
+pub(crate) use outbox::OutboxCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,7 +79,7 @@ pub(crate) struct Global {
 pub(crate) enum OutputFormat {
     Table,
     Json,
-    /// Where the result is a table: `usage` and `usage invoice`
+    // A doc comment would stretch the help of every command. Only `usage` and `usage invoice` have it.
     Csv,
 }
 

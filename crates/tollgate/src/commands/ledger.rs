@@ -122,7 +122,11 @@ async fn list(context: &Context, store: &Store, all: bool) -> Result<(), Failure
         }
     }
     let leases: Vec<_> = store.leases(None).await?.iter().map(with_account).collect();
-    let shown = json!({ "accounts": accounts, "leases": leases, "more": page.cursor.is_some() });
+    let reconciled = store.last_reconciled().await?.map(|last| {
+        json!({ "at": rfc3339(last.at_us), "accounts": last.accounts, "differences": last.differences })
+    });
+    let more = page.cursor.is_some();
+    let shown = json!({ "accounts": accounts, "leases": leases, "reconciled": reconciled, "more": more });
     context.printer.result(&shown, || {
         const HEADER: [&str; 8] =
             ["account", "holder", "currency", "funded", "reserved", "spent", "free", "from"];

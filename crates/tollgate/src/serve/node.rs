@@ -14,14 +14,13 @@ use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tollgate_control::SmtpCourier;
-use tollgate_core::tables::Snapshot;
+use tollgate_core::{tables::Snapshot, time::Now};
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::http::serve::Serving;
 use tollgate_journal::Journal;
 use tollgate_store::Store;
 use tollgate_workers::{
-    FundsOptions, Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions,
-    UsageKept,
+    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions, UsageKept,
 };
 
 use super::{
@@ -86,33 +85,29 @@ impl Node {
             start_control((config, roles), (&store, &clock, courier.as_ref()), &health, metrics.clone())
                 .await?;
 
-        let (purse, asks) = Purse::new();
-        let treasury = Arc::new(purse);
+        let (treasury, funds) = Purse::new(roles.contains(&Role::Workers));
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
         let wall: Arc<dyn tollgate_core::time::Clock> = clock.clone();
         let (intake, records) = Records::start(&store, &wall, node, (config, roles));
         let plane = DataPlane {
             snapshot,
             counters: Arc::new(LocalCounters::default()),
-            treasury: treasury.clone(),
+            treasury,
             clock: clock.clone(),
             rehashes,
             intake,
         };
-        let sweeper = plane.counters.clone();
         let parts = Parts {
             store: store.clone(),
             snapshot: plane.snapshot.clone(),
             journal: journal.clone(),
             clock: clock.clone(),
             quotas: Arc::new(Quotas(plane.counters.clone())),
-            sweep: Arc::new(move |now| {
-                let _dropped = sweeper.sweep(now);
-            }),
+            sweep: sweeping(&plane.counters),
             rehashes: rehash_inbox,
             seal: seals(config, roles)?,
             remind: reminding(config, roles, courier.as_ref()),
-            funds: Some(FundsOptions { pots: treasury, asks, reconciles: roles.contains(&Role::Workers) }),
+            funds: Some(funds),
             node,
             boot,
             options: worker_options(config, roles),
@@ -123,13 +118,9 @@ impl Node {
         let running = prepared.start().await?;
         let (running, (gateway, service_api)) =
             listen(running, (config, roles), &plane, journal.as_ref()).await?;
-        let at = gateway.as_ref().map(Serving::local_addr);
-        if let Some(url) = listeners::gateway_url(&config.gateway, at) {
-            health.reached_at(url);
-        }
+        tell_url(&health, config, gateway.as_ref());
         health.enter(Phase::Serving);
         let upkeep = tokio::spawn(keep_up(clock.clone(), metrics));
-        let drain_timeout = config.gateway.drain_timeout;
         Ok(Self {
             gateway,
             service_api,
@@ -140,7 +131,7 @@ impl Node {
             health,
             clock,
             upkeep,
-            drain_timeout,
+            drain_timeout: config.gateway.drain_timeout,
             _lock: lock,
         })
     }
@@ -187,6 +178,22 @@ impl Node {
                 "{why}\nthe latest usage stays in the journal and is shipped at the next start"
             ))
         })
+    }
+}
+
+/// Drops counters that are as good as new.
+fn sweeping(counters: &Arc<LocalCounters>) -> Arc<dyn Fn(Now) + Send + Sync> {
+    let counters = Arc::clone(counters);
+    Arc::new(move |now| {
+        let _dropped = counters.sweep(now);
+    })
+}
+
+/// Says under which address the gateway is reached, for the console.
+fn tell_url(health: &NodeHealth, config: &Config, gateway: Option<&Serving>) {
+    let at = gateway.map(Serving::local_addr);
+    if let Some(url) = listeners::gateway_url(&config.gateway, at) {
+        health.reached_at(url);
     }
 }
 

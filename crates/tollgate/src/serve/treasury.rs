@@ -1,7 +1,7 @@
 //! The end of the port between the gateway and the keeper of budgets: calls spend from leases here, and
 //! ask the workers for more.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 use tollgate_core::{
@@ -11,7 +11,7 @@ use tollgate_core::{
 };
 use tollgate_counters::leases::{Draws, LeasePots};
 use tollgate_gateway::ports::{Refilled, Treasury, Want, Wants};
-use tollgate_workers::{ASKS_MAX, FundsAsk, FundsWant, Pots};
+use tollgate_workers::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
 
 /// How long a call waits for the ledger; it is refused then.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
@@ -23,10 +23,13 @@ pub(super) struct Purse {
 }
 
 impl Purse {
-    /// Nothing yet; what is asked for comes out of the receiver.
-    pub(super) fn new() -> (Self, mpsc::Receiver<FundsAsk>) {
+    /// Nothing yet, and what the keeper needs to fill it; `reconciles` says whether this node recomputes
+    /// the balances.
+    pub(super) fn new(reconciles: bool) -> (Arc<Self>, FundsOptions) {
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
-        (Self { pots: LeasePots::default(), asks }, inbox)
+        let purse = Arc::new(Self { pots: LeasePots::default(), asks });
+        let pots: Arc<dyn Pots> = purse.clone();
+        (purse, FundsOptions { pots, asks: inbox, reconciles })
     }
 }
 
