@@ -74,7 +74,7 @@ match = { path_prefx = "/tiles", methods = "GET" }
 upstreams = ["http://127.0.0.1:9000", 9001]
 timeouts.connect = "soon"
 
-[[budget]]
+[[budgt]]
 project = "maps"
 
 [[polcy]]
@@ -138,7 +138,7 @@ period = "year"
         assert!(wrong.contains(place), "{place} is missing in\n{wrong}");
     }
     // Rates are read as a part of the price, so that their errors stand at the price.
-    for words in ["price[0]", "`inptu`", "price[1]", "a lot"] {
+    for words in ["r.toml:15:1: price[0].inptu: there is no such field", "price[1]", "a lot"] {
         assert!(wrong.contains(words), "{words} is missing in\n{wrong}");
     }
 }

@@ -10,8 +10,13 @@ use crate::located::nearest;
 pub(super) const PLACEHOLDER: std::ops::Range<usize> = 0..0;
 
 /// Something acceptable for a field that must be there.
-pub(super) fn placeholder(field: &str) -> Option<DeValue<'static>> {
+pub(super) fn placeholder(path: &str, field: &str) -> Option<DeValue<'static>> {
     let text = match field {
+        "amount" if path.starts_with("budget") => "1",
+        "input" => "1",
+        "currency" => "USD",
+        "provider" => "openai",
+        "model" => "x",
         "tenant" | "project" | "name" | "path" | "from" | "to" => "x",
         "kind" => "proxy",
         "window" => "1s",
@@ -110,6 +115,7 @@ pub(super) fn in_words(message: &str) -> String {
         let names = known.iter().map(String::as_str);
         return match nearest(field, names) {
             Some(near) => format!("there is no such field; did you mean `{near}`?"),
+            None if known.is_empty() => "there is no such field here".to_owned(),
             None => format!("there is no such field here; fields are {}", known.join(", ")),
         };
     }

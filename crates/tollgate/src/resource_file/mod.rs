@@ -182,6 +182,16 @@ impl Reader {
         read
     }
 
+    /// Notes an error whose place is not told more closely than the resource: a field that it names has one.
+    fn wrong_somewhere(&mut self, (byte, path): (usize, &str), message: &str) {
+        let named = between_ticks(message, "unknown field ").map(|field| format!("{path}.{field}"));
+        let place = named.and_then(|path| Some((*self.places.bytes.get(&path)?, path)));
+        match place {
+            Some((byte, path)) => self.wrong(byte, &path, in_words(message)),
+            None => self.wrong(byte, path, in_words(message)),
+        }
+    }
+
     /// Reads one resource; notes everything that is wrong with it.
     fn read<T: DeserializeOwned>(&mut self, item: &Spanned<DeValue<'_>>, path: &str) -> Option<T> {
         let mut rest = item.clone();
@@ -201,7 +211,7 @@ impl Reader {
                     self.wrong(span.start, &field_path, format!("it is missing; add `{field} = …`"));
                     removed.push(field_path);
                 }
-                let placeholder = placeholder(field)?;
+                let placeholder = placeholder(path, field)?;
                 table.insert(
                     Spanned::new(PLACEHOLDER, field.to_owned().into()),
                     Spanned::new(PLACEHOLDER, placeholder),
@@ -209,7 +219,7 @@ impl Reader {
                 continue;
             }
             let Some(field_path) = take_out(&mut rest, path, &span) else {
-                self.wrong(span.start, path, in_words(message));
+                self.wrong_somewhere((span.start, path), message);
                 return None;
             };
             self.wrong(span.start, &field_path, in_words(message));
