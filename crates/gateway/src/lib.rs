@@ -15,7 +15,7 @@
 //! | `service` | services compiled: origins, choice of upstream, paths, CORS |
 //! | `lane` | what one lane works with; the account of each request |
 //! | `proxy` | forwarding: attempts, health, heads |
-//! | [`llm`] | calls to models: priced, paid for, forwarded, settled by what they used |
+//! | [`llm`] | calls to models: what they may use, what they used, as their bodies say |
 //! | `ingest`, [`intake`] | batches of records: read, taken apart, handed over |
 //! | `pipeline` | the way of a request from ticket to answer |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |

@@ -23,13 +23,12 @@ use tollgate_core::{
 use tollgate_journal::{Charge, Charges, Entry, Flags, Record, Ticket, USER_AGENT_BYTES_MAX};
 use tollgate_wire::text::DecisionText;
 
-use super::Gateway;
+use super::{Gateway, bill::Charged, call_account::CallAccount, flow::Flow};
 use crate::{
     http::{
         answer::{Answer, AnswerHead, Finish, FinishInfo, FinishRefused},
         head::RequestHead,
     },
-    llm::{account::CallAccount, bill::Charged, flow::Flow},
     meters::Served,
     names,
     service::balance::Load,

@@ -5,6 +5,11 @@
 //! with it is said by `pipeline` and `proxy`.
 
 pub(crate) mod account;
+pub(crate) mod bill;
+pub(crate) mod call_account;
+pub(crate) mod detached;
+pub(crate) mod flow;
+pub(crate) mod purse;
 pub(crate) mod tables;
 pub(crate) mod throttle;
 
@@ -23,7 +28,7 @@ use tollgate_core::{
 };
 use tollgate_journal::{Record, Ticket, Writer};
 
-use self::tables::LaneTables;
+use self::{detached::Detached, tables::LaneTables};
 use crate::{
     assertion::Assertions,
     bound_host::BoundHosts,
@@ -31,7 +36,6 @@ use crate::{
     faults::Fault,
     http::{answer::FinishRefused, exchange::Lane, upstream::Upstreams},
     intake::{Intake, Room, Validators},
-    llm::detached::Detached,
     meters::Meters,
     options::GatewayOptions,
     ports::{Ports, Treasury},

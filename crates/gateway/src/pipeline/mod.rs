@@ -6,6 +6,7 @@
 //! sent upstream; without a ticket it is refused, for it could not be counted (I12).
 
 pub(crate) mod admission;
+mod models;
 mod own;
 pub(crate) mod recognition;
 
@@ -25,7 +26,7 @@ use crate::{
     },
     ingest,
     lane::{Gateway, account::Account},
-    llm, names,
+    names,
     proxy::{self, body_denial},
     request::{self, Sender},
     service::cors,
@@ -86,7 +87,7 @@ impl<C: Counters + 'static> Gateway<C> {
         }
         if service.llm.is_some() {
             // Boxed, so that other requests carry no room for it.
-            return Box::pin(llm::call::serve(account, exchange, request, service)).await;
+            return Box::pin(models::call::serve(account, exchange, request, service)).await;
         }
         let caller = if service.service.spec.public {
             account.note_outcome(Code::Valid, "");

@@ -54,7 +54,7 @@ pub(crate) async fn forward<C: Counters + 'static>(
     write_target(head, &passage)?;
     heads::write_request(gateway, head, *peer, &passage, account.request_id());
     if let Some(llm) = &passage.service.llm {
-        llm.log_in(head, 0, &gateway.tables(), &passage.service.service)?;
+        llm.log_in(head, 0, &gateway.tables().tables, &passage.service.service)?;
     }
     let service = passage.service.clone();
     let upgrade = upgrade.take().filter(|wish| service.service.spec.websocket && is_websocket(wish));

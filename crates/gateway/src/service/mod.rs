@@ -3,6 +3,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod cors;
+pub(crate) mod route;
 mod target;
 
 use std::{cell::Cell, sync::Arc};
@@ -17,6 +18,7 @@ use tollgate_core::{
 use self::{
     balance::{Condition, Registry},
     cors::Cors,
+    route::LlmService,
     target::Retarget,
 };
 use crate::{
@@ -26,7 +28,6 @@ use crate::{
         upstream::{Origin, OriginTls},
     },
     identity::value_of,
-    llm::route::LlmService,
     options::GatewayOptions,
     request::credential::Places,
 };

@@ -25,8 +25,7 @@ use tollgate_journal::Flags;
 use super::ServiceApi;
 use crate::{
     denial::Denial,
-    lane::{account::Account, tables::LaneTables},
-    llm::purse::Budgets,
+    lane::{account::Account, purse::Budgets, tables::LaneTables},
     pipeline::{
         admission::{policy_of, tenant_of},
         recognition::{NO_SUCH_KEY, Recognition},

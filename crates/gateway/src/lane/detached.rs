@@ -8,7 +8,7 @@ use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
 use tokio::sync::Notify;
 use tollgate_core::counters::Counters;
 
-use crate::lane::Gateway;
+use super::Gateway;
 
 /// Calls of one lane that may outlive their clients at once. Each holds an upstream connection and some
 /// kilobytes.

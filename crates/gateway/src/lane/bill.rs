@@ -18,7 +18,7 @@ use tollgate_core::{
 };
 use tollgate_journal::Tokens;
 
-use super::{api::Api, usage::Reading};
+use crate::llm::{api::Api, usage::Reading};
 
 /// What was agreed for one attempt before it was sent.
 pub(crate) struct Terms {

@@ -6,7 +6,6 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use tollgate_core::{code::Code, counters::Counters};
 
-use super::request::BODY_BYTES_MAX;
 use crate::{
     denial::Denial,
     http::{
@@ -14,6 +13,7 @@ use crate::{
         head::RequestHead,
     },
     lane::{Gateway, Shared},
+    llm::request::BODY_BYTES_MAX,
     proxy::body_denial,
 };
 

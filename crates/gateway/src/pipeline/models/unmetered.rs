@@ -8,11 +8,7 @@ use std::rc::Rc;
 
 use tollgate_core::{code::Code, counters::Counters, money::price::Provider};
 
-use super::{
-    call::Entered,
-    models::{LIST_BYTES_MAX, filtered, is_model_list},
-    purse::Budgets,
-};
+use super::call::Entered;
 use crate::{
     denial::Denial,
     http::{
@@ -21,7 +17,8 @@ use crate::{
         exchange::Exchange,
         upstream::UpstreamBody,
     },
-    lane::{Gateway, account::Account},
+    lane::{Gateway, account::Account, purse::Budgets},
+    llm::models::{LIST_BYTES_MAX, filtered, is_model_list},
     names,
     pipeline::admission::{Judged, Request},
     proxy::{self, Passage, body_denial},

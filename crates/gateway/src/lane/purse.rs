@@ -13,10 +13,8 @@ use tollgate_core::{
     tables::Tables,
 };
 
-use crate::{
-    lane::Gateway,
-    ports::{Refilled, Want},
-};
+use super::Gateway;
+use crate::ports::{Refilled, Want};
 
 /// The budgets that one call is charged to, as of when it was admitted.
 pub(crate) struct Budgets {

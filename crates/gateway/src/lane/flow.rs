@@ -15,10 +15,9 @@ use bytes::Bytes;
 use tollgate_core::counters::Counters;
 
 use super::{
+    account::Account,
     bill::{Charged, Terms},
     detached::outlive,
-    usage::UsageReader,
-    usage_chunk::UsageChunkFilter,
 };
 use crate::{
     http::{
@@ -27,12 +26,12 @@ use crate::{
         field::{FieldValue, Fields},
         upstream::UpstreamBody,
     },
-    lane::account::Account,
+    llm::{usage::UsageReader, usage_chunk::UsageChunkFilter},
     names,
 };
 
 /// Bytes of an answer that are read after its client has left.
-pub(super) const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Where body and account of one answer meet.
 pub(crate) struct Flow<C: Counters + 'static> {

@@ -19,10 +19,7 @@ use tollgate_journal::Flags;
 
 use super::{
     answer::{self, Given},
-    bill::Charged,
     call::{Asked, Prepared, prepare_fallback},
-    detached::outlive,
-    route::Route,
 };
 use crate::{
     denial::Denial,
@@ -33,10 +30,13 @@ use crate::{
         head::RequestHead,
         upstream::{UpstreamAnswer, UpstreamRequest},
     },
-    lane::{Gateway, account::Account},
+    lane::{Gateway, account::Account, bill::Charged, detached::outlive},
     names,
     proxy::{self, denial_of, heads, write_path},
-    service::balance::{Load, choose},
+    service::{
+        balance::{Load, choose},
+        route::Route,
+    },
 };
 
 /// Statuses that say: not now, or not here.
@@ -299,7 +299,7 @@ impl<C: Counters + 'static> Run<C> {
         write_path(&mut head, other.as_deref().unwrap_or(&path), &passage.caller)?;
         heads::write_request(gateway, &mut head, *peer, passage, self.account.request_id());
         if let Some(llm) = &passage.service.llm {
-            llm.log_in(&mut head, place, &gateway.tables(), &passage.service.service)?;
+            llm.log_in(&mut head, place, &gateway.tables().tables, &passage.service.service)?;
         }
         // What is compressed cannot be read in passing.
         head.set(&names::ACCEPT_ENCODING, &names::IDENTITY);

@@ -22,28 +22,31 @@ use tollgate_core::{
 };
 
 use super::{
-    account::CallAccount,
-    api::{Api, api_of, gemini_target},
-    bill::Terms,
     body::{Whole, read_whole},
     course::{self, Course},
-    purse::Budgets,
-    request::{BodyError, Call, Wishes},
-    route::{LlmService, Route},
     unmetered,
 };
 use crate::{
     caller::{Caller, Identity},
     denial::{Denial, RateFields},
     http::{answer::Answer, exchange::Exchange},
-    lane::{Gateway, account::Account, tables::LaneTables},
+    lane::{
+        Gateway, account::Account, bill::Terms, call_account::CallAccount, purse::Budgets, tables::LaneTables,
+    },
+    llm::{
+        api::{Api, api_of, gemini_target},
+        request::{BodyError, Call, Wishes},
+    },
     pipeline::{
         admission::{Judged, Request, check_declared_length, flaw_denial, policy_of, tenant_of},
         recognition::Recognition,
     },
     proxy::Passage,
     request::credential::{Place, extract},
-    service::ProxyService,
+    service::{
+        ProxyService,
+        route::{LlmService, Route},
+    },
 };
 
 /// How long what was found out of a caller is believed while its body arrives: less than a revocation takes

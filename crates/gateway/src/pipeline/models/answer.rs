@@ -11,13 +11,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tollgate_core::{code::Code, counters::Counters};
 
 use super::{
-    api::{Api, Framing},
-    bill::Charged,
     call::{Asked, Prepared},
     course::Ahead,
-    flow::{Flow, Metered, REST_BYTES_MAX},
-    usage::UsageReader,
-    usage_chunk::UsageChunkFilter,
 };
 use crate::{
     denial::Denial,
@@ -26,7 +21,16 @@ use crate::{
         body::Frame,
         upstream::{UpstreamAnswer, UpstreamBody},
     },
-    lane::account::Account,
+    lane::{
+        account::Account,
+        bill::Charged,
+        flow::{Flow, Metered, REST_BYTES_MAX},
+    },
+    llm::{
+        api::{Api, Framing},
+        usage::UsageReader,
+        usage_chunk::UsageChunkFilter,
+    },
     names,
 };
 

@@ -7,8 +7,13 @@ use std::{cell::Cell, sync::Arc};
 
 use tollgate_core::{
     code::Code, llm_service::CredentialSpec, money::price::Provider, resource::ServiceKind, service::Service,
+    tables::Tables,
 };
 
+use super::{
+    Upstreams,
+    balance::{Condition, Registry},
+};
 use crate::{
     denial::Denial,
     http::{
@@ -16,13 +21,8 @@ use crate::{
         head::RequestHead,
         upstream::Origin,
     },
-    lane::tables::LaneTables,
     names,
     request::credential::{API_KEY, APIKEY, X_GOOG_API_KEY},
-    service::{
-        Upstreams,
-        balance::{Condition, Registry},
-    },
 };
 
 /// The longest credential file that is read, in bytes.
@@ -95,7 +95,7 @@ impl LlmService {
         &self,
         head: &mut RequestHead,
         route: usize,
-        tables: &LaneTables,
+        tables: &Tables,
         service: &Service,
     ) -> Result<(), Denial> {
         for name in [&names::AUTHORIZATION, &names::X_API_KEY, &X_GOOG_API_KEY, &API_KEY, &APIKEY] {
@@ -114,7 +114,7 @@ impl LlmService {
             Some(Login::Without) => return Ok(()),
             Some(Login::With(value)) => value,
             Some(Login::Kept(name)) => {
-                let secret = tables.tables.secret(service.project, name).ok_or_else(missing)?;
+                let secret = tables.secret(service.project, name).ok_or_else(missing)?;
                 kept = field_value(self.provider, secret.expose()).ok_or_else(missing)?;
                 &kept
             }

@@ -18,10 +18,10 @@ use tollgate_core::{
 use tollgate_journal::{Charge, DRAWS_MAX, Draw, Draws, Entry, Flags, Record, Tokens};
 
 use super::{
+    Gateway,
     bill::{Charged, Terms},
     flow::Flow,
 };
-use crate::lane::Gateway;
 
 /// The money side of one call.
 pub(crate) struct CallAccount<C: Counters + 'static> {
