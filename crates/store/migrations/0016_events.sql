@@ -33,6 +33,10 @@ CREATE TABLE event_ids (
 );
 CREATE INDEX event_ids_by_receipt ON event_ids (received_us, shard, starts);
 
+-- They are packed already: PostgreSQL would try again and take more than twice as long.
+/*POSTGRES ALTER TABLE event_blocks ALTER COLUMN packed SET STORAGE EXTERNAL;
+ALTER TABLE event_ids ALTER COLUMN packed SET STORAGE EXTERNAL; POSTGRES*/
+
 -- Requests that their senders gave a name, with what was answered.
 CREATE TABLE event_batches (
   tenant BIGINT NOT NULL,

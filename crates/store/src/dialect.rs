@@ -167,7 +167,10 @@ impl Engine {
             Self::Sqlite => migration
                 .replace("BIGINT NOT NULL PRIMARY KEY", "INTEGER NOT NULL PRIMARY KEY")
                 .replace("/*WITHOUT_ROWID*/", "WITHOUT ROWID"),
-            Self::Postgres => migration.replace(" BLOB", " BYTEA"),
+            // What only PostgreSQL is told stands in a comment.
+            Self::Postgres => {
+                migration.replace(" BLOB", " BYTEA").replace("/*POSTGRES ", "").replace(" POSTGRES*/", "")
+            }
         }
     }
 }

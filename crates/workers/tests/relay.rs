@@ -56,7 +56,7 @@ impl Producer for Line {
         let topic = &self.topic;
         let is_poison = topic.poison.lock().unwrap().contains(message.payload);
         let answer = |outcome| {
-            self.acks.send(Ack { token: message.token, outcome }).ok();
+            self.acks.try_send(Ack { token: message.token, outcome }).ok();
         };
         if is_poison && !topic.is_late.load(Ordering::SeqCst) {
             return Err(SendError::Poison("it is too large".into()));

@@ -293,12 +293,10 @@ impl<'b> Parts<'b> {
     }
 
     /// Where a text is: in the body when it was borrowed from there, else behind it.
-    pub(super) fn place(&mut self, body: &str, text: &Cow<'_, str>) -> Slice {
-        if let Cow::Borrowed(borrowed) = text {
-            let start = (borrowed.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
-            if start.checked_add(borrowed.len()).is_some_and(|end| end <= body.len()) {
-                return slice(start, start + borrowed.len());
-            }
+    pub(super) fn place(&mut self, body: &str, text: &str) -> Slice {
+        let start = (text.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
+        if start.checked_add(text.len()).is_some_and(|end| end <= body.len()) {
+            return slice(start, start + text.len());
         }
         self.keep(text)
     }

@@ -10,10 +10,12 @@ use tollgate_core::id::ProjectId;
 /// Validators that a lane keeps; when there are more it begins anew.
 const KEPT_MAX: usize = 1024;
 type Key = (ProjectId, Box<str>, u32);
+/// The text, and what was made of it.
+type Compiled = (Box<str>, Option<Rc<Validator>>);
 
 /// The validators of a lane.
 #[derive(Default)]
-pub(crate) struct Validators(RefCell<HashMap<Key, (Box<str>, Option<Rc<Validator>>)>>);
+pub(crate) struct Validators(RefCell<HashMap<Key, Compiled>>);
 
 impl Validators {
     /// The validator of a schema; `None` when it does not compile, which was checked when it was written.

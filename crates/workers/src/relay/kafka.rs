@@ -100,7 +100,7 @@ impl KafkaOptions {
     /// # Errors
     /// Why there is no answer, in words for people.
     pub fn check(&self, within: Duration) -> Result<KafkaCheck, String> {
-        let (acks, _none) = tokio::sync::mpsc::unbounded_channel();
+        let (acks, _none) = tokio::sync::mpsc::channel(1);
         let producer: Threaded = self.config().create_with_context(Context { acks }).map_err(said)?;
         let found = producer.client().fetch_metadata(Some(&self.topic), within).map_err(said)?;
         let topic = found.topics().iter().find(|topic| topic.name() == self.topic && topic.error().is_none());
@@ -209,7 +209,7 @@ impl ProducerContext for Context {
                 _ => Fault::Broken(format!("{error} (partition {})", message.partition())),
             }),
         };
-        // Nobody listens once the session has ended.
-        let _ended = self.acks.send(Ack { token: token as u64, outcome });
+        // Nobody listens once the session has ended; before, there is room.
+        let _ended = self.acks.try_send(Ack { token: token as u64, outcome });
     }
 }

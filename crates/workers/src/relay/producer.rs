@@ -49,8 +49,9 @@ pub struct Ack {
     pub outcome: Result<(), Fault>,
 }
 
-/// Where acknowledgements go. At most as many wait as messages are on their way.
-pub type Acks = mpsc::UnboundedSender<Ack>;
+/// Where acknowledgements go. There is room for one of each message that is on its way, so that sending never
+/// waits.
+pub type Acks = mpsc::Sender<Ack>;
 
 /// Sends messages in order and says what became of each.
 pub trait Producer: Send {

@@ -40,7 +40,7 @@ pub(super) struct Session<'r> {
     relay: &'r Relay,
     lease: RelayLease,
     producer: Box<dyn Producer>,
-    acks: mpsc::UnboundedReceiver<Ack>,
+    acks: mpsc::Receiver<Ack>,
     window: Window,
     /// Tenants whose records wait.
     held: HashMap<TenantId, ParkedRow>,
@@ -54,7 +54,7 @@ pub(super) struct Session<'r> {
 
 impl<'r> Session<'r> {
     pub(super) async fn open(relay: &'r Relay, lease: RelayLease) -> Result<Self, Failed> {
-        let (sender, acks) = mpsc::unbounded_channel();
+        let (sender, acks) = mpsc::channel(relay.options.in_flight_max.max(2));
         let producer = relay.options.producers.open(sender).map_err(|why| (why, None))?;
         let window = Window::new(lease.sent);
         let (noted, noted_ns) = (lease.sent, relay.clock.mono_ns());
@@ -321,6 +321,7 @@ impl<'r> Session<'r> {
     ) -> Result<Part, Failed> {
         let mut part = Part::default();
         let mut broken = None;
+        let most = self.relay.options.in_flight_max.max(2);
         let read = outbox.each(from, |event| {
             let is_over = broken.is_some() || part.poison.is_some() || part.next.is_some();
             if is_over || event.position >= to || event.sender.tenant != tenant {
@@ -329,7 +330,8 @@ impl<'r> Session<'r> {
             match self.send(&event) {
                 Ok(()) => {
                     part.on_their_way.insert(event.position);
-                    part.next = alone.then_some(event.position + 1);
+                    let is_enough = alone || part.on_their_way.len() >= most;
+                    part.next = is_enough.then_some(event.position + 1);
                 }
                 Err(SendError::Full) => part.next = Some(event.position),
                 Err(SendError::Poison(reason)) => part.poison = Some(of_event(&event, reason, Policy::Hold)),
