@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::command::{Outcome, cargo, show};
-use crate::{browser, contract, fuzz, needs, openid, sdks, tidy};
+use crate::{browser, contract, fuzz, kafka, needs, openid, sdks, tidy};
 
 /// Options of `cargo xtask test`.
 #[derive(Args)]
@@ -29,7 +29,7 @@ struct Step {
 }
 
 /// In this order: what is quick to say no comes first.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "needs", what: "what the tests need is on the machine", run: provide },
     Step { name: "fmt", what: "the code is formatted", run: format },
     Step { name: "tidy", what: "structure and style rules hold", run: |_| tidy::run() },
@@ -40,6 +40,7 @@ const STEPS: [Step; 11] = [
     Step { name: "browser", what: "people get through the console in a browser", run: |_| browser::run() },
     Step { name: "openid", what: "people sign in at a real OpenID provider", run: |_| openid::run() },
     Step { name: "sdks", what: "the official SDKs of model providers work", run: |_| sdks::run() },
+    Step { name: "kafka", what: "records reach a real broker", run: |_| kafka::run() },
     Step { name: "fuzz", what: "no fuzz target finds an input that breaks it", run: fuzz_shortly },
 ];
 
@@ -49,7 +50,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     for step in &STEPS {
         let chosen = options.only.as_deref().is_none_or(|name| name == step.name);
         if !chosen
-            || (options.quick && matches!(step.name, "contract" | "browser" | "openid" | "sdks" | "fuzz"))
+            || (options.quick
+                && matches!(step.name, "contract" | "browser" | "openid" | "sdks" | "kafka" | "fuzz"))
         {
             continue;
         }

@@ -20,6 +20,7 @@ mod command;
 mod contract;
 mod deny;
 mod fuzz;
+mod kafka;
 mod needs;
 mod openid;
 mod prices;

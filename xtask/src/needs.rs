@@ -29,6 +29,8 @@ pub(crate) const TESTS: &[Need] = &[
     Need { what: "slapd", present: || Path::new("/usr/sbin/slapd").exists(), package: "slapd" },
     Need { what: "aiosmtpd for /usr/bin/python3", present: aiosmtpd, package: "python3-aiosmtpd" },
     Need { what: "openssl", present: || find("openssl").is_some(), package: "openssl" },
+    Need { what: "OpenSSL's headers, for TLS to Kafka", present: openssl_headers, package: "libssl-dev" },
+    Need { what: "pkg-config", present: || find("pkg-config").is_some(), package: "pkg-config" },
 ];
 
 /// What building libFuzzer needs.
@@ -48,6 +50,10 @@ pub(crate) const OPENID: &[Need] = &[
     Need { what: "node", present: || find("node").is_some(), package: "nodejs" },
     Need { what: "npm", present: || find("npm").is_some(), package: "npm" },
 ];
+
+/// What brings a broker of Kafka's protocol.
+pub(crate) const KAFKA: &[Need] =
+    &[Need { what: "python3 with venv", present: venv, package: "python3-venv" }];
 
 /// What starts a server on one CPU.
 pub(crate) const TASKSET: &[Need] =
@@ -155,6 +161,10 @@ fn aiosmtpd() -> bool {
         .args(["-c", "import aiosmtpd"])
         .output()
         .is_ok_and(|output| output.status.success())
+}
+
+fn openssl_headers() -> bool {
+    Path::new("/usr/include/openssl/ssl.h").exists()
 }
 
 fn chromium() -> bool {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     budget::spec::BudgetSpec,
-    key::Environment,
     ingest_spec::{EventTypeSpec, IngestSpec},
+    key::Environment,
     llm_service::{CredentialSpec, FallbackSpec},
     money::price::{PriceSpec, Provider},
     time::Span,

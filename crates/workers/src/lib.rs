@@ -13,8 +13,8 @@
 //! | `ship` | takes the journal over into the database | I12, I13 |
 //! | `rehash` | replaces imported hashes after their first use | – |
 //! | `remind` | tells of keys that expire, grow old or are not used | – |
-//! | `funds` | leases parts of budgets, gives them back, tells thresholds, recomputes balances | I7, I10 |
 //! | `relay` | hands records on to Kafka, forgets those that are past their time | I15 |
+//! | `funds` | leases parts of budgets, gives them back, tells thresholds, recomputes balances | I7, I10 |
 //! | `seal` | signs checkpoints of the audit into a file and a system log | I20 |
 //! | `retention` | folds usage into hours and days, forgets what is old, sweeps counters | I13 |
 //!
@@ -40,8 +40,8 @@ mod syslog;
 pub use faults::Faults;
 pub use funds::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
 pub use relay::{
-    Ack, Acks, EventOptions, Fault, Header, KafkaCheck, KafkaOptions, MakeProducer, Message, Producer, RelayOptions,
-    Relaying, Sasl, SendError,
+    Ack, Acks, EventOptions, Fault, Header, KafkaCheck, KafkaOptions, MakeProducer, Message, Producer,
+    RelayOptions, Relaying, Sasl, SendError,
 };
 pub use remind::{Letter, Postman, RemindOptions};
 pub use running::{Options, Parts, PrepareError, Prepared, Running, UsageKept};
