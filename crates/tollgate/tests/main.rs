@@ -18,7 +18,6 @@ mod faults;
 mod help;
 mod importing;
 mod ingest;
-mod ingest;
 mod many_keys;
 mod money;
 mod newcomer;

@@ -44,10 +44,10 @@ pub struct Config {
     pub reminders: reminders::Reminders,
     /// How the audit is sealed, and where the seals go.
     pub audit: audit::Audit,
-    /// Records, and the Kafka that they go to.
-    pub events: events::Events,
     /// How secrets are kept.
     pub secrets: secrets::Secrets,
+    /// Records, and the Kafka that they go to.
+    pub events: events::Events,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

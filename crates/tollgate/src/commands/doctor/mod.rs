@@ -75,8 +75,12 @@ async fn examine(context: &Context) -> Vec<Finding> {
     let has_kafka = found.is_some();
     checks.extend(found);
     let used = config.people.providers();
-    let absent =
-        [("redis", false), ("kafka", has_kafka), ("ldap", used.ldap.is_some()), ("oidc", used.oidc.is_some())];
+    let absent = [
+        ("redis", false),
+        ("kafka", has_kafka),
+        ("ldap", used.ldap.is_some()),
+        ("oidc", used.oidc.is_some()),
+    ];
     let absent = absent.into_iter().filter(|(_, is_used)| !is_used);
     checks.extend(absent.map(|(name, _)| Finding::absent(name)));
     checks
