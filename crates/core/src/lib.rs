@@ -18,7 +18,7 @@
 //! | [`key`], [`keyring`], [`authenticate`] | the grammar of keys, all keys in memory, recognising one |
 //! | [`facts`], [`admit`], [`explain`] | what is known of a request; the decision; its trace in words |
 //! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
-//! | [`resource`], [`name`], [`service_spec`], [`llm_service`] | resources as written, and what may be written |
+//! | [`resource`], [`name`], [`service_spec`], [`upstream_spec`], [`llm_service`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
 //! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
 //! | [`event`], [`ingest_spec`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
@@ -56,4 +56,5 @@ pub mod service;
 pub mod service_spec;
 pub mod tables;
 pub mod time;
+pub mod upstream_spec;
 pub mod url_pattern;

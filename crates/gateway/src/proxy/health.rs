@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tollgate_core::{counters::Counters, resource::HealthSpec};
+use tollgate_core::{counters::Counters, upstream_spec::HealthSpec};
 
 use crate::{
     http::{
