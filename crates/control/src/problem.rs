@@ -2,12 +2,18 @@
 //! names of their own beside the catalogue of `wire`.
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 use tollgate_core::{authz::NotAuthorised, policy::FieldError};
 use tollgate_store::StoreError;
+
+/// Whether a browser asks for something to show, and gets a refusal as a page.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|kinds| kinds.contains("text/html"))
+}
 
 /// Why a call was turned away.
 #[derive(Clone, Debug, PartialEq, Eq)]

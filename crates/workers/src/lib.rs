@@ -25,6 +25,7 @@ mod beat;
 mod faults;
 mod feed;
 mod funds;
+mod kept;
 mod pace;
 mod rehash;
 mod relay;
@@ -39,12 +40,13 @@ mod syslog;
 
 pub use faults::Faults;
 pub use funds::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
+pub use kept::UsageKept;
 pub use relay::{
     Ack, Acks, EventOptions, Fault, Header, KafkaCheck, KafkaOptions, MakeProducer, Message, Producer,
     RelayOptions, Relaying, Sasl, SendError,
 };
 pub use remind::{Letter, Postman, RemindOptions};
-pub use running::{Options, Parts, PrepareError, Prepared, Running, UsageKept};
+pub use running::{Options, Parts, PrepareError, Prepared, Running};
 pub use seal::SealOptions;
 pub use ship::QuotaSink;
 pub use state::Progress;

@@ -9,7 +9,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tollgate_core::time::{Clock, Now};
 use tollgate_store::{Store, StoreError};
 
-use crate::{faults::Faults, running::UsageKept, stop::Stop};
+use crate::{faults::Faults, kept::UsageKept, stop::Stop};
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_secs(60);

@@ -19,6 +19,7 @@ use crate::{
     beat::Beat,
     feed::Feed,
     funds::{FundsOptions, Keeper},
+    kept::UsageKept,
     pace::Pace,
     rehash,
     remind::{RemindOptions, Reminding},
@@ -61,25 +62,6 @@ impl Default for Options {
             forgets: true,
             drain_patience: Duration::from_secs(10),
         }
-    }
-}
-
-/// How long sums of usage are kept, by minute, hour and day; what is finer never longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UsageKept {
-    /// Those of minutes.
-    pub minutes: Duration,
-    /// Those of hours.
-    pub hours: Duration,
-    /// Those of days.
-    pub days: Duration,
-}
-
-impl Default for UsageKept {
-    /// 90, 400 and 1,100 days.
-    fn default() -> Self {
-        let days = |days: u64| Duration::from_secs(days * 86_400);
-        Self { minutes: days(90), hours: days(400), days: days(1_100) }
     }
 }
 

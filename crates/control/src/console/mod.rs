@@ -73,7 +73,7 @@ use axum::{
 
 use crate::state::App;
 
-pub(crate) use trouble::{nothing, wants_page};
+pub(crate) use trouble::nothing;
 
 /// The routes of all pages.
 pub(crate) fn router() -> Router<App> {

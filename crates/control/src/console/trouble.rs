@@ -11,7 +11,10 @@ use tollgate_core::policy::FieldError;
 use tollgate_store::StoreError;
 
 use super::{form::encoded, look::Look, shell::Shell};
-use crate::{local_path::local, problem::Refused};
+use crate::{
+    local_path::local,
+    problem::{Refused, wants_page},
+};
 
 /// What went wrong.
 #[derive(Clone, Debug)]
@@ -115,12 +118,6 @@ pub(super) async fn frame(request: Request, next: Next) -> Response {
 pub(crate) fn nothing(headers: &HeaderMap, refused: &Refused) -> Response {
     let response = refused.clone().into_response();
     if wants_page(headers) { page(refused, Look::of(headers), String::new(), response) } else { response }
-}
-
-/// Whether a browser asks for something to show.
-pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|kinds| kinds.contains("text/html"))
 }
 
 /// The path that a form was posted from.

@@ -23,9 +23,8 @@ use tollgate_core::{id::SessionId, secret::Secret};
 
 use super::settle;
 use crate::{
-    console::wants_page,
     local_path::local,
-    problem::Refused,
+    problem::{Refused, wants_page},
     providers::{
         LdapOptions, Proven,
         ldap::{self, NotProven},
