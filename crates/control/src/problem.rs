@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use tollgate_core::{authz::NotAuthorised, policy::FieldError};
+use tollgate_core::{authz::NotAuthorised, field_error::FieldError};
 use tollgate_store::StoreError;
 
 /// Whether a browser asks for something to show, and gets a refusal as a page.

@@ -2,8 +2,8 @@
 
 use crate::{
     event::{SOURCE_LEN_MAX, TYPE_LEN_MAX, VERSION_LEN_MAX},
+    field_error::FieldError,
     ingest_spec::{BODY_BYTES_MAX, EventTypeSpec, RECORD_BYTES_MAX, RECORDS_MAX, SCHEMA_BYTES_MAX},
-    policy::FieldError,
     resource::{ServiceKind, ServiceSpec},
 };
 

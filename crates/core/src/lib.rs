@@ -18,7 +18,7 @@
 //! | [`key`], [`keyring`], [`authenticate`] | the grammar of keys, all keys in memory, recognising one |
 //! | [`facts`], [`admit`], [`explain`] | what is known of a request; the decision; its trace in words |
 //! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
-//! | [`resource`], [`name`], [`service_spec`], [`upstream_spec`], [`llm_service`] | resources as written, and what may be written |
+//! | [`resource`], [`name`], [`service_spec`], [`upstream_spec`], [`llm_spec`], [`llm_service`], [`field_error`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
 //! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
 //! | [`event`], [`ingest_spec`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
@@ -35,6 +35,7 @@ pub mod counters;
 pub mod event;
 pub mod explain;
 pub mod facts;
+pub mod field_error;
 pub mod id;
 pub mod ingest_service;
 pub mod ingest_spec;
@@ -42,6 +43,7 @@ pub mod key;
 pub mod keyring;
 pub mod limits;
 pub mod llm_service;
+pub mod llm_spec;
 pub mod money;
 pub mod name;
 pub mod path;

@@ -1,14 +1,12 @@
-//! What services of kind `llm` say beside what every service says: the provider's credential, what is
-//! tried when the upstreams cannot answer, and the match that they have when none is written.
-
-use serde::{Deserialize, Serialize};
+//! Checking what services of kind `llm` say of themselves ([`crate::llm_spec`]), and the match that
+//! services of built-in kinds have when none is written.
 
 use crate::{
+    field_error::FieldError,
     ingest_spec::INGEST_PATH,
+    llm_spec::{CredentialSpec, FallbackSpec},
     money::{price::Provider, table::MODEL_LEN_MAX},
-    policy::FieldError,
     resource::{ServiceKind, ServiceSpec},
-    service_spec::{UPSTREAMS_MAX, check_upstreams},
 };
 
 /// Fallbacks a service may have.
@@ -17,72 +15,6 @@ pub const FALLBACKS_MAX: usize = 4;
 const FILE_LEN_MAX: usize = 4096;
 /// The longest name of a variable, in bytes.
 const VARIABLE_LEN_MAX: usize = 128;
-
-/// Where a provider's credential is. Written `{ secret = "name" }`: exactly one of the three.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CredentialSpec {
-    /// In this variable of the environment of every node. Only the operator on the host may write it:
-    /// what stands in the environment is not a tenant's.
-    Env(String),
-    /// In this file of every node, without the white space around it. Only the operator on the host may
-    /// write it.
-    File(String),
-    /// Kept encrypted by Tollgate, in the service's project under this name.
-    Secret(String),
-}
-
-impl CredentialSpec {
-    /// Whether it is taken from the host itself, and not from what a tenant gave.
-    #[must_use]
-    pub const fn is_of_host(&self) -> bool {
-        matches!(self, Self::Env(_) | Self::File(_))
-    }
-
-    fn check(&self, field: &str, errors: &mut Vec<FieldError>) {
-        match self {
-            Self::Env(name) if !is_variable(name) => errors.push(FieldError::new(
-                format!("{field}.env"),
-                "it is not the name of a variable such as `OPENAI_API_KEY`",
-            )),
-            Self::File(path) if !path.starts_with('/') || path.len() > FILE_LEN_MAX => errors.push(
-                FieldError::new(format!("{field}.file"), "it is not a whole path that begins with `/`"),
-            ),
-            Self::Secret(name) => {
-                let error = crate::name::check_name(name).err();
-                errors.extend(error.map(|problem| FieldError::new(format!("{field}.secret"), problem)));
-            }
-            Self::Env(_) | Self::File(_) => {}
-        }
-    }
-}
-
-fn is_variable(name: &str) -> bool {
-    (1..=VARIABLE_LEN_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-}
-
-/// `[[service.fallback]]`: what is tried when what stands before it cannot answer. Budgets hold over all
-/// attempts; each reserves by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FallbackSpec {
-    /// Where the call goes; the service's own upstreams when not said. They speak the API of the service's
-    /// provider.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub upstreams: Vec<String>,
-    /// The model that is asked instead; the same one when not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Whose prices count; the service's provider when not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<Provider>,
-    /// Where the credential is. Not said: the service's own where the upstreams are the service's own, and
-    /// none elsewhere, for a credential is not shown to others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credential: Option<CredentialSpec>,
-}
 
 impl ServiceSpec {
     /// Whether nothing is left to be filled in by [`ServiceSpec::completed`].
@@ -148,7 +80,7 @@ pub(crate) fn check_llm(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::new("websocket", "calls of a model are priced by request; leave it away"));
     }
     if let Some(credential) = &spec.credential {
-        credential.check("credential", errors);
+        check_credential(credential, "credential", errors);
     }
     if spec.fallbacks.len() > FALLBACKS_MAX {
         let count = spec.fallbacks.len();
@@ -165,11 +97,6 @@ fn check_fallback(field: &str, fallback: &FallbackSpec, errors: &mut Vec<FieldEr
         let problem = "it tries the same again; name other `upstreams`, another `model`, or both";
         errors.push(FieldError::new(field, problem));
     }
-    if fallback.upstreams.len() > UPSTREAMS_MAX {
-        let problem = format!("at most {UPSTREAMS_MAX} upstreams are allowed");
-        errors.push(FieldError::new(format!("{field}.upstreams"), problem));
-    }
-    check_upstreams(&format!("{field}.upstreams"), &fallback.upstreams, errors);
     let is_name = |model: &str| {
         (1..=MODEL_LEN_MAX).contains(&model.len())
             && !model.chars().any(|sign| sign.is_control() || sign.is_whitespace() || sign == '*')
@@ -179,6 +106,28 @@ fn check_fallback(field: &str, fallback: &FallbackSpec, errors: &mut Vec<FieldEr
         errors.push(FieldError::new(format!("{field}.model"), problem));
     }
     if let Some(credential) = &fallback.credential {
-        credential.check(&format!("{field}.credential"), errors);
+        check_credential(credential, &format!("{field}.credential"), errors);
     }
+}
+
+fn check_credential(credential: &CredentialSpec, field: &str, errors: &mut Vec<FieldError>) {
+    match credential {
+        CredentialSpec::Env(name) if !is_variable(name) => errors.push(FieldError::new(
+            format!("{field}.env"),
+            "it is not the name of a variable such as `OPENAI_API_KEY`",
+        )),
+        CredentialSpec::File(path) if !path.starts_with('/') || path.len() > FILE_LEN_MAX => errors
+            .push(FieldError::new(format!("{field}.file"), "it is not a whole path that begins with `/`")),
+        CredentialSpec::Secret(name) => {
+            let error = crate::name::check_name(name).err();
+            errors.extend(error.map(|problem| FieldError::new(format!("{field}.secret"), problem)));
+        }
+        CredentialSpec::Env(_) | CredentialSpec::File(_) => {}
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    (1..=VARIABLE_LEN_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.starts_with(|first: char| first.is_ascii_digit())
 }

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     address::parse_network,
     counters::{Measure, Rule, RuleId},
+    field_error::FieldError,
     id::{PolicyId, ProjectId, ServiceId},
     limits::Gcra,
     pattern::{Endpoint, TextPattern},
@@ -122,28 +123,6 @@ pub fn certificate(fingerprint: &str) -> Option<Box<str>> {
         fingerprint.chars().filter(|sign| *sign != ':').map(|sign| sign.to_ascii_uppercase()).collect();
     let good = digits.len() == 40 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     good.then(|| digits.into())
-}
-
-/// One thing wrong with a resource: the field, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
-    /// The path of the field: `limit[0].window`.
-    pub field: String,
-    /// The value's problem and the remedy.
-    pub problem: String,
-}
-
-impl std::fmt::Display for FieldError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.field, self.problem)
-    }
-}
-
-impl FieldError {
-    /// Names a field and its problem.
-    pub fn new(field: impl Into<String>, problem: impl std::fmt::Display) -> Self {
-        Self { field: field.into(), problem: problem.to_string() }
-    }
 }
 
 /// Whose policy it is and which row: what a spec does not say of itself.

@@ -12,7 +12,7 @@ use crate::{
     budget::spec::BudgetSpec,
     ingest_spec::{EventTypeSpec, IngestSpec},
     key::Environment,
-    llm_service::{CredentialSpec, FallbackSpec},
+    llm_spec::{CredentialSpec, FallbackSpec},
     money::price::{PriceSpec, Provider},
     time::Span,
     upstream_spec::{HealthSpec, TimeoutsSpec, UpstreamTlsSpec},

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
+    field_error::FieldError,
     id::{ProjectId, ServiceId, TenantId},
     key::Environment,
     pattern::Endpoint,
-    policy::FieldError,
     resource::ServiceSpec,
 };
 

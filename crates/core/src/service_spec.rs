@@ -1,10 +1,10 @@
 //! Checking what a service says of itself, everything at once, before it is compiled.
 
 use crate::{
+    field_error::FieldError,
     ingest_service::check_ingest,
     llm_service::check_llm,
     pattern::PathPattern,
-    policy::FieldError,
     resource::{HeadersSpec, MatchSpec, ServiceKind, ServiceSpec},
     time::Span,
 };
@@ -32,6 +32,14 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
         errors.push(FieldError::new("upstreams", problem));
     }
     check_upstreams("upstreams", &spec.upstreams, &mut errors);
+    for (index, fallback) in spec.fallbacks.iter().enumerate() {
+        let field = format!("fallback[{index}].upstreams");
+        if fallback.upstreams.len() > UPSTREAMS_MAX {
+            let problem = format!("at most {UPSTREAMS_MAX} upstreams are allowed");
+            errors.push(FieldError::new(&*field, problem));
+        }
+        check_upstreams(&field, &fallback.upstreams, &mut errors);
+    }
     check_llm(spec, &mut errors);
     check_ingest(spec, &mut errors);
     if spec.retries > RETRIES_MAX {
@@ -55,7 +63,7 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
 }
 
 /// Checks the origins of a list.
-pub(crate) fn check_upstreams(field: &str, upstreams: &[String], errors: &mut Vec<FieldError>) {
+fn check_upstreams(field: &str, upstreams: &[String], errors: &mut Vec<FieldError>) {
     for (index, upstream) in upstreams.iter().enumerate() {
         if let Err(problem) = Upstream::parse(upstream) {
             errors.push(FieldError::new(format!("{field}[{index}]"), problem));

@@ -7,11 +7,12 @@ use std::{
 
 use tollgate_core::{
     counters::{Charge, Counters, Measure, Refund, Refusal, Rule, RuleId, Standing, Standings},
+    field_error::FieldError,
     id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
     key::{Digest, Environment, mint},
     keyring::{KeyRecord, KeyState},
     limits::Verdict,
-    policy::{FieldError, Policy, PolicyRow},
+    policy::{Policy, PolicyRow},
     secret::Secret,
     service::{Service, ServiceRow},
     time::Now,

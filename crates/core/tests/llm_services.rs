@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tollgate_core::{
     id::{ProjectId, ServiceId, TenantId},
-    llm_service::CredentialSpec,
+    llm_spec::CredentialSpec,
     resource::ServiceSpec,
     service::{Service, ServiceRow},
     service_spec::check_service,

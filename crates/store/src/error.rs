@@ -1,7 +1,7 @@
 //! The one error of this crate: what callers may show, and apart from it the cause for the log.
 
 use thiserror::Error;
-use tollgate_core::{authz::NotAuthorised, policy::FieldError};
+use tollgate_core::{authz::NotAuthorised, field_error::FieldError};
 
 /// The kinds of things that have rows and change numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,8 +2,8 @@
 
 use tollgate_core::{
     authz::{Action, Permit, Role},
+    field_error::FieldError,
     id::{TenantId, UserId},
-    policy::FieldError,
     secret::Secret,
 };
 

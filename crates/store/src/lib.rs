@@ -43,6 +43,7 @@ mod feed;
 mod import;
 mod ingest;
 mod init;
+mod key_file;
 mod keys;
 mod ledger;
 mod migrate;

@@ -11,8 +11,8 @@ use sqlx::{
 use crate::{
     dialect::{Engine, POSTGRES_VERSION_MIN, Place, SQLITE_VERSION_MIN},
     error::StoreError,
+    key_file::KeyFile,
     migrate,
-    secrets::KeyFile,
     sql::{Columns as _, only, sql},
 };
 

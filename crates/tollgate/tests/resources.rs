@@ -1,7 +1,7 @@
 //! Files of resources: everything that is wrong is shown with its place.
 
 use tollgate::resource_file::{Places, ResourceFile, parse};
-use tollgate_core::policy::FieldError;
+use tollgate_core::field_error::FieldError;
 
 fn errors(text: &str) -> String {
     let errors = parse("r.toml", text).expect_err("the file is wrong");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
-use tollgate_core::policy::FieldError;
+use tollgate_core::field_error::FieldError;
 
 use super::{
     endpoint::{Endpoint, Kind, Param},

@@ -11,8 +11,8 @@ use tollgate_core::{
         THRESHOLDS,
         spec::{BudgetMode, BudgetPeriod, BudgetSpec, RefillSpec},
     },
+    field_error::FieldError,
     period::PeriodUnit,
-    policy::FieldError,
 };
 use tollgate_store::BudgetAt;
 

@@ -11,8 +11,8 @@ use axum::{
 use futures_util::stream;
 use tollgate_core::{
     authz::Action,
+    field_error::FieldError,
     id::{ConsumerId, JobId},
-    policy::FieldError,
 };
 use tollgate_store::{
     JobProgress, JobRow, KeyFilter, KeyView, KeysPreview, PAGE_ROWS_MAX, PageRequest, Store,

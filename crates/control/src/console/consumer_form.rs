@@ -9,7 +9,7 @@ use axum::{
 };
 use tollgate_core::{
     authz::Action,
-    policy::FieldError,
+    field_error::FieldError,
     resource::{ConsumerKind, ConsumerSpec},
 };
 use tollgate_store::{ResourceAt, ResourceId, ResourceSpec, Scope};

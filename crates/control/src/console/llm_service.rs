@@ -9,10 +9,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tollgate_core::{
     authz::Action,
+    field_error::FieldError,
     id::ServiceId,
-    llm_service::{CredentialSpec, FallbackSpec},
+    llm_spec::{CredentialSpec, FallbackSpec},
     money::price::Provider,
-    policy::FieldError,
     resource::{ServiceKind, ServiceSpec},
 };
 use tollgate_store::{ResourceAt, ResourceId, ResourceSpec, ResourceView, Scope};

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse as _, Redirect, Response},
 };
-use tollgate_core::{authz::Action, key::Environment, policy::FieldError};
+use tollgate_core::{authz::Action, field_error::FieldError, key::Environment};
 use tollgate_store::{CreatedKey, Entity, KEYS_AT_ONCE_MAX, NewKey, PageRequest, ResourceFilter, Scope};
 
 use super::{

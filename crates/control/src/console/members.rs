@@ -4,8 +4,8 @@ use askama::Template;
 use axum::response::Response;
 use tollgate_core::{
     authz::{Action, Role},
+    field_error::FieldError,
     id::{ConsumerId, UserId},
-    policy::FieldError,
 };
 use tollgate_store::{InvitationView, MemberView, StoreError};
 

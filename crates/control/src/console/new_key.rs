@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use tollgate_core::{
-    authz::Action, id::ConsumerId, key::Environment, policy::FieldError, resource::MatchSpec, time::Span,
+    authz::Action, field_error::FieldError, id::ConsumerId, key::Environment, resource::MatchSpec, time::Span,
 };
 use tollgate_store::{
     CreatedKey, Entity, KeyDetail, KeyView, NewKey, PageRequest, ResourceFilter, ResourceSpec, Scope,

@@ -1,6 +1,6 @@
 //! The draft of a policy: form and TOML are two views of it, and either is read back into it.
 
-use tollgate_core::{policy::FieldError, resource::PolicySpec};
+use tollgate_core::{field_error::FieldError, resource::PolicySpec};
 
 use super::form::Fields;
 

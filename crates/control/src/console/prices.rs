@@ -7,13 +7,13 @@ use axum::{
 };
 use tollgate_core::{
     authz::Action,
+    field_error::FieldError,
     id::PriceId,
     money::{
         amount::Rate,
         price::{PriceSpec, Provider, RatesSpec},
         starting::STARTING_PRICES,
     },
-    policy::FieldError,
 };
 use tollgate_store::PriceAt;
 use tollgate_wire::admin::Price;

@@ -6,7 +6,7 @@ use tollgate_core::{
     authz::Action,
     code::Code,
     id::{ProjectId, ServiceId},
-    llm_service::CredentialSpec,
+    llm_spec::CredentialSpec,
     resource::{ServiceKind, ServiceSpec},
 };
 use tollgate_store::{

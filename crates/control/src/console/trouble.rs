@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Redirect, Response},
 };
-use tollgate_core::policy::FieldError;
+use tollgate_core::field_error::FieldError;
 use tollgate_store::StoreError;
 
 use super::{form::encoded, look::Look, shell::Shell};

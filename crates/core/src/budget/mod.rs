@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     budget::spec::{BudgetMode, BudgetPeriod, BudgetSpec},
+    field_error::FieldError,
     id::AccountId,
     money::amount::{Amount, Currency},
     period::{Period, Window},
-    policy::FieldError,
 };
 
 /// Thresholds that one budget may have.

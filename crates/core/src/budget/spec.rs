@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::KeyId, money::amount::Currency, period::PeriodUnit, policy::FieldError};
+use crate::{field_error::FieldError, id::KeyId, money::amount::Currency, period::PeriodUnit};
 
 /// `[[budget]]`: an amount that may be spent, for ever or in each period.
 ///

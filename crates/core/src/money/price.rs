@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    field_error::FieldError,
     money::amount::{Currency, Rate},
     money::usage::TOKENS_MAX,
     pattern::TextPattern,
-    policy::FieldError,
 };
 
 /// Tiers that one price may have.

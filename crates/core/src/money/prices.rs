@@ -7,13 +7,13 @@ use std::{
 };
 
 use crate::{
+    field_error::FieldError,
     id::TenantId,
     money::{
         price::{Price, PriceSpec},
         starting::{STARTING_PRICES, StartingError, starting_prices},
         table::{Origin, PriceTable, Wanted},
     },
-    policy::FieldError,
 };
 
 /// The prices that Tollgate ships with, as rows. A test reads them, so that a damaged table is never

@@ -10,9 +10,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    field_error::FieldError,
     money::price::{Price, PriceSpec, Provider, is_ordinary},
     pattern::TextPattern,
-    policy::FieldError,
 };
 
 /// Prices a table may hold of each origin.

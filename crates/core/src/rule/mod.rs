@@ -11,11 +11,11 @@ pub mod watch;
 
 use crate::{
     code::Code,
+    field_error::FieldError,
     id::{ProjectId, ServiceId},
     money::amount::{Amount, Currency},
     name::check_name,
     period::{Period, PeriodUnit},
-    policy::FieldError,
     rule::spec::{Above, Action, Metric, RuleMode, RuleSpec, ThenSpec, UntilSpec, WhenSpec, Whose},
     time::Span,
 };

@@ -6,7 +6,7 @@
 use std::{cell::Cell, sync::Arc};
 
 use tollgate_core::{
-    code::Code, llm_service::CredentialSpec, money::price::Provider, resource::ServiceKind, service::Service,
+    code::Code, llm_spec::CredentialSpec, money::price::Provider, resource::ServiceKind, service::Service,
     tables::Tables,
 };
 

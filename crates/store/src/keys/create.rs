@@ -4,10 +4,10 @@ use sqlx::AnyConnection;
 use tollgate_core::{
     address::parse_network,
     authz::{Action, Permit},
+    field_error::FieldError,
     id::{ConsumerId, KeyId, PolicyId, ProjectId},
     key::{Digest, face, mint},
     keyring::KeyState,
-    policy::FieldError,
     secret::Secret,
 };
 

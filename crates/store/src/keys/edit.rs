@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use sqlx::AnyConnection;
-use tollgate_core::{authz::Permit, id::PolicyId, policy::FieldError};
+use tollgate_core::{authz::Permit, field_error::FieldError, id::PolicyId};
 
 use super::{
     KeyEdit, KeyView,

@@ -7,8 +7,8 @@ use tollgate_core::{
         held::{HeldBudget, Level},
         spec::BudgetSpec,
     },
+    field_error::FieldError,
     id::{BudgetId, ConsumerId, KeyId, ProjectId, TenantId},
-    policy::FieldError,
     resource::Resources,
 };
 

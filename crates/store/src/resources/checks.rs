@@ -4,9 +4,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tollgate_core::{
+    field_error::FieldError,
     id::{PolicyId, ServiceId},
-    llm_service::CredentialSpec,
-    policy::{FieldError, Policy, PolicyRow},
+    llm_spec::CredentialSpec,
+    policy::{Policy, PolicyRow},
     resource::{MatchSpec, ServiceSpec},
     route::{could_tie, takes_from},
     service::{Service, ServiceRow},

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use tollgate_core::{
+    field_error::FieldError,
     id::{PolicyId, ProjectId, ServiceId, TenantId},
-    policy::FieldError,
     resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
 };
 

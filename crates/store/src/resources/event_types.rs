@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use jsonschema::PatternOptions;
-use tollgate_core::{ingest_service::check_event_type, ingest_spec::EventTypeSpec, policy::FieldError};
+use tollgate_core::{field_error::FieldError, ingest_service::check_event_type, ingest_spec::EventTypeSpec};
 
 use super::{
     checks::under,

@@ -5,8 +5,8 @@ use sqlx::AnyConnection;
 use tollgate_core::{
     authz::Permit,
     budget::held::Level,
+    field_error::FieldError,
     id::{ProjectId, TenantId},
-    policy::FieldError,
     resource::{ConsumerSpec, ProjectSpec},
 };
 

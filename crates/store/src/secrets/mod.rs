@@ -9,12 +9,10 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `keys` | the file of keys |
 //! | `seal` | encrypting and decrypting, bound to a place |
 //! | `rewrap` | everything encrypted anew under another key |
 //! | `moved` | what former versions kept in the clear, encrypted at start |
 
-mod keys;
 mod moved;
 mod rewrap;
 mod seal;
@@ -25,13 +23,12 @@ use serde_json::json;
 use sqlx::AnyConnection;
 use tollgate_core::{
     authz::{Action, Permit},
+    field_error::FieldError,
     id::{ProjectId, SecretId, TenantId},
-    llm_service::CredentialSpec,
-    policy::FieldError,
+    llm_spec::CredentialSpec,
     secret::Secret,
 };
 
-pub(crate) use keys::KeyFile;
 pub use rewrap::Rewrapped;
 pub(crate) use seal::{Place, Sealer};
 

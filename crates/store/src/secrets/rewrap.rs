@@ -7,11 +7,11 @@ use tollgate_core::authz::{Action, Permit};
 
 use super::{
     OwnPlace, everything,
-    keys::KeyName,
     seal::{key_of, present_name},
 };
 use crate::{
     error::{Entity, StoreError},
+    key_file::KeyName,
     open::Store,
     sql::{run, sql},
     write::Change,

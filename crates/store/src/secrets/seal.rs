@@ -8,9 +8,9 @@ use chacha20poly1305::{
 use sqlx::AnyConnection;
 use tollgate_core::{id::ProjectId, secret::Secret};
 
-use super::keys::{Key, KeyFile, KeyName};
 use crate::{
     error::StoreError,
+    key_file::{Key, KeyFile, KeyName},
     random,
     sql::{Columns as _, one, only, run, sql},
 };

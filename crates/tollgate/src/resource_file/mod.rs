@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
-use tollgate_core::{policy::FieldError, resource::Resources};
+use tollgate_core::{field_error::FieldError, resource::Resources};
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use self::mend::{PLACEHOLDER, between_ticks, holder_of, in_words, placeholder, take_out};

@@ -15,7 +15,7 @@ use tollgate_core::secret::Secret;
 use crate::{error::StoreError, random};
 
 /// Bytes of a key.
-pub(super) const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 /// Keys that a file may have.
 const KEYS_MAX: usize = 16;
 /// The largest file that is read.
@@ -27,7 +27,7 @@ const HEAD: &str = "# Tollgate keeps secrets encrypted under these keys; the las
 
 /// The name of a key: random, no part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct KeyName(pub(super) [u8; 8]);
+pub(crate) struct KeyName(pub(crate) [u8; 8]);
 
 impl std::fmt::Display for KeyName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,15 +36,15 @@ impl std::fmt::Display for KeyName {
 }
 
 impl KeyName {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         from_hex(text).map(Self)
     }
 }
 
 /// A key with its name.
-pub(super) struct Key {
-    pub(super) name: KeyName,
-    pub(super) bytes: Secret<[u8; KEY_BYTES]>,
+pub(crate) struct Key {
+    pub(crate) name: KeyName,
+    pub(crate) bytes: Secret<[u8; KEY_BYTES]>,
 }
 
 /// What was read of a file, and what told it from another state of it.
@@ -77,7 +77,7 @@ impl KeyFile {
     }
 
     /// The key of this name; `None` when the file has none such, or is not there.
-    pub(super) fn key(&self, name: KeyName) -> Result<Option<Arc<Key>>, StoreError> {
+    pub(crate) fn key(&self, name: KeyName) -> Result<Option<Arc<Key>>, StoreError> {
         let known = |read: &Read| read.keys.iter().find(|key| key.name == name).cloned();
         if let Some(key) = known(&self.read.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(Some(key));
@@ -87,7 +87,7 @@ impl KeyFile {
     }
 
     /// All keys, the newest last; none when there is no file.
-    pub(super) fn keys(&self) -> Result<Vec<Arc<Key>>, StoreError> {
+    pub(crate) fn keys(&self) -> Result<Vec<Arc<Key>>, StoreError> {
         self.refresh()?;
         Ok(self.read.read().unwrap_or_else(PoisonError::into_inner).keys.clone())
     }
@@ -119,7 +119,7 @@ impl KeyFile {
     }
 
     /// Makes the file with a first key, unless it is there. Of two processes one makes it.
-    pub(super) fn make(&self) -> Result<(), StoreError> {
+    pub(crate) fn make(&self) -> Result<(), StoreError> {
         let first = new_key()?;
         let linked = self.write_aside(&[&first], |aside| fs::hard_link(aside, &self.path));
         match linked {
@@ -129,7 +129,7 @@ impl KeyFile {
     }
 
     /// Adds a key, which is the newest from then on.
-    pub(super) fn add(&self) -> Result<KeyName, StoreError> {
+    pub(crate) fn add(&self) -> Result<KeyName, StoreError> {
         let present = self.keys()?;
         if present.len() >= KEYS_MAX {
             return Err(self.wrong("it has too many keys; take those away that nothing is encrypted under"));
@@ -141,7 +141,7 @@ impl KeyFile {
     }
 
     /// Takes all keys away but these.
-    pub(super) fn keep(&self, names: &[KeyName]) -> Result<(), StoreError> {
+    pub(crate) fn keep(&self, names: &[KeyName]) -> Result<(), StoreError> {
         let present = self.keys()?;
         let kept: Vec<&Key> =
             present.iter().map(AsRef::as_ref).filter(|key| names.contains(&key.name)).collect();
@@ -177,7 +177,7 @@ impl KeyFile {
         self.path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     }
 
-    pub(super) fn wrong(&self, problem: &str) -> StoreError {
+    pub(crate) fn wrong(&self, problem: &str) -> StoreError {
         let public = format!("the keys of secrets in {}: {problem}", self.path.display());
         StoreError::Unavailable { public, cause: "the file of keys cannot be used".to_owned() }
     }
