@@ -42,8 +42,8 @@ pub use faults::Faults;
 pub use funds::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
 pub use kept::UsageKept;
 pub use relay::{
-    Ack, Acks, EventOptions, Fault, Header, KafkaCheck, KafkaOptions, MakeProducer, Message, Producer,
-    RelayOptions, Relaying, Sasl, SendError,
+    Ack, Acks, EventOptions, Fault, Header, KAFKA_SPEAKS_TLS, KafkaCheck, KafkaOptions, MakeProducer,
+    Message, Producer, RelayOptions, Relaying, Sasl, SendError,
 };
 pub use remind::{Letter, Postman, RemindOptions};
 pub use running::{Options, Parts, PrepareError, Prepared, Running};

@@ -158,6 +158,9 @@ impl Builder {
                 );
             }
         }
+        if let Some((path, problem)) = self.config.events.kafka.problem() {
+            self.wrong_at(path, problem);
+        }
         if let Some(problem) = self.config.smtp.problem() {
             self.wrong_at("smtp.security", problem);
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tollgate_core::secret::Secret;
 use tollgate_store::{IngestOptions, Policy};
-use tollgate_workers::{KafkaOptions, Sasl};
+use tollgate_workers::{KAFKA_SPEAKS_TLS, KafkaOptions, Sasl};
 
 use super::{
     people::{flag, setting},
@@ -85,6 +85,25 @@ impl Kafka {
             ca_file: self.ca_file.as_ref().map(|file| file.display().to_string()),
             sasl,
             message_bytes_max: u32::try_from(self.message_bytes_max).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// What this build cannot do of what is asked, and the setting that asks for it.
+    pub(super) fn problem(&self) -> Option<(&'static str, &'static str)> {
+        if KAFKA_SPEAKS_TLS {
+            return None;
+        }
+        if self.tls {
+            return Some((
+                "kafka.tls",
+                "this build does not speak TLS to Kafka; build Tollgate with `--features kafka-tls`",
+            ));
+        }
+        self.mechanism.filter(|mechanism| mechanism.starts_with("SCRAM")).map(|_| {
+            (
+                "kafka.sasl.mechanism",
+                "this build knows `PLAIN` only; build Tollgate with `--features kafka-tls`",
+            )
         })
     }
 

@@ -50,6 +50,9 @@ impl std::fmt::Debug for Sasl {
     }
 }
 
+/// Whether this build knows TLS and SCRAM to Kafka: its feature `kafka-tls`.
+pub const KAFKA_SPEAKS_TLS: bool = cfg!(feature = "kafka-tls");
+
 /// What a look at the brokers found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaCheck {

@@ -19,7 +19,7 @@ use tollgate_store::{Policy, Store};
 
 use self::session::{Ended, Session};
 pub use self::{
-    kafka::{KafkaCheck, KafkaOptions, Sasl},
+    kafka::{KAFKA_SPEAKS_TLS, KafkaCheck, KafkaOptions, Sasl},
     producer::{Ack, Acks, Fault, Header, MakeProducer, Message, Producer, SendError},
     running::{EventOptions, Relaying},
 };
