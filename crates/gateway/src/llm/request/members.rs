@@ -7,6 +7,7 @@ use serde::{
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use tollgate_core::money::table::MODEL_LEN_MAX;
 
 use super::{BodyError, Place};
 use crate::llm::api::Api;
@@ -134,14 +135,22 @@ impl<'b> Found<'b> {
         }
     }
 
+    /// A name: of a model, of a tier.
     pub(super) fn text(&self, name: Name) -> Result<Option<Cow<'b, str>>, BodyError> {
         let Some(json) = self.json(name) else { return Ok(None) };
-        let error = BodyError::Value { member: spelling(name), wanted: "a text" };
-        let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(error)?;
-        if !inner.contains('\\') {
-            return Ok(Some(Cow::Borrowed(inner)));
-        }
-        serde_json::from_str(json).map(|text: String| Some(Cow::Owned(text))).map_err(|_| BodyError::NotJson)
+        let error = BodyError::Value {
+            member: spelling(name),
+            wanted: "a text of at most 256 bytes without control characters",
+        };
+        let Some(inner) = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+            return Err(error);
+        };
+        let text = if inner.contains('\\') {
+            Cow::Owned(serde_json::from_str::<String>(json).map_err(|_| BodyError::NotJson)?)
+        } else {
+            Cow::Borrowed(inner)
+        };
+        if is_name(&text) { Ok(Some(text)) } else { Err(error) }
     }
 
     fn raw(&self, name: Name) -> Option<&'b RawValue> {
@@ -156,6 +165,11 @@ impl<'b> Found<'b> {
         }
         Ok(())
     }
+}
+
+/// Whether a text can stand in records and in tables of prices: no store has to refuse it later.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= MODEL_LEN_MAX && !text.chars().any(char::is_control)
 }
 
 /// The name that messages use.

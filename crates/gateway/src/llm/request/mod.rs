@@ -17,6 +17,7 @@ use tollgate_core::money::{
 };
 
 use crate::llm::api::Api;
+pub(crate) use members::is_name;
 use members::{Found, Name};
 use survey::Survey;
 

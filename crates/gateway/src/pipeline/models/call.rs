@@ -35,7 +35,7 @@ use crate::{
     },
     llm::{
         api::{Api, api_of, gemini_target},
-        request::{BodyError, Call, Wishes},
+        request::{BodyError, Call, Wishes, is_name},
     },
     pipeline::{
         admission::{Judged, Request, check_declared_length, flaw_denial, policy_of, tenant_of},
@@ -180,9 +180,7 @@ async fn ask<C: Counters + 'static>(
     let api = call.api();
     let target = gemini_target(request.path).filter(|_| api == Api::GeminiGenerate);
     let model = target.map(|target| target.model).or(call.model());
-    let Some(model) = model.filter(|model| !model.is_empty()).map(Box::<str>::from) else {
-        return Err(Denial::new(Code::MalformedRequest, "the body names no model; set `model`"));
-    };
+    let model = named(model)?;
     let is_stream = target.map_or(call.stream(), |target| target.stream);
     let now = gateway.now();
     let request = Request { now, ..request };
@@ -341,6 +339,16 @@ fn token_ask(policy: &Policy, call: &Call<'_>, terms: &Terms) -> Option<TokenAsk
     };
     let least = with(output.unwrap_or(OUTPUT_TOKENS_LEAST).min(OUTPUT_TOKENS_LEAST));
     Some(TokenAsk { least, most: output.map_or(u32::MAX, with) })
+}
+
+/// The model that is asked for, in the body or in the path.
+fn named(model: Option<&str>) -> Result<Box<str>, Denial> {
+    let refused = |detail| Denial::new(Code::MalformedRequest, detail);
+    match model {
+        None | Some("") => Err(refused("the body names no model; set `model`")),
+        Some(model) if is_name(model) => Ok(model.into()),
+        Some(_) => Err(refused("the model's name is over 256 bytes or has control characters")),
+    }
 }
 
 fn body_refused(error: &BodyError) -> Denial {
