@@ -140,6 +140,27 @@ fn what_is_no_call_is_refused() {
     assert_eq!(Call::read(Api::OpenAiChat, br#"{"stream_options":[]}"#).unwrap_err(), BodyError::NotJson);
 }
 
+/// What no store would take is refused before it is written anywhere (I1).
+#[test]
+fn names_have_no_control_characters_and_an_end() {
+    let long = "m".repeat(257);
+    for (api, member) in [
+        (Api::OpenAiChat, "model"),
+        (Api::OpenAiChat, "service_tier"),
+        (Api::AnthropicMessages, "speed"),
+        (Api::AnthropicMessages, "inference_geo"),
+        (Api::GeminiGenerate, "serviceTier"),
+    ] {
+        for name in [r"a\u0000b", r"a\n", "a\u{7f}", r"\u0085", &long] {
+            let body = format!(r#"{{"{member}":"{name}"}}"#);
+            let refused = Call::read(api, body.as_bytes());
+            assert!(matches!(refused, Err(BodyError::Value { .. })), "{body}: {refused:?}");
+        }
+        let body = format!(r#"{{"{member}":"{}"}}"#, "m".repeat(256));
+        assert!(Call::read(api, body.as_bytes()).is_ok(), "{member}");
+    }
+}
+
 #[test]
 fn a_call_is_bounded_by_what_it_says_and_by_its_model() {
     let body = r#"{"messages":[{"role":"user","content":"hello"}],"max_tokens":100}"#;
@@ -203,6 +224,41 @@ fn images_files_and_tools_of_the_provider_are_seen() {
     let function = r#"{"tools":[{"type":"function","function":{"name":"web_search","parameters":{"type":"object","properties":{"file_id":{"type":"string"},"type":{"type":"string"}}}}}]}"#;
     let own = ask(Api::OpenAiChat, function).unwrap();
     assert!(own.input_tokens < 5_000, "the client's own functions are bytes like any other");
+}
+
+/// I9: a tool that nobody here knows may have fees, and read what nobody can bound.
+#[test]
+fn only_tools_whose_work_the_client_does_are_bounded() {
+    let (chat, responses) = (Api::OpenAiChat, Api::OpenAiResponses);
+    let (anthropic, gemini) = (Api::AnthropicMessages, Api::GeminiGenerate);
+    for (api, tools, wanted) in [
+        (chat, r#"[{"type":"function","function":{"name":"f"}},{"type":"custom","custom":{}}]"#, false),
+        (responses, r#"[{"type":"function","name":"f"},{"type":"local_shell"}]"#, false),
+        (responses, r#"[{"type":"apply_patch"}]"#, false),
+        (responses, r#"[{"type":"web_search_2025_08_26"}]"#, true),
+        (responses, r#"[{"type":"web_search_preview_2025_03_11"}]"#, true),
+        (responses, r#"[{"type":"function","name":"f"},{"type":"shell"}]"#, true),
+        (responses, r#"[{"type":"function","type":"mcp"}]"#, true),
+        (responses, r#"[{"type":"of_tomorrow"}]"#, true),
+        (responses, r#"{"type":"of_tomorrow"}"#, true),
+        (chat, r#"[{"type":"of_tomorrow"}]"#, true),
+        (anthropic, r#"[{"name":"f","input_schema":{"type":"object"}},{"type":"custom"}]"#, false),
+        (anthropic, r#"[{"type":"bash_20250124"},{"type":"text_editor_20250728"}]"#, false),
+        (anthropic, r#"[{"type":"computer_20250124"},{"type":"memory_20250818"}]"#, false),
+        (anthropic, r#"[{"type":"web_fetch_20260101"}]"#, true),
+        (anthropic, r#"[{"type":"of_tomorrow_20270101"}]"#, true),
+        (gemini, r#"[{"functionDeclarations":[{"name":"googleSearch","parameters":{}}]}]"#, false),
+        (gemini, r#"{"function_declarations":{"name":"f"}}"#, false),
+        (gemini, r#"[{"functionDeclarations":[],"googleSearch":null}]"#, false),
+        (gemini, r#"{"googleSearch":{}}"#, true),
+        (gemini, r#"[{"google_search":{}}]"#, true),
+        (gemini, r#"[{"ofTomorrow":{}}]"#, true),
+    ] {
+        let body = format!(r#"{{"tools":{tools}}}"#);
+        assert_eq!(call(api, &body).is_unbounded(), wanted, "{body}");
+    }
+    let empty = call(anthropic, r#"{"tools":[],"mcp_servers":[]}"#);
+    assert!(!empty.is_unbounded());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a body holds that a provider turns into more tokens than it has bytes: images, files, things
 //! that it only refers to, tools of the provider itself. Everything is looked at, at any depth, and
 //! what looks like one of them counts as one: the bound may be too high and must not be too low.
+//! So does a tool that nobody here knows: providers invent new ones all the time.
 
 use std::fmt;
 
@@ -42,40 +43,29 @@ enum Key {
     Reference,
     /// The same, and when it is an object.
     ReferenceOrObject,
-    /// A tool of the provider and the like, when it is an object.
+    /// A tool of the provider and the like, when it is an object, or a list of them.
     Tool,
+    /// The tools: a list, or the only one of them.
+    Tools,
+    /// `type` of a tool.
+    ToolType,
     /// Another model, or a list of them.
     OtherModel,
 }
 
 /// The meaning of a key. Keys of the schemas that describe functions have objects as their values, or
-/// the names of JSON's types.
-fn key_of(api: Api, key: &str, depth: u32) -> Key {
+/// the names of JSON's types. `in_tool`: it is a member of one of the `tools`.
+fn key_of(api: Api, key: &str, depth: u32, in_tool: bool) -> Key {
     match (api, key) {
+        (Api::GeminiGenerate, "functionDeclarations" | "function_declarations") if in_tool => Key::Other,
+        (Api::GeminiGenerate, _) if in_tool => Key::Tool,
+        (_, "type") if in_tool => Key::ToolType,
         (_, "type") => Key::Type,
+        (_, "tools") if depth == 1 => Key::Tools,
         (Api::GeminiGenerate, "mimeType" | "mime_type") => Key::Mime,
         (Api::GeminiGenerate, "fileUri" | "file_uri" | "cachedContent" | "cached_content") => Key::Reference,
-        (
-            Api::GeminiGenerate,
-            "googleSearch"
-            | "google_search"
-            | "googleSearchRetrieval"
-            | "google_search_retrieval"
-            | "urlContext"
-            | "url_context"
-            | "codeExecution"
-            | "code_execution"
-            | "googleMaps"
-            | "google_maps"
-            | "fileSearch"
-            | "file_search"
-            | "computerUse"
-            | "computer_use"
-            | "enterpriseWebSearch"
-            | "enterprise_web_search",
-        ) if depth == TOOL_DEPTH => Key::Tool,
         // Of a tool; and what vendors call fallbacks.
-        (_, "model") if depth == TOOL_DEPTH => Key::OtherModel,
+        (_, "model") if in_tool || depth == TOOL_DEPTH => Key::OtherModel,
         (_, "models" | "fallbacks" | "fallback_model" | "fallback_models") if depth == 1 => Key::OtherModel,
         (_, "file_id" | "file_data" | "file_url") => Key::Reference,
         (Api::OpenAiResponses, "previous_response_id" | "conversation" | "prompt") if depth == 1 => {
@@ -87,7 +77,20 @@ fn key_of(api: Api, key: &str, depth: u32) -> Key {
     }
 }
 
-/// The members of Gemini's tools: in the body, in the list `tools`, in one of it.
+/// Tools whose work the client does, and which cost nothing but their tokens.
+fn is_harmless(api: Api, tool: &str) -> bool {
+    // Anthropic's have their day behind their name.
+    const ANTHROPICS: [&str; 4] = ["bash_2", "text_editor_2", "computer_2", "memory_2"];
+    match api {
+        Api::OpenAiChat | Api::OpenAiResponses | Api::OpenAiEmbeddings => {
+            matches!(tool, "function" | "custom" | "local_shell" | "apply_patch")
+        }
+        Api::AnthropicMessages => tool == "custom" || ANTHROPICS.iter().any(|own| tool.starts_with(own)),
+        Api::GeminiGenerate => false,
+    }
+}
+
+/// The members of one tool: in the body, in the list `tools`, in one of it.
 const TOOL_DEPTH: u32 = 3;
 
 struct Walk<'s> {
@@ -106,7 +109,8 @@ impl Walk<'_> {
             Key::Mime if text.starts_with("audio/") || text.starts_with("text/") => {}
             Key::Mime | Key::Reference | Key::ReferenceOrObject => self.survey.refers_outside = true,
             Key::OtherModel => self.other_model(),
-            Key::Other | Key::Tool => {}
+            Key::ToolType => self.survey.is_unbounded |= !is_harmless(self.api, text),
+            Key::Other | Key::Tool | Key::Tools => {}
         }
     }
 
@@ -118,17 +122,18 @@ impl Walk<'_> {
         self.survey.images = self.survey.images.saturating_add(1);
     }
 
+    /// Tools may hide elsewhere too: in what was found by searching for tools, in edits of the context.
     fn kind(self, kind: &str) {
         const TOOLS: [&str; 9] = [
             "web_search",
-            "web_search_preview",
-            "web_search_preview_2025_03_11",
             "file_search",
             "code_interpreter",
             "image_generation",
             "mcp",
-            "computer_use_preview",
+            "computer_use",
             "computer",
+            "shell",
+            "tool_search",
         ];
         // Anthropic's have their day behind their name.
         const DATED_TOOLS: [&str; 7] = [
@@ -145,7 +150,15 @@ impl Walk<'_> {
             "file" | "input_file" | "document" | "container_upload" | "video_url" | "input_video"
             | "item_reference" => self.survey.refers_outside = true,
             kind => {
-                let is_tool = TOOLS.contains(&kind) || DATED_TOOLS.iter().any(|tool| kind.starts_with(tool));
+                // By itself, as a preview, or with its day.
+                let is_own = |tool: &&str| {
+                    let rest = kind.strip_prefix(*tool);
+                    rest.is_some_and(|rest| {
+                        rest.is_empty() || rest.starts_with("_preview") || rest.starts_with("_2")
+                    })
+                };
+                let is_tool =
+                    TOOLS.iter().any(is_own) || DATED_TOOLS.iter().any(|tool| kind.starts_with(tool));
                 self.survey.is_unbounded |= is_tool;
             }
         }
@@ -199,10 +212,10 @@ impl<'b> Visitor<'b> for Walk<'_> {
             Key::OtherModel => {
                 (self.survey.names_other_models, self.survey.is_unbounded) = (true, true);
             }
-            Key::Other | Key::Type | Key::Mime | Key::Reference => {}
+            Key::Other | Key::Type | Key::Mime | Key::Reference | Key::Tools | Key::ToolType => {}
         }
-        let (api, depth) = (self.api, self.depth.saturating_add(1));
-        while let Some(key) = map.next_key_seed(KeySeed { api, depth })? {
+        let (api, depth, in_tool) = (self.api, self.depth.saturating_add(1), self.key == Key::Tools);
+        while let Some(key) = map.next_key_seed(KeySeed { api, depth, in_tool })? {
             map.next_value_seed(Walk { survey: &mut *self.survey, key, api, depth })?;
         }
         Ok(())
@@ -218,6 +231,7 @@ impl<'b> Visitor<'b> for Walk<'_> {
 struct KeySeed {
     api: Api,
     depth: u32,
+    in_tool: bool,
 }
 
 impl<'b> DeserializeSeed<'b> for KeySeed {
@@ -236,6 +250,6 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-        Ok(key_of(self.api, key, self.depth))
+        Ok(key_of(self.api, key, self.depth, self.in_tool))
     }
 }
