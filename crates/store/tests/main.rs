@@ -111,7 +111,7 @@ conformance! {
         quotas_are_exact, usage_is_grouped, decisions_are_kept_and_paged, the_last_use_is_shown,
         what_is_old_is_forgotten, times_of_answers_add_up, secrets_ended_long_ago_are_forgotten;
     usage_models:
-        tokens_and_costs_add_up_by_model_key_and_day;
+        tokens_and_costs_add_up_by_model_key_and_day, no_record_stops_shipping;
     ingest:
         a_record_counts_once_by_tenant_source_and_id, a_named_request_takes_effect_once_and_has_one_answer,
         a_storm_of_the_same_requests_has_one_effect_each, ids_and_order_outlive_the_process,

@@ -9,6 +9,8 @@ use tollgate_store::{CallRow, DecisionFilter, Invoice, PageRequest, UsageBy, Usa
 use crate::world::{NOW, SECOND, World};
 
 const DAY: i64 = 86_400 * SECOND;
+/// What one call counts at most.
+const CALL_MAX: i64 = 1_000_000_000_000_000;
 const USD: [u8; 8] = *b"USD\0\0\0\0\0";
 
 fn call(position: u64, at_us: i64, key: u64, (model, cost): (&str, i64)) -> StoredRecord {
@@ -47,6 +49,30 @@ fn shown(rows: &[CallRow]) -> Vec<(Option<&str>, u64, u64, u64, i64)> {
             (row.model.as_deref(), requests, tokens_in, tokens_out, cost)
         })
         .collect()
+}
+
+/// What a client calls a model stops no shipment, nor do costs and tokens however great.
+pub(crate) async fn no_record_stops_shipping(world: World) {
+    let most = Tokens { input: u64::MAX, cached_input: 0, cache_write: 0, output: u64::MAX, reasoning: 0 };
+    let great = |position| StoredRecord { tokens: most, ..call(position, NOW, 1, ("gpt-5", i64::MAX)) };
+    ship(&world, vec![call(0, NOW, 1, ("a\0b", 7)), great(1), great(2)]).await;
+    let all = UsageFilter::default();
+    let report = world.store.usage_with_calls(&[], true, &all).await.unwrap();
+    let of = CALL_MAX as u64;
+    let expected = [(Some("a\u{fffd}b"), 1, 10, 5, 7), (Some("gpt-5"), 2, 2 * of, 2 * of, 2 * CALL_MAX)];
+    assert_eq!(shown(&report.rows), expected);
+    // A sum that is full stays full.
+    for table in ["usage_models_minute", "usage_models_day"] {
+        world
+            .raw(&format!("UPDATE {table} SET cost = {i}, input = {i} WHERE model = 'gpt-5'", i = i64::MAX))
+            .await;
+    }
+    let batch = Batch { boot: 9, lane: 0, from: 3, to: 4, lost: 0, records: vec![great(3)] };
+    world.store.ship(&[batch], true).await.unwrap();
+    let report = world.store.usage_with_calls(&[], true, &all).await.unwrap();
+    let full = 1_000_000_000_000_000_000;
+    assert_eq!(shown(&report.rows)[1], (Some("gpt-5"), 3, full as u64, 3 * of, full));
+    assert_eq!(report.rows[0].model.as_deref(), Some("a\u{fffd}b"));
 }
 
 pub(crate) async fn tokens_and_costs_add_up_by_model_key_and_day(world: World) {

@@ -21,6 +21,25 @@ const INSERT: &str = "INSERT INTO decision_calls (boot, lane, number, at_us, mod
 const AGAIN: &str = " ON CONFLICT (boot, lane, number) DO NOTHING";
 const COLUMNS: usize = 12;
 
+/// What one call counts at most, in tokens and in atoms of its cost: a million units of money. So far off
+/// is only what is wrong, and it must not fill up the sums.
+const CALL_MAX: i64 = 1_000_000_000_000_000;
+
+/// A number of a call as it is counted.
+pub(super) fn bounded(number: u64) -> i64 {
+    i64::try_from(number).map_or(CALL_MAX, |number| number.min(CALL_MAX))
+}
+
+/// Words of a record as every database takes them: PostgreSQL refuses a NUL, and with it the shipment.
+/// Clients choose them, so no control character is kept.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    if text.chars().any(char::is_control) {
+        return text.replace(char::is_control, "\u{fffd}");
+    }
+    text.into_owned()
+}
+
 /// What a decision used of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallDetail {
@@ -60,17 +79,16 @@ impl Calls {
         if record.model.is_empty() {
             return;
         }
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let currency = record.currency.split(|byte| *byte == 0).next().unwrap_or_default();
         let tokens = record.tokens;
         let numbers =
             [tokens.input, tokens.cached_input, tokens.cache_write, tokens.output, tokens.reasoning];
         let mut sums = [0; 6];
         for (sum, number) in sums.iter_mut().zip(numbers) {
-            *sum = i64::try_from(number).unwrap_or(i64::MAX);
+            *sum = bounded(number);
         }
         if let Some(cost) = sums.last_mut() {
-            *cost = record.cost.max(0);
+            *cost = bounded(record.cost.max(0).unsigned_abs());
         }
         let id = DecisionId { boot, lane, number: record.decision };
         self.0.push((id, record.entry.at_us, [text(record.model), text(currency)], sums));

@@ -16,6 +16,7 @@ use tollgate_journal::{Flags, LentRecord};
 
 use super::{
     UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums,
+    calls::{bounded, text},
     cubes::{DAY_US, HOUR_US, MINUTE_US},
     plan::down,
     report::named,
@@ -31,6 +32,32 @@ const IDS: usize = 7;
 /// Requests, estimated ones, input, cached input, cache writes, output, thoughts, cost.
 const SUMS: usize = 8;
 
+/// What a sum of a row is at most: the most of an amount. What is beyond it is not summed up, for no number
+/// may stop shipping, and some of them still have room in the sums of a report.
+const SUM_MAX: i64 = 1_000_000_000_000_000_000;
+
+/// A column that something is added to, up to [`SUM_MAX`].
+macro_rules! more {
+    ($table:literal, $column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN ",
+            $table,
+            ".",
+            $column,
+            " > 1000000000000000000 - excluded.",
+            $column,
+            " THEN 1000000000000000000 ELSE ",
+            $table,
+            ".",
+            $column,
+            " + excluded.",
+            $column,
+            " END"
+        )
+    };
+}
+
 macro_rules! table {
     ($name:literal) => {
         (
@@ -42,30 +69,22 @@ macro_rules! table {
             ),
             concat!(
                 " ON CONFLICT (start_us, key, service, model, currency, code, consumer, project, tenant) \
-                 DO UPDATE SET requests = ",
-                $name,
-                ".requests + excluded.requests, \
-                 estimated = ",
-                $name,
-                ".estimated + excluded.estimated, \
-                 input = ",
-                $name,
-                ".input + excluded.input, \
-                 cached_input = ",
-                $name,
-                ".cached_input + excluded.cached_input, \
-                 cache_write = ",
-                $name,
-                ".cache_write + excluded.cache_write, \
-                 output = ",
-                $name,
-                ".output + excluded.output, \
-                 reasoning = ",
-                $name,
-                ".reasoning + excluded.reasoning, \
-                 cost = ",
-                $name,
-                ".cost + excluded.cost"
+                 DO UPDATE SET ",
+                more!($name, "requests"),
+                ", ",
+                more!($name, "estimated"),
+                ", ",
+                more!($name, "input"),
+                ", ",
+                more!($name, "cached_input"),
+                ", ",
+                more!($name, "cache_write"),
+                ", ",
+                more!($name, "output"),
+                ", ",
+                more!($name, "reasoning"),
+                ", ",
+                more!($name, "cost"),
             ),
         )
     };
@@ -117,11 +136,7 @@ impl Models {
             *place = id as i64;
         }
         let currency = record.currency.split(|byte| *byte == 0).next().unwrap_or_default();
-        let group = Group {
-            ids: group,
-            model: String::from_utf8_lossy(record.model).into(),
-            currency: String::from_utf8_lossy(currency).into(),
-        };
+        let group = Group { ids: group, model: text(record.model).into(), currency: text(currency).into() };
         let tokens = record.tokens;
         let estimated = u64::from(entry.flags.contains(Flags::ESTIMATED));
         let more = [
@@ -135,7 +150,7 @@ impl Models {
             record.cost.max(0).unsigned_abs(),
         ];
         for (sum, more) in self.rows.entry(group).or_default().iter_mut().zip(more) {
-            *sum = sum.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
+            *sum = sum.saturating_add(bounded(more)).min(SUM_MAX);
         }
     }
 
@@ -154,7 +169,7 @@ impl Models {
                 *start = down(*start, DAY_US);
             }
             for (sum, more) in days.entry(day).or_default().iter_mut().zip(sums) {
-                *sum = sum.saturating_add(*more);
+                *sum = sum.saturating_add(*more).min(SUM_MAX);
             }
         }
         insert(MINUTES, minutes, conn).await?;
