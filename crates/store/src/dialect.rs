@@ -125,6 +125,15 @@ impl Engine {
         }
     }
 
+    /// Gives a migration the time that it needs: tables may be large, and the locks of others are waited
+    /// for. It is of its transaction alone.
+    pub(crate) const fn unhurried(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10min'"),
+        }
+    }
+
     /// Takes the lock that lets one process migrate at a time; SQLite's write lock is one already.
     pub(crate) const fn lock_migrations(self) -> Option<&'static str> {
         match self {

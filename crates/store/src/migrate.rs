@@ -34,8 +34,8 @@ const MIGRATIONS: &[&str] = &[
 
 /// Runs what is missing.
 pub(crate) async fn migrate(engine: Engine, conn: &mut AnyConnection) -> Result<(), StoreError> {
-    if let Some(lock) = engine.lock_migrations() {
-        sqlx::raw_sql(lock).execute(&mut *conn).await?;
+    for statement in [engine.unhurried(), engine.lock_migrations()].into_iter().flatten() {
+        sqlx::raw_sql(statement).execute(&mut *conn).await?;
     }
     run(sql("CREATE TABLE IF NOT EXISTS meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL)"), conn)
         .await?;
