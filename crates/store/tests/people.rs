@@ -10,8 +10,8 @@ use tollgate_core::{
     secret::Secret,
 };
 use tollgate_store::{
-    MemberRef, NewInstallation, NewInvitation, NewSession, Newcomer, OwnChange, PageRequest, SessionChange,
-    SessionLimits, SessionLookup, Store, StoreError,
+    MemberRef, NewInstallation, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, PageRequest,
+    SessionChange, SessionLimits, SessionLookup, Store, StoreError,
 };
 
 use crate::world::{NOW, SECOND, World, permit};
@@ -256,10 +256,15 @@ pub(crate) async fn a_change_of_role_ends_sessions(world: World) {
     place.sign_in(admin, 1).await;
     let permit = place.by(place.owner, Role::Owner, Action::ChangeMembers);
     let seen = store.member(place.tenant, admin).await.unwrap();
+    let reset = Digest::of(&[99]);
+    let new = NewReset { account: admin, digest: reset, expires_us: NOW + HOUR };
+    store.begin_reset(&own(admin, Action::UseOwnAccount), new, NOW).await.unwrap();
+    assert_eq!(store.reset(reset, NOW).await.unwrap(), Some(admin));
     let changed =
         store.set_member_role(&permit, member(place.tenant, admin), Role::Auditor, NOW).await.unwrap();
     assert_eq!((changed.value.role, changed.value.version), (Role::Auditor, seen.version + 1));
     assert_eq!(place.lookup(1, NOW).await, None);
+    assert_eq!(store.reset(reset, NOW).await.unwrap(), None, "the link was for what the person was before");
     let stale = MemberRef { version: Some(seen.version), ..member(place.tenant, admin) };
     let refused = store.set_member_role(&permit, stale, Role::Admin, NOW).await;
     assert!(matches!(refused, Err(StoreError::Outdated { version: 2, .. })), "{refused:?}");

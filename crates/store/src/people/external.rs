@@ -12,7 +12,7 @@ use tollgate_core::{
 use super::{
     account::{EMAIL_BYTES_MAX, NewAccount, NewMember, insert_account, insert_member, name_problem, role},
     change::{UserChange, user_change},
-    members::{forget_invitations_by, keep_an_owner, load, set_consumers},
+    members::{forget_invitations_by, forget_resets_of, keep_an_owner, load, set_consumers},
     sessions::{end_sessions_of, own},
 };
 use crate::{
@@ -207,6 +207,7 @@ async fn join(
     let new =
         NewMember { account, tenant: person.tenant, role, source: &person.provider, created_us: now_us };
     insert_member(write.conn(), new).await?;
+    forget_resets_of(write.conn(), account).await?;
     let after = json!({ "role": role.name(), "provider": person.provider });
     record(write, (account, person), "member.join", (None, Some(after)))
 }
@@ -234,6 +235,7 @@ async fn follow(write: &mut Write<'_>, account: UserId, person: &ExternalPerson)
         }
     };
     forget_invitations_by(write.conn(), account, person.tenant).await?;
+    forget_resets_of(write.conn(), account).await?;
     let ended = end_sessions_of(write.conn(), account, (Some(person.tenant), None)).await?;
     let before = json!({ "role": old.role.name() });
     let after = json!({

@@ -16,7 +16,7 @@ use super::{
     },
     change::{UserChange, user_change},
     credentials::{OwnChange, put_password},
-    members::{checked_consumers, load, needs, set_consumers},
+    members::{checked_consumers, forget_resets_of, load, needs, set_consumers},
     sessions::own,
 };
 use crate::{
@@ -295,8 +295,7 @@ impl Store {
                 "this account signs in at an identity provider; change the password there".to_owned(),
             ));
         }
-        let earlier = sql("DELETE FROM links WHERE kind = 1 AND account = $1");
-        run(earlier.bind(new.account.to_sql()), write.conn()).await?;
+        forget_resets_of(write.conn(), new.account).await?;
         let account = super::account::load_account(write.conn(), new.account).await?;
         let id = InvitationId::from_random(random::id_bytes()?);
         let insert = "INSERT INTO links (id, digest, kind, account, email, created_by, created_us, expires_us) \
@@ -379,6 +378,7 @@ async fn join(
     let tenant = invitation.tenant.id;
     let new = NewMember { account, tenant, role: invitation.role, source: "local", created_us: now_us };
     insert_member(write.conn(), new).await?;
+    forget_resets_of(write.conn(), account).await?;
     let consumers = those_left(write.conn(), &invitation.consumers).await?;
     set_consumers(write.conn(), (account, tenant), &consumers).await?;
     delete(write.conn(), invitation.id).await?;

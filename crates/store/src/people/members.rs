@@ -201,6 +201,13 @@ pub(crate) async fn forget_invitations_by(
     run(delete.bind(tenant.to_sql()).bind(account.to_string()), conn).await.map(|_| ())
 }
 
+/// Ends the links to set a new password of somebody whose rights change: whoever asked for one, or read the
+/// mail it went to, did so for what the person was before.
+pub(crate) async fn forget_resets_of(conn: &mut AnyConnection, account: UserId) -> Result<(), StoreError> {
+    let delete = sql("DELETE FROM links WHERE kind = 1 AND account = $1");
+    run(delete.bind(account.to_sql()), conn).await.map(|_| ())
+}
+
 /// What is needed where a role becomes another one.
 pub(crate) fn needs(before: Role, after: Role) -> Action {
     if before == Role::Owner || after == Role::Owner { Action::ChangeOwners } else { Action::ChangeMembers }
@@ -237,6 +244,7 @@ async fn set_role(
     run(update, write.conn()).await?;
     let version = next_version(write, old, tenant).await?;
     forget_invitations_by(write.conn(), old.account, tenant).await?;
+    forget_resets_of(write.conn(), old.account).await?;
     // Privileges changed: what was signed in before is signed in no more.
     let ended = end_sessions_of(write.conn(), old.account, (Some(tenant), None)).await?;
     write.record(user_change(UserChange {
