@@ -180,8 +180,9 @@ async fn fund_whole(id: String, posted: Posted) -> Result<Response, Trouble> {
             Ok(Redirect::to(&address).into_response())
         }
         Err(refused) => {
-            first.undone(visit).await;
-            page(visit, budget, (amount, reason), Errors::from(refused.into())?).await
+            let trouble = refused.into();
+            first.undone(visit, &trouble).await;
+            page(visit, budget, (amount, reason), Errors::from(trouble)?).await
         }
     }
 }

@@ -215,8 +215,9 @@ async fn start_whole(posted: Posted) -> Result<Response, Trouble> {
             Ok(Redirect::to(&path).into_response())
         }
         Err(refused) => {
-            first.undone(visit).await;
-            page(visit, fields, (draft, Errors::from(refused.into())?)).await
+            let trouble = refused.into();
+            first.undone(visit, &trouble).await;
+            page(visit, fields, (draft, Errors::from(trouble)?)).await
         }
     }
 }

@@ -65,8 +65,9 @@ async fn send_whole(visitor: Anybody, posted: Posted) -> Result<Response, Troubl
             })
         }
         Err(refused) => {
-            first.undone(visit).await;
-            page(visit, draft, Errors::from(refused.into())?).await
+            let trouble = refused.into();
+            first.undone(visit, &trouble).await;
+            page(visit, draft, Errors::from(trouble)?).await
         }
     }
 }

@@ -130,8 +130,9 @@ async fn rotate_whole(id: String, posted: Posted) -> Result<Response, Trouble> {
     let done = match done {
         Ok(done) => done,
         Err(error) => {
-            first.undone(visit).await;
-            return Err(error.into());
+            let trouble = error.into();
+            first.undone(visit, &trouble).await;
+            return Err(trouble);
         }
     };
     visit.known_here(done.seq).await;

@@ -171,7 +171,7 @@ async fn create_whole(posted: Posted) -> Result<Response, Trouble> {
             shown_once(visit, (&named, &made.value))
         }
         Err(trouble) => {
-            first.undone(visit).await;
+            first.undone(visit, &trouble).await;
             page(visit, (draft, of_list(Errors::from(trouble)?))).await
         }
     }

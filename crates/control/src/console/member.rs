@@ -221,8 +221,9 @@ async fn reset_whole(
             html(&ResetLink { shell, id: own.account, title: title(&own), link, expires_us })
         }
         Err(refused) => {
-            first.undone(visit).await;
-            page(visit, own, Errors::from(refused.into())?).await
+            let trouble = refused.into();
+            first.undone(visit, &trouble).await;
+            page(visit, own, Errors::from(trouble)?).await
         }
     }
 }

@@ -179,8 +179,9 @@ async fn create_whole(posted: Posted) -> Result<Response, Trouble> {
             shown_once(visit, &made.value, &key).await
         }
         Err(error) => {
-            first.undone(visit).await;
-            let errors = Errors::from(error.into())?;
+            let trouble = error.into();
+            first.undone(visit, &trouble).await;
+            let errors = Errors::from(trouble)?;
             form(visit, consumer, (draft, errors)).await
         }
     }

@@ -61,8 +61,12 @@ impl First {
         }
     }
 
-    /// Nothing was done.
-    pub(crate) async fn undone(self, visit: &Visit) {
+    /// It was refused: the form may be sent again, for nothing was done. Where it is not known whether it took
+    /// effect, it stays taken.
+    pub(crate) async fn undone(self, visit: &Visit, trouble: &Trouble) {
+        if matches!(trouble, Trouble::Refused(Refused::Unavailable(_))) {
+            return;
+        }
         if let Err(error) = visit.store().release_request(&self.0).await {
             tracing::warn!(%error, "a form that did nothing could not be given back");
         }

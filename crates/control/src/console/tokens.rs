@@ -91,7 +91,7 @@ async fn create_whole(posted: Posted) -> Result<Response, Trouble> {
             html(&Created { shell, name: &name, id: made.value.id, secret: made.value.token.expose() })
         }
         Err(trouble) => {
-            first.undone(visit).await;
+            first.undone(visit, &trouble).await;
             page(visit, (name, typed), Errors::from(trouble)?).await
         }
     }
