@@ -15,7 +15,7 @@ use tollgate_core::{
 };
 use tollgate_journal::{Batch, Draw, Entry, Extent, Flags, StoredRecord};
 use tollgate_store::{
-    AccountFilter, Balance, DecisionFilter, Ended, LastUses, LeaseWant, Leased, Lessee, NewAccount,
+    AccountFilter, Balance, DecisionFilter, Ended, LastUses, LeaseWant, Leased, Lessee, NewAccount, NodeBeat,
     PageRequest, Store, StoreError, Taken, TransferId, TransferKind, UsageFilter, With,
 };
 
@@ -261,6 +261,14 @@ pub(crate) async fn what_nothing_covers_is_an_overrun(world: World) {
     // A draw of a lease that nobody holds does not stop shipping either.
     ship(store, 555, vec![call(0, 2, vec![draw(1, POT, 3, 3)])]).await;
     assert_eq!(balance(store, POT).await, [100, 0, 30, 10]);
+    // Nor does one of an account that is not there, after a database was restored.
+    ship(store, 555, vec![call(1, 3, vec![draw(2, AccountId(99), 3, 3)])]).await;
+    // Nor one for which there is no room.
+    let most = Amount::MAX.atoms();
+    for position in [2, 3] {
+        ship(store, 555, vec![call(position, position + 2, vec![draw(position, POT, 1, most)])]).await;
+        assert_eq!(balance(store, POT).await, [100, 0, 30, most]);
+    }
     assert_balanced(store).await;
 }
 
@@ -307,6 +315,12 @@ pub(crate) async fn a_lost_journal_charges_the_whole_lease(world: World) {
 
     let gone = Lessee { node: 5, boot: 500 };
     lease(store, gone, &want(POT, 1, 200, 200)).await;
+    let beat =
+        NodeBeat { node: 5, boot: 500, applied_seq: 0, seen_us: NOW, lease_ms: 10_000, shipped_until_us: 0 };
+    store.heartbeat(&beat).await.unwrap();
+    let refused = store.charge_lost(5, NOW + 20 * SECOND).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    store.retire_node(5).await.unwrap();
     assert_eq!(store.charge_lost(5, NOW + 1).await.unwrap().len(), 1);
     assert_eq!(store.charge_lost(5, NOW + 2).await.unwrap(), []);
     assert_eq!(balance(store, POT).await, [1_000, 0, 300, 0]);
@@ -325,6 +339,13 @@ pub(crate) async fn a_lost_journal_charges_the_whole_lease(world: World) {
     assert_eq!(balance(store, POT).await, [1_000, 0, 300, 0], "it is paid already");
     store.end_leases(Lessee { boot: 501, ..gone }, NOW + 3).await.unwrap();
     assert_eq!(balance(store, POT).await, [1_000, 0, 180, 0]);
+    // Nobody can tell what of a journal is gone without a trace.
+    let torn = Lessee { node: 6, boot: 600 };
+    lease(store, torn, &want(POT, 1, 50, 50)).await;
+    store.note_torn(torn.boot).await.unwrap();
+    let ended = store.end_leases(Lessee { boot: 601, ..torn }, NOW + 4).await.unwrap();
+    assert_eq!((ended.leases, ended.charged), (1, 1));
+    assert_eq!(balance(store, POT).await, [1_000, 0, 230, 0]);
     assert_balanced(store).await;
 }
 
@@ -384,13 +405,41 @@ pub(crate) async fn an_account_follows_its_budget(world: World) {
     let pot = account_of(77, window);
     store.follow_budget(&once, window, NOW).await.unwrap();
     lease(store, FIRST, &want(pot, 1, 80, 80)).await;
-    for day in [0, 0, 1, 1, 2, 3] {
+    store.follow_budget(&once, window, NOW - 1).await.unwrap();
+    assert_eq!(balance(store, pot).await, [100, 80, 0, 0]);
+    // What is in leases is not spent, and is not refilled.
+    store.follow_budget(&once, window, NOW + 86_400 * SECOND).await.unwrap();
+    assert_eq!(balance(store, pot).await, [100, 80, 0, 0]);
+    ship(store, FIRST.boot, vec![call(0, 9, vec![draw(1, pot, 80, 80)])]).await;
+    for day in [1, 1, 2, 2, 3, 4] {
         store.follow_budget(&once, window, NOW + day * 86_400 * SECOND).await.unwrap();
     }
-    assert_eq!(balance(store, pot).await, [180, 80, 0, 0], "30, 30, and 20 up to 100 left");
+    assert_eq!(balance(store, pot).await, [180, 0, 80, 0], "30, 30, and 20 up to 100 left");
     let filter = AccountFilter { budget: Some(BudgetId(77)), ..AccountFilter::default() };
     let listed = store.accounts(&filter, &PageRequest { limit: 10, cursor: None }).await.unwrap().items;
     assert_eq!(listed.len(), 2);
+    assert_balanced(store).await;
+}
+
+/// A process that has not yet heard what a budget says now changes nothing.
+pub(crate) async fn an_older_budget_changes_no_account(world: World) {
+    let world = world.furnished().await;
+    let store = &world.store;
+    let text = "INSERT INTO budgets (id, tenant, level, subject, currency, period, name, spec, version) \
+                SELECT 77, id, 3, id, 'credits', 'month', 'acme', '{\"tenant\": \"acme\", \
+                \"currency\": \"credits\", \"amount\": \"40\", \"period\": \"month\", \"mode\": \"hard\"}', 1 \
+                FROM tenants";
+    assert_eq!(world.raw(text).await, 1);
+    let (older, present) = (budget("100", BudgetMode::Observe, None), budget("40", BudgetMode::Hard, None));
+    let window = present.budget.window(NOW);
+    let pot = account_of(77, window);
+    for (turn, held) in [&older, &present, &older, &older].into_iter().enumerate() {
+        assert!(!store.follow_budget(held, window, NOW + turn as i64).await.unwrap().is_behind);
+        if turn > 0 {
+            assert_eq!(balance(store, pot).await, [40, 0, 0, 0]);
+        }
+    }
+    assert_eq!(lease(store, FIRST, &want(pot, 1, 50, 50)).await.0, 0, "it is hard");
     assert_balanced(store).await;
 }
 

@@ -141,13 +141,24 @@ impl Draw<'_> {
     }
 }
 
-/// Owns up to what no lease covers.
+/// Owns up to what no lease covers. Whatever is wrong with the account, it does not stop shipping: an
+/// overrun is full at the most of an amount, and an account that is gone has nothing to own up in.
 async fn overrun(draw: &Draw<'_>, shipment: TransferId, conn: &mut AnyConnection) -> Result<(), StoreError> {
-    let text = "UPDATE ledger_accounts SET overrun = overrun + $2 WHERE id = $1 AND overrun <= $3";
-    let update = sql(text).bind(draw.account.to_sql()).bind(draw.amount).bind(AMOUNT_MAX - draw.amount);
-    if run(update, conn).await? != 1 {
-        return Err(StoreError::corrupt("an overrun has no account"));
+    let Draw { account, amount, boot, .. } = *draw;
+    let hold = sql("UPDATE ledger_accounts SET overrun = overrun WHERE id = $1 RETURNING overrun");
+    let Some(row) = one(hold.bind(account.to_sql()), conn).await? else {
+        tracing::error!(%account, amount, "what calls used has no account in the ledger; it is not entered");
+        return Ok(());
+    };
+    let entered = amount.min(AMOUNT_MAX - row.int(0)?);
+    if entered < amount {
+        tracing::error!(%account, boot, amount, entered, "an overrun is full; the rest of it is not entered");
     }
-    let entries = [(draw.account, Side::Outside, -draw.amount), (draw.account, Side::Overrun, draw.amount)];
-    draw.write((TransferKind::Overrun, "overrun"), (shipment, draw.amount), &entries, conn).await
+    if entered <= 0 {
+        return Ok(());
+    }
+    let update = sql("UPDATE ledger_accounts SET overrun = overrun + $2 WHERE id = $1");
+    run(update.bind(account.to_sql()).bind(entered), conn).await?;
+    let entries = [(account, Side::Outside, -entered), (account, Side::Overrun, entered)];
+    draw.write((TransferKind::Overrun, "overrun"), (shipment, entered), &entries, conn).await
 }

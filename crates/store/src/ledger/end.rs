@@ -5,7 +5,7 @@
 //! gone with its node, all that the lease held is. Unknown counts as spent, until it is shown otherwise.
 
 use sqlx::AnyConnection;
-use tollgate_core::id::AccountId;
+use tollgate_core::{id::AccountId, money::amount::Amount};
 
 use super::{
     draw::Draw,
@@ -14,12 +14,15 @@ use super::{
 };
 use crate::{
     error::StoreError,
+    feed::NodeBeat,
     open::Store,
     sql::{Columns as _, all, one, run, sql},
 };
 
 /// Leases ended in one transaction.
 const LEASES_MAX: i64 = 256;
+/// How long a node must not have been heard of, at the least, before its journal counts as lost.
+const QUIET_US: u64 = 30_000_000;
 
 /// What the end of leases did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,51 +48,98 @@ impl Store {
         let mut ended = Ended::default();
         let mut tx = self.begin_write().await?;
         for row in all(ask, &mut tx).await? {
-            let end = End { lease: lease_of(&row)?, now_us };
-            end.run(&mut ended, &mut tx).await?;
+            let found = End::hold(&lease_of(&row)?, now_us, &mut tx).await?;
+            ended.leases += 1;
+            if let Some(end) = found {
+                end.run(&mut ended, &mut tx).await?;
+            }
         }
         tx.commit().await?;
         Ok(ended)
+    }
+
+    /// The earlier runs of a node that have leases.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn earlier_runs(&self, lessee: Lessee) -> Result<Vec<u64>, StoreError> {
+        let text = "SELECT DISTINCT boot FROM ledger_leases WHERE node = $1 AND boot <> $2 ORDER BY boot";
+        let mut conn = self.reader().await?;
+        let rows = all(sql(text).bind(lessee.node as i64).bind(lessee.boot as i64), &mut conn).await?;
+        rows.iter().map(|row| row.count(0)).collect()
+    }
+
+    /// Notes that the journal of a run may have lost records without a trace: its leases are charged whole
+    /// at their end (I14).
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn note_torn(&self, boot: u64) -> Result<(), StoreError> {
+        let note = sql("INSERT INTO shipped (boot, lane, upto, kept, lost) VALUES ($1, 0, 0, 0, 1) \
+                        ON CONFLICT (boot, lane) DO UPDATE SET lost = shipped.lost + excluded.lost \
+                        WHERE shipped.lost = 0");
+        let mut tx = self.begin_write().await?;
+        run(note.bind(boot as i64), &mut tx).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Charges whole what a node's leases hold, because its journal is lost. Should the node come back
     /// after all, what it did not use is given back then.
     ///
     /// # Errors
-    /// When the database cannot be written.
+    /// When the node runs: it would go on spending what was charged. When the database cannot be written.
     pub async fn charge_lost(&self, node: u64, now_us: i64) -> Result<Vec<Lease>, StoreError> {
+        let is_heard = |beat: &NodeBeat| {
+            let quiet_us = now_us.saturating_sub(beat.seen_us).max(0).unsigned_abs();
+            beat.node == node && quiet_us < beat.lease_ms.saturating_mul(3_000).max(QUIET_US)
+        };
+        if self.live_nodes().await?.iter().any(is_heard) {
+            return Err(StoreError::Conflict(format!(
+                "node {node:016x} runs: it was heard of within {} s; stop it first",
+                QUIET_US / 1_000_000
+            )));
+        }
         let text = "SELECT boot, account, node, holds, charged, opened_us FROM ledger_leases \
                     WHERE node = $1 AND holds > 0 ORDER BY account, boot";
         let mut tx = self.begin_write().await?;
-        let leases: Vec<Lease> = all(sql(text).bind(node as i64), &mut tx)
-            .await?
-            .iter()
-            .map(lease_of)
-            .collect::<Result<_, _>>()?;
-        for lease in &leases {
-            let cause = format!("the journal of run {:012x} is lost", lease.lessee.boot);
-            let end = End { lease: *lease, now_us };
-            end.charge(&cause, &mut tx).await?;
-            let keep = sql("UPDATE ledger_leases SET charged = charged + holds, holds = 0 \
+        let mut charged = Vec::new();
+        for row in all(sql(text).bind(node as i64), &mut tx).await? {
+            // What it holds may have changed before the account was held.
+            let Some(end) = End::hold(&lease_of(&row)?, now_us, &mut tx).await? else { continue };
+            let Lease { account, lessee: Lessee { boot, .. }, holds, .. } = end.lease;
+            if holds <= Amount::ZERO {
+                continue;
+            }
+            end.charge(&format!("the journal of run {boot:012x} is lost"), &mut tx).await?;
+            let keep = sql("UPDATE ledger_leases SET charged = charged + $3, holds = holds - $3 \
                             WHERE boot = $1 AND account = $2");
-            run(keep.bind(lease.lessee.boot as i64).bind(lease.account.to_sql()), &mut tx).await?;
+            run(keep.bind(boot as i64).bind(account.to_sql()).bind(holds.atoms()), &mut tx).await?;
+            charged.push(end.lease);
         }
         tx.commit().await?;
-        Ok(leases)
+        Ok(charged)
     }
 }
 
-/// A lease at its end.
+/// A lease at its end, with its account held: nobody else changes either until the transaction ends.
 struct End {
     lease: Lease,
     now_us: i64,
 }
 
 impl End {
+    /// Holds the account of a lease, then looks at the lease again; `None` when it is gone meanwhile.
+    async fn hold(lease: &Lease, now_us: i64, conn: &mut AnyConnection) -> Result<Option<Self>, StoreError> {
+        let (boot, account) = (lease.lessee.boot as i64, lease.account.to_sql());
+        run(sql("UPDATE ledger_accounts SET reserved = reserved WHERE id = $1").bind(account), conn).await?;
+        let again = sql("SELECT boot, account, node, holds, charged, opened_us FROM ledger_leases \
+                         WHERE boot = $1 AND account = $2");
+        let row = one(again.bind(boot).bind(account), conn).await?;
+        row.map(|row| Ok(Self { lease: lease_of(&row)?, now_us })).transpose()
+    }
+
     async fn run(&self, ended: &mut Ended, conn: &mut AnyConnection) -> Result<(), StoreError> {
         let (boot, account) = (self.lease.lessee.boot, self.lease.account);
-        hold(account, conn).await?;
-        ended.leases += 1;
         if has_holes(boot, conn).await? {
             self.charge("the journal of its run has holes", conn).await?;
             ended.charged += 1;
@@ -168,12 +218,6 @@ impl End {
     fn id(&self, domain: &str) -> TransferId {
         TransferId::derived(domain, &[self.lease.account.0, self.lease.lessee.boot])
     }
-}
-
-async fn hold(account: AccountId, conn: &mut AnyConnection) -> Result<(), StoreError> {
-    run(sql("UPDATE ledger_accounts SET reserved = reserved WHERE id = $1").bind(account.to_sql()), conn)
-        .await?;
-    Ok(())
 }
 
 /// Whether records of a run are gone: what they drew from leases nobody knows (I14).

@@ -3,7 +3,7 @@
 
 use sqlx::AnyConnection;
 use tollgate_core::{
-    budget::held::HeldBudget,
+    budget::{Budget, held::HeldBudget, spec::BudgetMode},
     id::AccountId,
     money::amount::{AMOUNT_MAX, Amount},
     period::Window,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::StoreError,
     open::Store,
+    resources::from_json,
     sql::{Columns as _, one, run, sql},
 };
 
@@ -61,13 +62,18 @@ impl Store {
             return Ok(false);
         }
         let mut tx = self.begin_write().await?;
-        let hold = "UPDATE ledger_accounts SET hard = $2 WHERE id = $1";
-        run(sql(hold).bind(new.id.to_sql()).bind(i64::from(new.hard)), &mut tx).await?;
+        // The account first: whoever comes with what the budget said before waits here, and reads what it
+        // says now.
+        let hold = "UPDATE ledger_accounts SET reserved = reserved WHERE id = $1";
+        run(sql(hold).bind(new.id.to_sql()), &mut tx).await?;
+        let (amount, hard) = said(new, &mut tx).await?;
+        let set = "UPDATE ledger_accounts SET hard = $2 WHERE id = $1";
+        run(sql(set).bind(new.id.to_sql()).bind(i64::from(hard)), &mut tx).await?;
         let (given, _) = self::given(new.id, &mut tx).await?;
         let free = balance_of(new.id, &mut tx).await?.free().atoms().max(0);
-        let wanted = new.amount.atoms() - given;
+        let wanted = amount.atoms() - given;
         // What is reserved and spent stays.
-        let step = if new.hard { wanted.max(-free) } else { wanted };
+        let step = if hard { wanted.max(-free) } else { wanted };
         if step != 0 {
             let id = TransferId::derived("follow", &[new.id.0, now_us as u64, given as u64]);
             shift((new.id, step), (id, "the budget was changed"), now_us, &mut tx).await?;
@@ -92,7 +98,9 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let take = sql("UPDATE ledger_accounts SET refilled_us = $2 WHERE id = $1 AND refilled_us < $2");
         if run(take.bind(account.to_sql()).bind(start_us), &mut tx).await? == 1 && seen != 0 {
-            let left = balance_of(account, &mut tx).await?.free();
+            // What is in leases is not spent: it would come back on top of the refill.
+            let balance = balance_of(account, &mut tx).await?;
+            let left = balance.funded.checked_sub(balance.spent).unwrap_or(Amount::ZERO);
             let id = TransferId::derived("refill", &[account.0, start_us as u64]);
             shift((account, refill.adds(left).atoms()), (id, "refill"), now_us, &mut tx).await?;
         }
@@ -123,6 +131,16 @@ async fn shift(
         return Err(StoreError::Conflict(format!("the balances of {account} do not allow {cause}")));
     }
     transfer.enter(&[(account, Side::Outside, -atoms), (account, Side::Free, atoms)], conn).await
+}
+
+/// What the budget gives at present and whether it is hard; this process may know an older one. Of a
+/// budget that is gone, what this process knows.
+async fn said(new: &NewAccount, conn: &mut AnyConnection) -> Result<(Amount, bool), StoreError> {
+    let ask = sql("SELECT spec FROM budgets WHERE id = $1").bind(new.budget.to_sql());
+    let Some(row) = one(ask, conn).await? else { return Ok((new.amount, new.hard)) };
+    let budget = Budget::compile(&from_json(row.text(0)?)?)
+        .map_err(|_| StoreError::corrupt("a budget in the database means nothing"))?;
+    Ok((budget.amount, budget.mode == BudgetMode::Hard))
 }
 
 async fn given(account: AccountId, conn: &mut AnyConnection) -> Result<(i64, bool), StoreError> {

@@ -215,8 +215,9 @@ async fn write(
     }
     intake.models.write(conn).await?;
     intake.calls.write(conn).await?;
-    intake.draws.write(&intake.lanes, conn).await?;
     shipped.quotas = intake.sums.write(conn, folds, with.totals).await?;
+    // Last, because every lease of an account waits for its row.
+    intake.draws.write(&intake.lanes, conn).await?;
     Ok(shipped)
 }
 
