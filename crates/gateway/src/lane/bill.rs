@@ -42,6 +42,12 @@ pub(crate) struct Terms {
     pub(crate) reserved: Option<Amount>,
 }
 
+/// Whether an answer with this status says that the model was not asked, or failed: what providers take
+/// nothing for. 408 and 504 come from proxies in front of the model, which may have produced its answer.
+pub(crate) const fn is_free(status: u16) -> bool {
+    status >= 400 && !matches!(status, 408 | 504)
+}
+
 /// What an attempt is charged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Charged {
@@ -94,7 +100,7 @@ impl Terms {
         }
     }
 
-    /// What an error answer is charged: nothing, unless it says that something was used.
+    /// What a free answer is charged ([`is_free`]): nothing, unless it says that something was used.
     pub(crate) fn charge_error(&self, reading: &Reading) -> Charged {
         if reading.usage.is_some() { self.charge(reading) } else { Charged::default() }
     }
@@ -240,6 +246,12 @@ mod tests {
         assert_eq!(cost(&terms.charge(&answered("priority"))), (100_000, false));
         assert_eq!(cost(&terms.charge(&answered("flex"))), (10_000, false));
         assert_eq!(cost(&terms.charge(&answered("unheard-of"))), (300_000, true));
+    }
+
+    #[test]
+    fn answers_of_proxies_in_front_of_a_model_are_not_free() {
+        let free = [400, 401, 404, 429, 500, 502, 503, 529];
+        assert!(free.into_iter().all(is_free) && ![200, 408, 504].into_iter().any(is_free));
     }
 
     #[test]

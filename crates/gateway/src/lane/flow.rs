@@ -37,7 +37,7 @@ pub(crate) const REST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub(crate) struct Flow<C: Counters + 'static> {
     reader: Option<UsageReader>,
     terms: Rc<Terms>,
-    is_error: bool,
+    is_free: bool,
     charged: Option<Charged>,
     state: State<C>,
 }
@@ -54,10 +54,10 @@ enum State<C: Counters + 'static> {
 }
 
 impl<C: Counters + 'static> Flow<C> {
-    /// An answer whose bytes go through `reader`.
-    pub(crate) fn new(reader: UsageReader, terms: Rc<Terms>, is_error: bool) -> Rc<RefCell<Self>> {
+    /// An answer whose bytes go through `reader`; `is_free` when it costs nothing by itself.
+    pub(crate) fn new(reader: UsageReader, terms: Rc<Terms>, is_free: bool) -> Rc<RefCell<Self>> {
         let state = State::Flowing;
-        Rc::new(RefCell::new(Self { reader: Some(reader), terms, is_error, charged: None, state }))
+        Rc::new(RefCell::new(Self { reader: Some(reader), terms, is_free, charged: None, state }))
     }
 
     fn feed(&mut self, bytes: &[u8]) {
@@ -71,7 +71,7 @@ impl<C: Counters + 'static> Flow<C> {
         if let Some(reader) = self.reader.take() {
             let reading = reader.finish();
             let charged =
-                if self.is_error { self.terms.charge_error(&reading) } else { self.terms.charge(&reading) };
+                if self.is_free { self.terms.charge_error(&reading) } else { self.terms.charge(&reading) };
             self.charged = Some(charged);
         }
         self.charged.clone().unwrap_or_default()

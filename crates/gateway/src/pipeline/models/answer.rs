@@ -23,7 +23,7 @@ use crate::{
     },
     lane::{
         account::Account,
-        bill::Charged,
+        bill::{Charged, is_free},
         flow::{Flow, Metered, REST_BYTES_MAX},
     },
     llm::{
@@ -74,7 +74,7 @@ pub(super) async fn take<C: Counters + 'static>(
     client_left: bool,
 ) -> Result<Given<C>, Denial> {
     let UpstreamAnswer { mut head, mut body, .. } = upstream;
-    let is_error = head.status() >= 400;
+    let (is_error, is_free) = (head.status() >= 400, is_free(head.status()));
     let framing = framing_of(&head);
     let mut reader = UsageReader::new(prepared.terms.api, framing);
     // Without a client nothing is gained by passing it on as it comes.
@@ -85,14 +85,14 @@ pub(super) async fn take<C: Counters + 'static>(
             Read::All => {
                 let reading = reader.finish();
                 let terms = &prepared.terms;
-                account.charge(if is_error { terms.charge_error(&reading) } else { terms.charge(&reading) });
+                account.charge(if is_free { terms.charge_error(&reading) } else { terms.charge(&reading) });
                 write_limit(&mut head, prepared);
                 write_money(&mut head, account, asked);
                 return Ok(Given::Whole(head, joined(ahead)));
             }
             Read::Broken => {
                 let charged =
-                    if is_error { Charged::default() } else { prepared.terms.charge(&reader.finish()) };
+                    if is_free { Charged::default() } else { prepared.terms.charge(&reader.finish()) };
                 account.charge(charged);
                 let detail = "the service behind the gateway broke off in the middle of its answer";
                 return Err(Denial::new(Code::UpstreamUnreachable, detail));
@@ -102,7 +102,7 @@ pub(super) async fn take<C: Counters + 'static>(
     }
     write_limit(&mut head, prepared);
     write_left(&mut head, account, asked, prepared);
-    let flow = Flow::new(reader, std::rc::Rc::clone(&prepared.terms), is_error);
+    let flow = Flow::new(reader, std::rc::Rc::clone(&prepared.terms), is_free);
     if let Some(call) = &mut account.call {
         call.flow = Some(std::rc::Rc::clone(&flow));
     }

@@ -39,8 +39,9 @@ use crate::{
     },
 };
 
-/// Statuses that say: not now, or not here.
-const WORTH_ANOTHER: [u16; 7] = [408, 429, 500, 502, 503, 504, 529];
+/// Statuses that say: not now, or not here. Not those that say that a proxy did not wait for the answer:
+/// the model may produce it, and another attempt would be paid for beside it.
+const WORTH_ANOTHER: [u16; 5] = [429, 500, 502, 503, 529];
 
 /// A call that goes upstream.
 pub(super) struct Course<C: Counters + 'static> {

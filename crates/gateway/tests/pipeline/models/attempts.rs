@@ -100,6 +100,21 @@ async fn an_attempt_that_may_have_been_served_is_charged_and_not_repeated() {
     assert_eq!(models.provider.seen().len(), 1);
 }
 
+/// A proxy in front of the model did not wait for its answer, which the provider may bill.
+#[tokio::test]
+async fn an_attempt_that_a_proxy_gave_up_on_is_charged_and_not_repeated() {
+    for status in [408, 504] {
+        let models = with_fallbacks(&budget("5.00"));
+        let key = models.world.key("standard");
+        models.provider.react([Reaction::error(status)]);
+        assert_eq!(models.world.send(chat("").bearer(&key)).await.status, status);
+        let record = &models.calls(1).await[0];
+        assert_eq!((record.draws.len(), record.draws[0].used), (1, record.draws[0].reserved));
+        assert!(record.draws[0].used > 0 && record.entry.flags.contains(Flags::ESTIMATED));
+        assert_eq!((models.book().spent, models.provider.seen().len()), (record.cost, 1));
+    }
+}
+
 #[tokio::test]
 async fn gemini_falls_back_by_its_path() {
     let second = "[[service.fallback]]\n    model = \"m-2.5-small\"\n\n    [[policy]]";
