@@ -57,24 +57,15 @@ impl LocalCounters {
         let pin = self.cells.pin();
         let key = Key { rule: rule.0, subject };
         loop {
-            let fresh = || State::Quota { window, used };
+            let fresh = || State::Quota { window, used, seeded: used };
             let cell = self.cells.find_or_make(key, fresh, &pin).map_err(|Full| Refusal::Full)?;
             let mut state = cell.hold();
-            match *state {
-                State::Gone => {
-                    drop(state);
-                    self.cells.drop_gone(key, &pin);
-                }
-                State::Quota { window: known, used: counted } => {
-                    if known == window {
-                        *state = State::Quota { window, used: used.max(counted) };
-                    } else if known.start_us < window.start_us {
-                        *state = State::Quota { window, used };
-                    }
-                    return Ok(());
-                }
-                State::Rate { .. } | State::InFlight { .. } => return Ok(()),
+            if *state != State::Gone {
+                *state = state.seed(window, used);
+                return Ok(());
             }
+            drop(state);
+            self.cells.drop_gone(key, &pin);
         }
     }
 

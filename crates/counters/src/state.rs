@@ -18,8 +18,8 @@ pub(crate) enum State {
     Gone,
     /// The theoretical arrival time of a rate, monotonic nanoseconds.
     Rate { arrival_ns: u64 },
-    /// What was used of a quota in a period.
-    Quota { window: Window, used: u64 },
+    /// What was used of a quota in a period; at least what all nodes together are known to have `seeded`.
+    Quota { window: Window, used: u64, seeded: u64 },
     /// Units in flight.
     InFlight { count: u64 },
 }
@@ -36,7 +36,7 @@ impl State {
         match rule.measure {
             Measure::Concurrency => Self::InFlight { count: 0 },
             Measure::Rate { .. } => Self::Rate { arrival_ns: 0 },
-            Measure::Quota(_) => Self::Quota { window, used: 0 },
+            Measure::Quota(_) => Self::Quota { window, used: 0, seeded: 0 },
         }
     }
 
@@ -45,10 +45,11 @@ impl State {
         match self {
             // Equal; or another request, a moment later, has begun the next period already.
             Self::Quota { window: known, .. } if known == window || known.start_us > now.wall_us => self,
-            Self::Quota { window: known, used } => {
+            Self::Quota { window: known, used, seeded } => {
                 // The period of a rule was made longer: what was used counts on. Otherwise it is over.
                 let holds_known = window.start_us <= known.start_us && known.end_us <= window.end_us;
-                Self::Quota { window, used: if holds_known { used } else { 0 } }
+                let (used, seeded) = if holds_known { (used, seeded) } else { (0, 0) };
+                Self::Quota { window, used, seeded }
             }
             _ => self,
         }
@@ -65,9 +66,9 @@ impl State {
                     Verdict::Refuse { retry_after_ns } => Err(Refused { retry_after_ns }),
                 }
             }
-            (Self::Quota { window, used }, Measure::Quota(_)) => {
+            (Self::Quota { window, used, seeded }, Measure::Quota(_)) => {
                 if fits(used, amount, most) {
-                    return Ok(Self::Quota { window, used: used + amount });
+                    return Ok(Self::Quota { window, used: used + amount, seeded });
                 }
                 let helps = fits(0, amount, most);
                 Err(Refused { retry_after_ns: helps.then(|| until_ns(window, now)) })
@@ -86,7 +87,22 @@ impl State {
         }
     }
 
-    /// Counts what was used instead of what was taken.
+    /// What all nodes together have used of a quota in a period, as the database knows it. Raises the count
+    /// to it, and never lowers it; an older period than the one that is counted is ignored.
+    pub(crate) fn seed(self, window: Window, total: u64) -> Self {
+        match self {
+            Self::Quota { window: known, used, seeded } if known == window => {
+                Self::Quota { window, used: used.max(total), seeded: seeded.max(total) }
+            }
+            Self::Quota { window: known, .. } if known.start_us < window.start_us => {
+                Self::Quota { window, used: total, seeded: total }
+            }
+            _ => self,
+        }
+    }
+
+    /// Counts what was used instead of what was taken. What other nodes used stays counted: a quota never
+    /// goes below what was seeded.
     pub(crate) fn refund(self, refund: &Refund<'_>, now: Now) -> Self {
         let Refund { rule, taken, used, at, .. } = *refund;
         let taken = u64::from(taken);
@@ -96,10 +112,11 @@ impl State {
                 let arrival_ns = gcra.correct(arrival_ns, (taken, used), ago_ns, now.mono_ns);
                 Self::Rate { arrival_ns }
             }
-            (Self::Quota { window, used: count }, Measure::Quota(_))
+            (Self::Quota { window, used: count, seeded }, Measure::Quota(_))
                 if (window.start_us..window.end_us).contains(&at.wall_us) =>
             {
-                Self::Quota { window, used: count.saturating_sub(taken).saturating_add(used) }
+                let corrected = count.saturating_sub(taken).saturating_add(used);
+                Self::Quota { window, used: corrected.max(seeded), seeded }
             }
             // Another period, or a concurrency bound.
             _ => self,
@@ -114,7 +131,7 @@ impl State {
                 reset_after_ns: gcra.reset_after_ns(arrival_ns, now.mono_ns),
                 window: None,
             },
-            (Self::Quota { window, used }, Measure::Quota(_)) => Standing {
+            (Self::Quota { window, used, .. }, Measure::Quota(_)) => Standing {
                 remaining: rule.amount.saturating_sub(used),
                 reset_after_ns: until_ns(window, now),
                 window: Some(window),
@@ -131,7 +148,7 @@ impl State {
         match self {
             Self::Gone => true,
             Self::Rate { arrival_ns } => arrival_ns.saturating_add(GRACE_NS) <= now.mono_ns,
-            Self::Quota { window, used } => {
+            Self::Quota { window, used, .. } => {
                 let grace_us = i64::try_from(GRACE_NS / 1000).unwrap_or(i64::MAX);
                 used == 0 || window.end_us.saturating_add(grace_us) <= now.wall_us
             }

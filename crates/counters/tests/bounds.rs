@@ -1,7 +1,7 @@
 //! The bound of cells, sweeping, seeding, and the turn of a period.
 
 use tollgate_core::{
-    counters::{Charge, Counters, Refusal, RuleId, Standings},
+    counters::{Charge, Counters, Refund, Refusal, RuleId, Standings},
     period::Window,
 };
 use tollgate_counters::LocalCounters;
@@ -72,6 +72,24 @@ fn a_seed_never_lowers_a_count_and_never_turns_a_period_back() {
         take(&counters, &[&rule], 5, 1, at(0, 3 * HOUR_US + 1)).err(),
         Some(Refusal::Exhausted { index: 0, retry_after_ns: Some(HOUR_US as u64 * 1_000 - 1_000) })
     );
+}
+
+#[test]
+fn a_refund_never_gives_back_what_other_nodes_used() {
+    let counters = LocalCounters::new(100);
+    let (rule, now) = (quota(1, 1_000), at(0, 2 * HOUR_US));
+    let refund =
+        |used| counters.refund(&Refund { rule: &rule, subject: 5, taken: 1_000, used, at: now }, now);
+    let remaining = || counters.peek(&rule, 5, now).remaining;
+    assert!(take(&counters, &[&rule], 5, 1_000, now).is_ok());
+    counters.seed(rule.id, 5, hour(2), 900).unwrap();
+    assert_eq!(remaining(), 0);
+    refund(10);
+    assert_eq!(remaining(), 100, "900 are of others");
+    refund(50);
+    assert_eq!(remaining(), 100, "however often");
+    counters.seed(rule.id, 5, hour(3), 1).unwrap();
+    assert_eq!(counters.peek(&rule, 5, at(0, 3 * HOUR_US)).remaining, 999, "another period begins anew");
 }
 
 #[test]
