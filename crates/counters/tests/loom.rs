@@ -68,11 +68,12 @@ fn what_is_granted_is_free_in_flight_or_used() {
     });
 }
 
-/// A lease is ended only when nothing of it is in flight, and then nothing of it can be taken.
+/// What is free goes back at any time; the lease is ended only when nothing of it is in flight, and then
+/// nothing of it can be taken.
 #[test]
-fn a_lease_ends_with_all_of_it_or_not_at_all() {
+fn what_is_free_goes_back_once_and_the_lease_ends_with_its_last_call() {
     loom::model(|| {
-        let own = pot(5);
+        let own = pot(7);
         let call = {
             let own = own.clone();
             thread::spawn(move || {
@@ -84,11 +85,15 @@ fn a_lease_ends_with_all_of_it_or_not_at_all() {
         };
         let returned = own.take_back();
         let used = call.join().unwrap();
-        match returned {
+        let returned = returned.unwrap();
+        match own.take_back() {
             // Before the call, which found nothing; or after it.
-            Some(returned) => assert_eq!(returned.amount, atoms(5 - used)),
-            // While it was in flight: the rest is still there.
-            None => assert_eq!(own.take_back().unwrap().amount, atoms(5 - used)),
+            None => assert_eq!(returned.amount, atoms(7 - used)),
+            // While it was in flight: what it did not use came back to the same lease.
+            Some(rest) => {
+                assert_eq!((returned.amount, returned.lease, rest.lease), (atoms(2), 1, 1));
+                assert_eq!((rest.amount, used), (atoms(2), 3));
+            }
         }
         assert_eq!(own.available().free, Amount::ZERO);
         assert!(reserve(&[(ONE, &own)], Amount::ZERO).is_err());

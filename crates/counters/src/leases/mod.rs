@@ -89,8 +89,8 @@ impl LeasePots {
         self.with_pot(account, |pot| pot.learn(rest, is_overrun))
     }
 
-    /// Ends the lease of an account and says what was free of it; `None` without a lease, and while
-    /// something of it is in flight.
+    /// Takes out what is free of an account's lease, and ends the lease unless something of it is in
+    /// flight; `None` without a lease, and when all of it is in flight.
     pub fn take_back(&self, account: AccountId) -> Option<Returned> {
         let pin = self.pots.guard();
         self.pots.get(&account.0, &pin)?.take_back()
@@ -113,7 +113,7 @@ impl LeasePots {
         hold.legs.iter().map(drawn).collect()
     }
 
-    /// Accounts with a lease that nobody asked for since the last call of this, with nothing in flight.
+    /// Accounts with a lease that nobody asked for since the last call of this, and not all in flight.
     /// Drops pots without lease on its way.
     pub fn idle(&self) -> Vec<AccountId> {
         let pin = self.pots.guard();

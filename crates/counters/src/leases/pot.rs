@@ -33,12 +33,13 @@ struct State {
     is_gone: bool,
 }
 
-/// A lease that came to its end in this process.
+/// What was free of a lease, to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Returned {
     /// Its number.
     pub lease: u64,
-    /// What was free of it. What the ledger still has of it beyond that was used and is not shipped yet.
+    /// What was free of it. What the ledger still has of it beyond that is in flight, or was used and is
+    /// not shipped yet.
     pub amount: Amount,
 }
 
@@ -85,20 +86,24 @@ impl Pot {
         (state.rest, state.is_overrun) = (Some(rest), is_overrun);
     }
 
-    /// Ends the lease, if nothing of it is in flight.
+    /// Takes out what is free, and ends the lease unless something of it is in flight: then it goes on,
+    /// and calls give back to it what they do not use. `None` when there is nothing to give back.
     pub fn take_back(&self) -> Option<Returned> {
         let mut state = self.hold();
-        if state.in_flight > 0 {
+        let lease = state.lease?;
+        if state.in_flight == 0 {
+            state.lease = None;
+        } else if state.free == Amount::ZERO {
             return None;
         }
-        let lease = state.lease.take()?;
         Some(Returned { lease, amount: std::mem::take(&mut state.free) })
     }
 
-    /// Whether nobody asked since the last time this was asked, and nothing is in flight.
+    /// Whether nobody asked since the last time this was asked, and something could be taken back: calls
+    /// in flight, which may take minutes, keep what they hold and nothing else.
     pub fn is_idle(&self) -> bool {
         let mut state = self.hold();
-        !std::mem::take(&mut state.is_used) && state.in_flight == 0
+        !std::mem::take(&mut state.is_used) && (state.in_flight == 0 || state.free > Amount::ZERO)
     }
 
     /// Marks it as gone if it holds nothing; then it must be taken out of the map.
