@@ -8,7 +8,7 @@
 //! | when | it |
 //! | --- | --- |
 //! | a call needs more | opens the account, brings it to what its budget says, takes a chunk |
-//! | nobody asked for five seconds, nothing in flight | gives the lease back |
+//! | nobody asked for five seconds | gives back what is free of the lease |
 //! | every two seconds | looks at accounts in use: thresholds, overruns that were forgiven |
 //! | every hour | recomputes all balances from their entries, and says any difference |
 //! | at the end | gives all back |
@@ -44,10 +44,10 @@ pub trait Pots: Send + Sync + 'static {
     fn grant(&self, account: AccountId, lease: u64, amount: Amount, rest: Amount) -> bool;
     /// Notes what the ledger has left of an account, and whether more was used of it than reserved.
     fn learn(&self, account: AccountId, rest: Amount, is_overrun: bool);
-    /// Ends the lease of an account and says what was free of it; `None` without one, and while something
-    /// of it is in flight.
+    /// Takes out what is free of an account's lease, and ends the lease unless something of it is in
+    /// flight; `None` without one, and when all of it is in flight.
     fn take_back(&self, account: AccountId) -> Option<Amount>;
-    /// Accounts with a lease that nobody asked for since the last call of this, with nothing in flight.
+    /// Accounts with a lease that nobody asked for since the last call of this, and not all in flight.
     fn idle(&self) -> Vec<AccountId>;
     /// How an account stands: the number of its lease, and whether it is overrun.
     fn standing(&self, account: AccountId) -> (Option<u64>, bool);
