@@ -27,7 +27,8 @@
 //! What this crate must never know: databases, HTTP, policies, what a code or a check means. It
 //! stores numbers and short texts and gives them back.
 //!
-//! The folder must outlive the process and belong to it alone; only this crate writes in it.
+//! The folder must outlive the process and belong to it alone; only this crate writes in it, but for
+//! files of other names (`*.run`), which it leaves alone.
 
 mod catalog;
 mod charge;

@@ -32,6 +32,7 @@ mod relay;
 mod remind;
 mod retention;
 mod running;
+mod runs;
 mod seal;
 mod ship;
 mod state;

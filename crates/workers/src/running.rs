@@ -24,6 +24,7 @@ use crate::{
     rehash,
     remind::{RemindOptions, Reminding},
     retention::Retention,
+    runs::Runs,
     seal::{SealOptions, Sealer},
     ship::{Failure, QuotaSink, Shipper},
     state::Progress,
@@ -122,6 +123,7 @@ pub struct Prepared {
     parts: Parts,
     applied: Applied,
     shipper: Option<Shipper>,
+    runs: Option<Runs>,
     progress: Arc<Progress>,
     moved: Arc<Notify>,
     asks: Arc<Asks>,
@@ -153,9 +155,18 @@ impl Parts {
             has_company: false,
             asked_us: None,
         });
+        let runs = self.journal.as_ref().map(|journal| Runs::of(journal.dir()));
         if let Some(shipper) = &mut shipper {
             shipper.drain(self.options.drain_patience).await?;
-            end_leases(&self.store, Lessee { node: self.node, boot: self.boot }, self.clock.as_ref()).await?;
+            let lessee = Lessee { node: self.node, boot: self.boot };
+            if let Some(runs) = &runs {
+                note_torn(&self.store, runs, lessee).await?;
+                runs.begin(self.boot).map_err(unmarked)?;
+            }
+            end_leases(&self.store, lessee, self.clock.as_ref()).await?;
+            if let Some(runs) = &runs {
+                runs.keep_only(self.boot).map_err(unmarked)?;
+            }
         }
         let began = self.clock.now();
         let applied = self.store.load(&self.snapshot).await?;
@@ -164,7 +175,7 @@ impl Parts {
         self.quotas.merge(&self.store.quota_usage(self.clock.now().wall_us).await?);
         let lease_ns = u64::try_from(self.options.lease.as_nanos()).unwrap_or(u64::MAX);
         self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
-        Ok(Prepared { parts: self, applied, shipper, progress, moved, asks })
+        Ok(Prepared { parts: self, applied, shipper, runs, progress, moved, asks })
     }
 }
 
@@ -180,7 +191,7 @@ impl Prepared {
     /// # Errors
     /// When the node's first heartbeat cannot be written: nobody would wait for it otherwise.
     pub async fn start(self) -> Result<Running, StoreError> {
-        let Self { parts, applied, shipper, progress, moved, asks } = self;
+        let Self { parts, applied, shipper, runs, progress, moved, asks } = self;
         let Parts {
             store, snapshot, clock, rehashes, node, boot, options, sweep, seal, remind, funds, ..
         } = parts;
@@ -237,7 +248,8 @@ impl Prepared {
         tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))));
         tasks.extend(sealer.map(|sealer| tokio::spawn(sealer.run(stopped.clone()))));
         let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
-        Ok(Running { store, clock: clock_of_end, node, options, progress, asks, stop, tasks, shipping })
+        let clock = clock_of_end;
+        Ok(Running { store, clock, node, boot, runs, options, progress, asks, stop, tasks, shipping })
     }
 }
 
@@ -246,6 +258,8 @@ pub struct Running {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     node: u64,
+    boot: u64,
+    runs: Option<Runs>,
     options: Options,
     progress: Arc<Progress>,
     asks: Arc<Asks>,
@@ -283,6 +297,9 @@ impl Running {
             match shipping.await {
                 Ok(mut shipper) => {
                     shipper.drain(self.options.drain_patience).await?;
+                    if let Some(runs) = &self.runs {
+                        runs.end(self.boot).map_err(unmarked)?;
+                    }
                     // All is shipped: no run of this node can draw any more.
                     let all = Lessee { node: self.node, boot: 0 };
                     end_leases(&self.store, all, self.clock.as_ref()).await?;
@@ -291,6 +308,24 @@ impl Running {
             }
         }
         Ok(self.store.retire_node(self.node).await?)
+    }
+}
+
+/// Notes which runs with leases may have lost the end of their journal without a trace.
+async fn note_torn(store: &Store, runs: &Runs, lessee: Lessee) -> Result<(), StoreError> {
+    for boot in store.earlier_runs(lessee).await? {
+        if !runs.is_whole(boot) {
+            tracing::warn!(run = %format_args!("{boot:012x}"), "nothing shows that the journal of a run is whole");
+            store.note_torn(boot).await?;
+        }
+    }
+    Ok(())
+}
+
+fn unmarked(error: std::io::Error) -> PrepareError {
+    PrepareError::Leftovers {
+        public: "the mark of a run cannot be written into the folder of the journal".to_owned(),
+        cause: Some(error.to_string()),
     }
 }
 

@@ -5,6 +5,8 @@ mod faults;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 mod rehash;
 #[cfg(test)]
 mod relay;
