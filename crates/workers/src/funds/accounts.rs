@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use tollgate_core::{
-    budget::{Lease, held::HeldBudget, lease},
+    budget::{Lease, held::HeldBudget, lease, spec::BudgetMode},
     id::AccountId,
     money::amount::{Amount, Currency},
     time::Now,
@@ -31,8 +31,9 @@ pub(super) struct Known {
     rest: Amount,
     /// A want whose outcome is not known.
     unsure: Option<LeaseWant>,
-    /// What was taken out of the pot and must go back, with its step.
-    returning: Option<(u64, Amount)>,
+    /// What found no room in the pot, or was taken out of it, and must go back, each with its step. Nothing
+    /// more is taken before they are back, so they are three at most.
+    returning: Vec<(u64, Amount)>,
     used_ns: u64,
     pub(super) watched: super::watch::Watched,
 }
@@ -66,9 +67,10 @@ impl Accounts {
     ) -> Result<(), StoreError> {
         self.open(account, wanted, now).await?;
         self.settle_unsure(account, now).await?;
+        self.give_back(account, now).await?;
         if wanted.at_least <= Amount::ZERO {
             let balance = word(self.store.balance(account)).await?;
-            self.pots.learn(account, balance.free().max(Amount::ZERO), balance.overrun > Amount::ZERO);
+            self.learn(account, balance.free().max(Amount::ZERO), balance.overrun > Amount::ZERO);
             return Ok(());
         }
         let nodes = self.nodes(now).await?;
@@ -96,7 +98,8 @@ impl Accounts {
         self.known.retain(|account, known| {
             let is_young = now_ns.saturating_sub(known.used_ns) < LOOKED_AT_NS;
             let (lease, is_overrun) = pots.standing(*account);
-            is_young || lease.is_some() || is_overrun || known.unsure.is_some() || known.returning.is_some()
+            let is_open = known.unsure.is_some() || !known.returning.is_empty();
+            is_young || lease.is_some() || is_overrun || is_open
         });
         Ok(())
     }
@@ -114,7 +117,7 @@ impl Accounts {
         let open: Vec<AccountId> = self
             .known
             .iter()
-            .filter(|(_, known)| known.unsure.is_some() || known.returning.is_some())
+            .filter(|(_, known)| known.unsure.is_some() || !known.returning.is_empty())
             .map(|(account, _)| *account)
             .collect();
         for account in open {
@@ -141,7 +144,7 @@ impl Accounts {
             lease: 0,
             rest,
             unsure: None,
-            returning: None,
+            returning: Vec::new(),
             used_ns: now.mono_ns,
             watched: super::watch::Watched::default(),
         });
@@ -164,18 +167,12 @@ impl Accounts {
         known.rest = leased.rest;
         let Leased { taken, rest, is_overrun } = leased;
         if taken <= Amount::ZERO {
-            self.pots.learn(account, rest, is_overrun);
+            self.learn(account, rest, is_overrun);
             return Ok(());
         }
         known.lease = self.pots.standing(account).0.unwrap_or(number);
         if !self.pots.grant(account, known.lease, taken, rest) {
-            let earlier = known.returning.map_or(Amount::ZERO, |(_, amount)| amount);
-            if earlier == Amount::ZERO {
-                known.returning = Some((number, taken));
-            } else {
-                // Both at once: the earlier one first, this with the end of the run.
-                tracing::warn!(%account, "what the ledger gave finds no room; it is given back at the end");
-            }
+            known.returning.push((number, taken));
             return self.give_back(account, now).await;
         }
         Ok(())
@@ -188,27 +185,34 @@ impl Accounts {
         }
     }
 
-    /// Takes a lease out of its pot, to be given back.
+    /// Takes what is free of a lease out of its pot, to be given back.
     fn end_lease(&mut self, account: AccountId) {
         let number = self.number();
         let Some(known) = self.known.get_mut(&account) else { return };
-        if known.returning.is_none()
+        if known.returning.is_empty()
             && let Some(amount) = self.pots.take_back(account).filter(|amount| *amount > Amount::ZERO)
         {
-            known.returning = Some((number, amount));
+            known.returning.push((number, amount));
         }
     }
 
+    /// Notes what the ledger has left. That it shows no overrun says nothing of one that is not shipped
+    /// yet: only the watch lets an account go on. One that only observes is never stopped.
+    fn learn(&self, account: AccountId, rest: Amount, is_overrun: bool) {
+        let (_, was_overrun) = self.pots.standing(account);
+        let mode = self.known.get(&account).map(|known| known.budget.budget.mode);
+        let is_hard = mode != Some(BudgetMode::Observe);
+        self.pots.learn(account, rest, is_hard && (is_overrun || was_overrun));
+    }
+
     async fn give_back(&mut self, account: AccountId, now: Now) -> Result<(), StoreError> {
-        let Some((step, amount)) = self.known.get(&account).and_then(|known| known.returning) else {
-            return Ok(());
-        };
-        let given = word(self.store.give_back(self.lessee, (account, step), amount, now.wall_us)).await?;
-        if !given {
-            tracing::warn!(%account, "a lease was charged by somebody; what was free of it is spent");
-        }
-        if let Some(known) = self.known.get_mut(&account) {
-            known.returning = None;
+        let Some(known) = self.known.get_mut(&account) else { return Ok(()) };
+        while let Some((step, amount)) = known.returning.last().copied() {
+            let given = word(self.store.give_back(self.lessee, (account, step), amount, now.wall_us)).await?;
+            if !given {
+                tracing::warn!(%account, "a lease was charged by somebody; what was free of it is spent");
+            }
+            known.returning.pop();
         }
         Ok(())
     }

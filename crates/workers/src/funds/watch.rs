@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tollgate_core::{id::AccountId, money::amount::Amount, time::Now};
+use tollgate_core::{budget::spec::BudgetMode, id::AccountId, money::amount::Amount, time::Now};
 use tollgate_store::{Balance, Store, StoreError};
 
 use super::{
@@ -57,17 +57,24 @@ impl Watch {
         Ok(())
     }
 
-    /// Lets an account go on when its overrun is made up for.
+    /// Stops an account whose overrun the ledger shows, and lets it go on when that is made up for.
     fn forgiven(&self, account: AccountId, known: &mut Known, balance: &Balance, now: Now) {
         let (_, is_overrun) = self.pots.standing(account);
+        // One that only observes goes on whatever it shows.
+        let is_hard = known.budget.budget.mode != BudgetMode::Observe;
+        let is_shown = is_hard && balance.overrun > Amount::ZERO;
         if !is_overrun {
-            known.watched.overrun = None;
+            known.watched.overrun = is_shown.then_some((now.mono_ns, true));
+            if is_shown {
+                // Another process, or this one before: the ledger would give nothing more.
+                self.pots.learn(account, balance.free().max(Amount::ZERO), true);
+            }
             return;
         }
         let (since_ns, shown) = *known.watched.overrun.get_or_insert((now.mono_ns, false));
-        if balance.overrun > Amount::ZERO {
+        if is_shown {
             known.watched.overrun = Some((since_ns, true));
-        } else if shown || now.mono_ns.saturating_sub(since_ns) >= OVERRUN_SHOWN_NS {
+        } else if shown || !is_hard || now.mono_ns.saturating_sub(since_ns) >= OVERRUN_SHOWN_NS {
             known.watched.overrun = None;
             self.pots.learn(account, balance.free().max(Amount::ZERO), false);
         }
