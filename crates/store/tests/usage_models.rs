@@ -134,5 +134,18 @@ pub(crate) async fn tokens_and_costs_add_up_by_model_key_and_day(world: World) {
     assert_eq!(costs, expected);
     assert_eq!(rows.iter().filter(|row| row.marks().contains(&"estimated")).count(), 3);
     assert_eq!(world.store.forget_calls_before(NOW + SECOND).await.unwrap(), 2);
+    assert_eq!(world.store.forget_models_before(false, NOW + DAY).await.unwrap(), 0, "not folded yet");
+    while world.store.fold_usage_before(NOW + 2 * DAY, 1_000).await.unwrap() > 0 {}
     assert_eq!(world.store.forget_models_before(false, NOW + DAY).await.unwrap(), 3);
+    // Where minutes are gone, the edge of a span is its day: what they had is lost to no sum.
+    for (from, to, calls) in [
+        (NOW - DAY / 2, NOW + DAY, 3),
+        (NOW - DAY, NOW + 3_600 * SECOND, 3),
+        (NOW + 1_800 * SECOND, NOW + 2 * DAY, 4),
+        (NOW + DAY, NOW + DAY + 3_600 * SECOND, 1),
+    ] {
+        let filter = UsageFilter { from_us: Some(from), to_us: Some(to), ..UsageFilter::default() };
+        let report = world.store.usage_with_calls(&[], false, &filter).await.unwrap();
+        assert_eq!(report.calls.calls, calls, "{from} {to}");
+    }
 }

@@ -18,7 +18,8 @@ use super::{
     UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums,
     calls::{bounded, text},
     cubes::{DAY_US, HOUR_US, MINUTE_US},
-    plan::down,
+    fold::Folds,
+    plan::{down, edges},
     report::named,
 };
 use crate::{
@@ -290,10 +291,13 @@ impl Store {
         filter: &UsageFilter,
     ) -> Result<CallReport, StoreError> {
         let UsageReport { rows, total } = self.usage(by, filter).await?;
-        let asked = Asked::new(by, by_model, filter);
-        let mut conn = self.reader().await?;
-        let found = all(asked.statement, &mut conn).await?;
-        let named = named(&mut conn, by, &found).await?;
+        // What may be forgotten and what is there are of one state.
+        let mut tx = self.begin_read().await?;
+        let kept_us = Folds::read(&mut tx).await?.minutes_from_us;
+        let asked = Asked::new(by, by_model, (filter, kept_us));
+        let found = all(asked.statement, &mut tx).await?;
+        let named = named(&mut tx, by, &found).await?;
+        tx.rollback().await?;
         let mut report = CallReport { total, ..CallReport::default() };
         let mut groups: HashMap<Place, Vec<CallRow>> = HashMap::new();
         for (row, usage) in found.iter().zip(named) {
@@ -330,7 +334,8 @@ impl Store {
         Ok(report)
     }
 
-    /// Forgets usage of models of minutes, or of days, that began before a moment.
+    /// Forgets usage of models of minutes, or of days, that began before a moment; of minutes as
+    /// [`Store::forget_minutes_before`] does, up to the same hour.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -340,6 +345,11 @@ impl Store {
             "DELETE FROM {table} WHERE start_us IN \
              (SELECT start_us FROM {table} WHERE start_us < $1 ORDER BY start_us LIMIT 500)"
         );
+        // Told before they go, so that whoever reads takes the day instead.
+        let before_us = match days {
+            true => before_us,
+            false => self.note_forgotten("minutes_from_us", down(before_us, HOUR_US)).await?,
+        };
         let mut tx = self.begin_write().await?;
         let rows = run(built(text).bind(before_us), &mut tx).await?;
         tx.commit().await?;
@@ -378,13 +388,13 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(by: &[UsageBy], by_model: bool, filter: &UsageFilter) -> Self {
+    fn new(by: &[UsageBy], by_model: bool, (filter, kept_us): (&UsageFilter, i64)) -> Self {
         let mut values: Vec<i64> = Vec::new();
         let mut bind = |value: i64| {
             values.push(value);
             format!("${}", values.len())
         };
-        let parts: Vec<String> = pieces(by, filter)
+        let parts: Vec<String> = pieces(by, (filter, kept_us))
             .into_iter()
             .map(|(table, from_us, to_us)| {
                 let (from, to) = (bind(from_us), bind(to_us));
@@ -437,14 +447,13 @@ impl Asked {
     }
 }
 
-/// From which table which span: days where the span holds whole ones.
-fn pieces(by: &[UsageBy], filter: &UsageFilter) -> Vec<(&'static str, i64, i64)> {
+/// From which table which span: days where the span holds whole ones, and where minutes before `kept_us`,
+/// which may be forgotten, would be needed. Such an edge is as wide as its day.
+fn pieces(by: &[UsageBy], (filter, kept_us): (&UsageFilter, i64)) -> Vec<(&'static str, i64, i64)> {
     const MINUTE: &str = "usage_models_minute";
     let from = filter.from_us.map_or(i64::MIN, |from| down(from, MINUTE_US));
     let to = filter.to_us.unwrap_or(i64::MAX);
-    let from_day =
-        if from == i64::MIN || down(from, DAY_US) == from { from } else { down(from, DAY_US) + DAY_US };
-    let to_day = if to == i64::MAX { to } else { down(to, DAY_US) };
+    let (from_day, to_day) = edges((from, to), DAY_US, kept_us, to == i64::MAX);
     if by.iter().any(|column| matches!(column, UsageBy::Hour | UsageBy::Minute)) || from_day >= to_day {
         return vec![(MINUTE, from, to)];
     }

@@ -70,7 +70,7 @@ pub(super) fn pieces(asked: &Asked, folds: &Folds) -> Vec<Piece> {
 
 /// The first whole step in a span and the one behind the last; those that hold its ends where what is
 /// shorter is forgotten before `kept_us`.
-fn edges((from, to): (i64, i64), step: i64, kept_us: i64, is_open: bool) -> (i64, i64) {
+pub(super) fn edges((from, to): (i64, i64), step: i64, kept_us: i64, is_open: bool) -> (i64, i64) {
     let first = if from < kept_us { down(from, step) } else { up(from, step) };
     let behind = match (is_open, down(to, step)) {
         (true, _) => END,

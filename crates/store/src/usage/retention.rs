@@ -159,7 +159,11 @@ impl Store {
 
     /// Tells who reads that rows may be missing, before they are, and says up to where they may be. It
     /// moves by whole steps, so that mostly there is nothing to write.
-    async fn note_forgotten(&self, column: &'static str, before_us: i64) -> Result<i64, StoreError> {
+    pub(super) async fn note_forgotten(
+        &self,
+        column: &'static str,
+        before_us: i64,
+    ) -> Result<i64, StoreError> {
         let mut conn = self.reader().await?;
         let noted = Folds::read(&mut conn).await?.forgotten_us(column);
         drop(conn);
