@@ -7,7 +7,7 @@ use tollgate_core::{
 };
 use tollgate_store::{
     AnswerKept, ApplyMode, BulkEdit, Claim, Entity, JobProgress, JobStep, KeyEdit, KeyFilter, NewJobRow,
-    PageRequest, RequestName, ResourceAt, ResourceFilter, ResourceSpec, Scope, StoreError,
+    NewKey, PageRequest, RequestName, ResourceAt, ResourceFilter, ResourceSpec, Scope, StoreError,
 };
 
 use crate::world::{NOW, SECOND, World, new_key, permit, resources};
@@ -149,6 +149,35 @@ pub(crate) async fn keys_are_edited_one_and_many(world: World) {
     let preview = world.store.preview_keys(&all, 0).await.unwrap();
     assert_eq!((preview.keys, preview.live, preview.used, preview.addresses), (5, 5, 0, 0));
     world.store.audit_verify().await.unwrap().unwrap();
+}
+
+pub(crate) async fn a_step_of_a_job_looks_at_no_more_keys_than_it_may(world: World) {
+    let world = world.furnished().await;
+    let permit = permit(Action::ChangeKeys);
+    let rare = NewKey { metadata: [("wave".to_owned(), "1".to_owned())].into(), ..new_key() };
+    world.create(rare, 1).await;
+    world
+        .raw(
+            "INSERT INTO keys (id, project, consumer, environment, state, expires_us, prefix, last4, created_us, \
+             version, generation) WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 6000) \
+             SELECT n, project, consumer, environment, state, expires_us, prefix, last4, created_us + n, 1, 0 \
+             FROM keys, many",
+        )
+        .await;
+    let tagged = KeyFilter {
+        project: Some("acme/maps".into()),
+        metadata: Some(("wave".into(), "1".into())),
+        ..KeyFilter::default()
+    };
+    let edit = BulkEdit::Tag { set: [("wave".to_owned(), "2".to_owned())].into(), remove: Vec::new() };
+    let tenant = tenants(&world).await.0;
+    let new = NewJobRow { tenant, actor: "usr_a".into(), request: "{}".into(), total: 1, run: 7 };
+    let job = world.store.begin_job(&permit, new, NOW).await.unwrap();
+    let step = async || world.store.step_job(&permit, (job, 7), (&tagged, &edit), NOW).await.unwrap();
+    assert_eq!(step().await, JobStep::More, "the tagged key is behind 6,000 others");
+    assert_eq!(world.store.job(tenant, job, NOW).await.unwrap().changed, 0);
+    assert_eq!(step().await, JobStep::Done);
+    assert_eq!(world.store.job(tenant, job, NOW).await.unwrap().changed, 1);
 }
 
 pub(crate) async fn a_named_request_is_claimed_once(world: World) {

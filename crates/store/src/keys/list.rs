@@ -32,6 +32,9 @@ const VIEW: &str = "SELECT k.id, t.id, t.name, p.id, p.name, k.consumer, c.name,
 /// Newest first.
 const ORDER: &str = " ORDER BY k.created_us DESC, k.id DESC";
 
+/// Keys that a step of a job looks at.
+const LOOKED_AT_MAX: u32 = 5_000;
+
 impl Store {
     /// Keys, newest first.
     ///
@@ -139,15 +142,21 @@ async fn page_of(
     Ok(Page { items, next })
 }
 
-/// The ids of a page of keys, newest first.
+/// The ids of a page of keys, newest first. However few a filter finds, no more keys than
+/// [`LOOKED_AT_MAX`] are looked at: the page may be short, or empty, and have a next one.
 pub(super) async fn ids_of(
     conn: &mut AnyConnection,
     filter: &KeyFilter,
     page: &PageRequest,
 ) -> Result<Page<KeyId>, StoreError> {
+    let after = page.cursor.as_deref().map(parse_cursor).transpose()?;
+    let last = last_looked_at(conn, filter, after).await?;
     let mut wheres = conditions(conn, filter).await?;
-    if let Some(cursor) = &page.cursor {
-        wheres.past(("k.created_us", "k.id"), "<", parse_cursor(cursor)?);
+    if let Some(after) = after {
+        wheres.past(("k.created_us", "k.id"), "<", after);
+    }
+    if let Some(last) = last {
+        wheres.past(("k.created_us", "k.id"), ">=", last);
     }
     let limit = page.limit.clamp(1, PAGE_ROWS_MAX) as usize;
     let text = format!("SELECT k.id, k.created_us FROM keys k{}{ORDER} LIMIT {}", wheres.clause(), limit + 1);
@@ -157,9 +166,30 @@ pub(super) async fn ids_of(
         shown.iter().map(|row| Ok(KeyId::from_sql(row.int(0)?))).collect::<Result<Vec<_>, StoreError>>()?;
     let next = match (rows.len() > limit, shown.last(), items.last()) {
         (true, Some(row), Some(id)) => Some(format!("{}.{id}", row.int(1)?)),
-        _ => None,
+        _ => last.map(|(created, id)| format!("{created}.{}", KeyId::from_sql(id))),
     };
     Ok(Page { items, next })
+}
+
+/// The last of the next keys of the project, or the tenant, that are looked at, whatever else is asked for;
+/// `None` where they are fewer. An index answers it alone.
+async fn last_looked_at(
+    conn: &mut AnyConnection,
+    filter: &KeyFilter,
+    after: Option<(i64, i64)>,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let place = KeyFilter { tenant: filter.tenant, project: filter.project.clone(), ..KeyFilter::default() };
+    let mut wheres = conditions(conn, &place).await?;
+    if let Some(after) = after {
+        wheres.past(("k.created_us", "k.id"), "<", after);
+    }
+    let text = format!(
+        "SELECT k.created_us, k.id FROM keys k{}{ORDER} LIMIT 1 OFFSET {}",
+        wheres.clause(),
+        LOOKED_AT_MAX - 1
+    );
+    let row = one(wheres.bind(built(text)), conn).await?;
+    row.map(|row| Ok((row.int(0)?, row.int(1)?))).transpose()
 }
 
 /// Those of some keys that a filter finds at this moment, newest first. No other key is looked at.
