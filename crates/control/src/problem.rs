@@ -262,6 +262,7 @@ impl From<StoreError> for Refused {
                 Self::NotFound(format!("there is no such {kind}; list them, or correct the name"))
             }
             StoreError::NotAuthorised(error) => error.into(),
+            StoreError::SignInNotFresh => Self::SignInNotFresh,
             StoreError::Invalid(errors) => Self::Invalid(errors),
             error @ StoreError::NotFound { .. } => Self::NotFound(error.to_string()),
             error @ (StoreError::Conflict(_) | StoreError::Ambiguous { .. }) => {

@@ -129,6 +129,9 @@ pub enum StoreError {
         /// What kind of thing was to be changed.
         kind: Entity,
     },
+    /// Whoever acts may do it, but not by a sign-in that is some time ago.
+    #[error("where a credential is sent is changed only right after signing in; sign in again and repeat it")]
+    SignInNotFresh,
     /// Others hold the database; trying again may help. Nothing was changed.
     #[error("the database is busy; nothing was changed, try again")]
     Busy {

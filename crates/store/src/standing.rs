@@ -25,7 +25,12 @@ pub(crate) async fn renewed<'p>(
 ) -> Result<Cow<'p, Permit>, StoreError> {
     let Actor::Member { user, tenant, .. } = permit.actor() else { return Ok(Cow::Borrowed(permit)) };
     let actor = actor_now(conn, *user, *tenant).await?;
-    Ok(Cow::Owned(authorise(&actor, permit.action(), permit.tenant())?))
+    let renewed = authorise(&actor, permit.action(), permit.tenant())?;
+    let also = permit.also().and_then(|also| authorise(&actor, also, permit.tenant()).ok());
+    Ok(Cow::Owned(match also {
+        Some(also) => renewed.along_with(&also),
+        None => renewed,
+    }))
 }
 
 /// Somebody as what they are in a tenant now: a member, or else a person who acts in none.

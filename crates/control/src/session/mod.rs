@@ -63,6 +63,11 @@ impl SignedIn {
         if action.row().fresh_sign_in && !self.is_fresh {
             return Err(Refused::SignInNotFresh);
         }
+        if action == Action::ChangeResources && self.is_fresh {
+            // Of resources, where a service sends a secret needs more than the right to change resources.
+            let more = authorise(&self.actor, Action::ChangeProviderCredentials, Some(self.tenant.id));
+            return Ok(more.map(|more| permit.clone().along_with(&more)).unwrap_or(permit));
+        }
         Ok(permit)
     }
 

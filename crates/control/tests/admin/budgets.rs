@@ -111,6 +111,17 @@ pub(crate) async fn a_secret_is_taken_and_never_given_back(mut world: World) {
         (201, Some("/v1"))
     );
     assert_eq!(admin.change("DELETE", &path, ("*", None)).await.status, 409);
+    let to = |upstream: &str| {
+        json!({"project": "maps", "name": "models", "kind": "llm", "provider": "openai",
+               "upstreams": [upstream], "credential": {"secret": "openai"}})
+    };
+    let models = format!("/services/{}", made.json()["id"].as_str().unwrap());
+    let moved = admin.change("PUT", &models, ("*", Some(to("https://eu.example")))).await;
+    assert_eq!(moved.status, 200);
+    world.pass(601 * 1_000_000);
+    let moved = admin.change("PUT", &models, ("*", Some(to("https://other.example")))).await;
+    assert_eq!((moved.status.as_u16(), moved.json()["code"].as_str()), (403, Some("sign_in_not_fresh")));
+    assert_eq!(admin.change("PUT", &models, ("*", Some(to("https://eu.example")))).await.status, 200);
     let of_host = json!({"project": "maps", "name": "more", "kind": "llm", "provider": "gemini",
                          "upstreams": ["https://a.example"], "credential": {"env": "DATABASE_PASSWORD"}});
     let refused = admin.post("/services", of_host).await;

@@ -112,6 +112,8 @@ impl FromStr for Role {
 pub struct Permit {
     actor: Actor,
     action: Action,
+    /// What may be done along with it.
+    also: Option<Action>,
     tenant: Option<TenantId>,
     consumers: Option<Arc<[ConsumerId]>>,
 }
@@ -127,6 +129,21 @@ impl Permit {
     #[must_use]
     pub const fn action(&self) -> Action {
         self.action
+    }
+
+    /// What may be done along with it, if anything.
+    #[must_use]
+    pub const fn also(&self) -> Option<Action> {
+        self.also
+    }
+
+    /// This permit with what another of the same actor in the same place is for; where the other is somebody
+    /// else's or for another place, as it was.
+    #[must_use]
+    pub fn along_with(self, other: &Self) -> Self {
+        let is_alike =
+            self.actor == other.actor && self.tenant == other.tenant && self.consumers == other.consumers;
+        if is_alike { Self { also: Some(other.action), ..self } } else { self }
     }
 
     /// Where; `None` is the whole installation.
@@ -157,7 +174,8 @@ impl Permit {
     }
 
     fn reaches(&self, action: Action, tenant: Option<TenantId>) -> bool {
-        self.action.includes(action) && (self.tenant.is_none() || self.tenant == tenant)
+        let is_for = self.action.includes(action) || self.also.is_some_and(|also| also.includes(action));
+        is_for && (self.tenant.is_none() || self.tenant == tenant)
     }
 }
 
@@ -193,5 +211,5 @@ pub fn authorise(actor: &Actor, action: Action, tenant: Option<TenantId>) -> Res
             return Err(NotAuthorised { actor: actor.to_string(), action: action.row().name });
         }
     };
-    Ok(Permit { actor: actor.clone(), action, tenant, consumers })
+    Ok(Permit { actor: actor.clone(), action, also: None, tenant, consumers })
 }

@@ -22,8 +22,11 @@ use crate::{
 impl Store {
     /// Creates and updates what differs. Nothing is changed when anything is wrong. Needs
     /// `Action::ChangeResources` in every tenant touched; creating a tenant needs it for the installation.
+    /// Where a service is to send a secret, or to send it elsewhere, a permit for one tenant has to be for
+    /// `Action::ChangeProviderCredentials` along with it.
     ///
     /// # Errors
+    /// [`StoreError::SignInNotFresh`] without the latter;
     /// [`StoreError::Invalid`] with everything that is wrong; fields are paths into the resources given:
     /// `policy[2].services[0]`.
     pub async fn apply(
@@ -79,6 +82,9 @@ pub(super) async fn compare<'r>(
     diff.tenants()?;
     diff.projects()?;
     diff.services()?;
+    if diff.moves_secret && !permit.covers(Action::ChangeProviderCredentials, permit.tenant()) {
+        return Err(StoreError::SignInNotFresh);
+    }
     diff.policies()?;
     diff.consumers(conn).await?;
     diff.prices()?;

@@ -21,17 +21,25 @@ use crate::error::Entity;
 
 impl Diff<'_> {
     /// What stands on the host (its environment, its files) belongs to its operator: nobody else says that
-    /// a service sends it along, nor where it is sent.
+    /// a service sends it along, nor where it is sent. That a service sends a secret, and where, says who may
+    /// change secrets: to send one to a place of one's own is to read it.
     pub(super) fn check_credentials(&mut self, field: &str, project: &ProjectRow, spec: &ServiceSpec) {
         if self.is_host {
             return;
         }
+        let names_secret = |spec: &ServiceSpec| {
+            spec.credentials_named().any(|credential| matches!(credential, CredentialSpec::Secret(_)))
+        };
         let names_host = |spec: &ServiceSpec| spec.credentials_named().any(CredentialSpec::is_of_host);
         let present = |row: &&SpecRow<ServiceSpec>| row.project == project.id && row.spec.name == spec.name;
         let present = self.state.services.iter().find(present).map(|row| &row.spec);
         let destination = |spec: &ServiceSpec| {
             (spec.upstreams.clone(), spec.credential.clone(), spec.fallbacks.clone(), spec.tls.clone())
         };
+        let is_moved = present.is_none_or(|old| destination(old) != destination(spec));
+        if is_moved && (names_secret(spec) || present.is_some_and(names_secret)) {
+            self.moves_secret = true;
+        }
         let problem = match present {
             Some(old) if names_host(old) && destination(old) != destination(spec) => {
                 "this service sends a credential of the host: only its operator changes `credential`, `upstreams`, \

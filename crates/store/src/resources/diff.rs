@@ -73,6 +73,8 @@ pub(super) struct Diff<'r> {
     pub(super) tenants_named: BTreeSet<u64>,
     /// Whether the operator on the host wrote it.
     pub(super) is_host: bool,
+    /// Whether a service is to send a secret that it did not send so before.
+    pub(super) moves_secret: bool,
     /// The moment of the comparison, wall microseconds.
     pub(super) now_us: i64,
     /// Where a service, policy, price or budget stands in the file.
@@ -91,6 +93,7 @@ impl<'r> Diff<'r> {
             touched: BTreeSet::new(),
             tenants_named: BTreeSet::new(),
             is_host,
+            moves_secret: false,
             now_us,
             places: HashMap::new(),
             consumers_named: HashSet::new(),
