@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use rustix::fs::{FlockOperation, flock};
 use tollgate_core::secret::Secret;
 
 use crate::{error::StoreError, random};
@@ -58,6 +59,8 @@ struct Read {
 /// The file of keys. It is read at first need, and again when a key is asked for that was not in it.
 pub(crate) struct KeyFile {
     path: PathBuf,
+    /// Whether it is made where there is none and one is needed.
+    pub(crate) is_made_at_need: bool,
     read: RwLock<Read>,
 }
 
@@ -68,8 +71,8 @@ impl std::fmt::Debug for KeyFile {
 }
 
 impl KeyFile {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, read: RwLock::default() }
+    pub(crate) fn new(path: PathBuf, is_made_at_need: bool) -> Self {
+        Self { path, is_made_at_need, read: RwLock::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -121,6 +124,7 @@ impl KeyFile {
     /// Makes the file with a first key, unless it is there. Of two processes one makes it.
     pub(crate) fn make(&self) -> Result<(), StoreError> {
         let first = new_key()?;
+        let _alone = self.alone()?;
         let linked = self.write_aside(&[&first], |aside| fs::hard_link(aside, &self.path));
         match linked {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(self.unusable(&error)),
@@ -130,6 +134,7 @@ impl KeyFile {
 
     /// Adds a key, which is the newest from then on.
     pub(crate) fn add(&self) -> Result<KeyName, StoreError> {
+        let _alone = self.alone()?;
         let present = self.keys()?;
         if present.len() >= KEYS_MAX {
             return Err(self.wrong("it has too many keys; take those away that nothing is encrypted under"));
@@ -140,15 +145,31 @@ impl KeyFile {
         Ok(new.name)
     }
 
-    /// Takes all keys away but these.
+    /// Takes all keys away but these, and those that are newer than them: somebody prepared one.
     pub(crate) fn keep(&self, names: &[KeyName]) -> Result<(), StoreError> {
+        let _alone = self.alone()?;
         let present = self.keys()?;
-        let kept: Vec<&Key> =
-            present.iter().map(AsRef::as_ref).filter(|key| names.contains(&key.name)).collect();
+        let is_named = |key: &Key| names.contains(&key.name);
+        let newest = present.iter().rposition(|key| is_named(key)).unwrap_or(0);
+        let kept: Vec<&Key> = (0..)
+            .zip(&present)
+            .filter(|(place, key)| *place > newest || is_named(key))
+            .map(|(_, key)| key.as_ref())
+            .collect();
         if kept.len() == present.len() || kept.is_empty() {
             return Ok(());
         }
         self.replace(&kept)
+    }
+
+    /// Keeps others from writing the file until it is dropped: what they read they may write back. The lock is
+    /// on the folder, for the file itself is replaced.
+    fn alone(&self) -> Result<fs::File, StoreError> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder =
+            fs::File::open(folder.unwrap_or(Path::new("."))).map_err(|error| self.unusable(&error))?;
+        flock(&folder, FlockOperation::LockExclusive).map_err(|error| self.unusable(&error.into()))?;
+        Ok(folder)
     }
 
     fn replace(&self, keys: &[&Key]) -> Result<(), StoreError> {

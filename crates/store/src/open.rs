@@ -25,11 +25,14 @@ pub struct OpenOptions {
     pub connections_max: u32,
     /// The file of the keys that secrets are encrypted under; without one no secret can be kept or read.
     pub secrets_key_file: Option<PathBuf>,
+    /// Whether that file is made where there is none and something is to be encrypted. Where several nodes
+    /// share a database it must not be: each would need the one that another made.
+    pub makes_key_file: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { wait_ms: 5_000, connections_max: 12, secrets_key_file: None }
+        Self { wait_ms: 5_000, connections_max: 12, secrets_key_file: None, makes_key_file: true }
     }
 }
 
@@ -89,7 +92,8 @@ impl Store {
         // The writer comes first: it makes the file a WAL database.
         let writes = pool(&place, &options, true).await?;
         let reads = pool(&place, &options, false).await?;
-        let key_file = options.secrets_key_file.map(KeyFile::new);
+        let makes = options.makes_key_file;
+        let key_file = options.secrets_key_file.map(|path| KeyFile::new(path, makes));
         let store = Self { inner: Arc::new(Inner { place, reads, writes, key_file }) };
         let engine = store.engine();
         check_version(engine, &store.version().await?)?;
@@ -97,9 +101,6 @@ impl Store {
             let mut tx = store.begin_write().await?;
             migrate::migrate(engine, &mut tx).await?;
             tx.commit().await?;
-        }
-        if store.key_file().is_some() {
-            store.seal_what_is_clear().await?;
         }
         Ok(store)
     }

@@ -4,7 +4,12 @@
 use std::{path::Path, sync::Arc};
 
 use serde_json::json;
-use tollgate_core::{authz::Action, id::ProjectId, secret::Secret, tables::Tables};
+use tollgate_core::{
+    authz::{Action, Role},
+    id::ProjectId,
+    secret::Secret,
+    tables::Tables,
+};
 use tollgate_store::{ApplyMode, Engine, Store, StoreError};
 
 use crate::world::{NOW, World, permit, resources};
@@ -115,8 +120,8 @@ pub(crate) async fn everything_is_encrypted_anew_under_another_key(world: World)
     assert_eq!(value_in(&*loaded(&other).await, "openai").as_deref(), Some(VALUE));
 }
 
-pub(crate) async fn what_was_kept_in_the_clear_is_encrypted_at_the_next_start(world: World) {
-    let clear = "63-clear-bytes-of-a-second-factor";
+/// A second factor of account 5 and a key of imported HMACs, as former versions kept them.
+async fn keep_in_the_clear(world: &World, clear: &str) {
     let hex: String = clear.bytes().map(|byte| format!("{byte:02x}")).collect();
     let blob = world.blob(&hex);
     world
@@ -126,14 +131,75 @@ pub(crate) async fn what_was_kept_in_the_clear_is_encrypted_at_the_next_start(wo
         ))
         .await;
     world.raw(&format!("INSERT INTO hmac_secrets (id, secret) VALUES (6, {blob})")).await;
+}
+
+pub(crate) async fn no_node_of_several_makes_a_key_of_its_own(world: World) {
+    let world = world.furnished().await;
+    let clear = "63-clear-bytes-of-a-second-factor";
+    keep_in_the_clear(&world, clear).await;
+    let readable = async |store: &Store| {
+        store.second_factor(tollgate_core::id::UserId(5)).await.unwrap().secret.unwrap().expose()
+            == clear.as_bytes()
+    };
+    let (first, second) = (world.one_of_several("first.key").await, world.one_of_several("second.key").await);
+    let permit = permit(Action::ChangeProviderCredentials);
+    assert_eq!(first.seal_what_is_clear().await.unwrap(), 0);
+    let refused = first.put_secret(&permit, ("maps", "openai", &secret(VALUE)), NOW).await.unwrap_err();
+    assert!(refused.to_string().contains("tollgate secrets seal"), "{refused}");
+    assert!(!world.folder().join("first.key").exists());
+    assert!(readable(&first).await && readable(&second).await);
+    first.make_key_file().await.unwrap();
+    assert!(second.make_key_file().await.is_ok(), "nothing is encrypted yet");
+    std::fs::copy(world.folder().join("first.key"), world.folder().join("second.key")).unwrap();
+    assert_eq!(second.seal_what_is_clear().await.unwrap(), 2);
+    assert!(readable(&first).await && readable(&second).await);
+    let stranger = world.one_of_several("third.key").await;
+    assert!(stranger.make_key_file().await.is_err(), "it would be another key");
+}
+
+pub(crate) async fn where_a_secret_is_sent_is_said_by_who_may_change_secrets(world: World) {
+    let place = crate::people::place(world).await;
+    put(&place.world, "openai", VALUE).await;
+    let by = |action| place.by(place.owner, Role::Owner, action);
+    let plain = by(Action::ChangeResources);
+    let fresh = plain.clone().along_with(&by(Action::ChangeProviderCredentials));
+    let service = |upstream: &str, secret: Option<&str>| {
+        let mut service = json!({"project": "maps", "name": "models", "kind": "llm", "provider": "openai",
+            "upstreams": [upstream]});
+        if let Some(secret) = secret {
+            service["credential"] = json!({ "secret": secret });
+        }
+        resources(json!({ "service": [service] }))
+    };
+    let own = "https://api.openai.com";
+    let apply = async |permit, file| place.store().apply(permit, &file, ApplyMode::default(), NOW).await;
+    let refused = apply(&plain, service(own, Some("openai"))).await;
+    assert!(matches!(refused, Err(StoreError::SignInNotFresh)), "{refused:?}");
+    apply(&plain, service(own, None)).await.unwrap();
+    let refused = apply(&plain, service(own, Some("openai"))).await;
+    assert!(matches!(refused, Err(StoreError::SignInNotFresh)), "{refused:?}");
+    apply(&fresh, service(own, Some("openai"))).await.unwrap();
+    apply(&plain, service(own, Some("openai"))).await.unwrap();
+    for file in [service("https://evil.example", Some("openai")), service(own, None)] {
+        let refused = apply(&plain, file).await;
+        assert!(matches!(refused, Err(StoreError::SignInNotFresh)), "{refused:?}");
+    }
+    apply(&fresh, service("https://eu.api.openai.com", Some("openai"))).await.unwrap();
+}
+
+pub(crate) async fn what_was_kept_in_the_clear_is_encrypted_at_the_next_start(world: World) {
+    let clear = "63-clear-bytes-of-a-second-factor";
+    keep_in_the_clear(&world, clear).await;
     let is_sqlite = world.store.engine() == Engine::Sqlite;
     assert!(!is_sqlite || folder_holds(world.folder(), clear.as_bytes()));
     world.store.close().await;
     let next = world.other().await;
+    assert_eq!(next.seal_what_is_clear().await.unwrap(), 2);
     let factor = next.second_factor(tollgate_core::id::UserId(5)).await.unwrap();
     assert_eq!(factor.secret.unwrap().expose(), clear.as_bytes());
     assert!(!is_sqlite || !folder_holds(world.folder(), clear.as_bytes()));
     assert_eq!(next.check_secrets().await.unwrap().count, 2);
+    assert_eq!(next.seal_what_is_clear().await.unwrap(), 0);
     // A second start finds nothing to do, and rows that change places are noticed.
     assert_eq!(world.other().await.check_secrets().await.unwrap().unreadable, [""; 0]);
     world.raw("UPDATE accounts SET totp_secret = (SELECT secret FROM hmac_secrets WHERE id = 6)").await;

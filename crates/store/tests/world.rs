@@ -60,6 +60,12 @@ impl World {
         Store::open(&self.url, options(self.folder().join(name))).await.unwrap()
     }
 
+    /// Another process that makes no file of keys, with this one.
+    pub(crate) async fn one_of_several(&self, name: &str) -> Store {
+        let options = OpenOptions { makes_key_file: false, ..options(self.folder().join(name)) };
+        Store::open(&self.url, options).await.unwrap()
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

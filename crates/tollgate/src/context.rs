@@ -65,10 +65,16 @@ impl Context {
         self.open_store().await
     }
 
+    /// Whether the database is this node's alone, a file; a server may have other nodes.
+    fn has_own_database(&self) -> bool {
+        self.config.database_url().expose().starts_with("sqlite:")
+    }
+
     async fn open_store(&self) -> Result<Store, Failure> {
         let options = OpenOptions {
             connections_max: self.config.database.connections_max,
             secrets_key_file: Some(self.config.secrets_key_file()),
+            makes_key_file: self.has_own_database(),
             ..OpenOptions::default()
         };
         Ok(Store::open(self.config.database_url().expose(), options).await?)

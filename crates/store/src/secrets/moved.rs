@@ -1,8 +1,8 @@
-//! What former versions kept in the clear, encrypted at start: the second factors of people and the keys of
+//! What former versions kept in the clear, encrypted when a node starts: the second factors of people and the keys of
 //! imported HMACs. In one transaction, so that a crash leaves each row as it was or encrypted, and the row says
 //! which. SQLite overwrites what was there and empties its log, so that the file has no copy of it.
 
-use super::seal::Place;
+use super::seal::{Place, present_name};
 use crate::{
     dialect::Engine,
     error::StoreError,
@@ -15,14 +15,45 @@ const CLEAR_FACTORS: &str = "SELECT id, totp_secret, totp_pending FROM accounts 
 const CLEAR_HMACS: &str = "SELECT id, secret FROM hmac_secrets WHERE sealed = 0";
 
 impl Store {
-    /// Encrypts what is in the clear. Nothing, and two rows looked for, when all is done.
-    pub(crate) async fn seal_what_is_clear(&self) -> Result<(), StoreError> {
+    /// Makes the file of keys with a first key, for this process's user alone, unless it is there. Whoever
+    /// calls it is told by people that the other nodes get it too.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it cannot be written, or when secrets are encrypted under a key already
+    /// that is not in it.
+    pub async fn make_key_file(&self) -> Result<(), StoreError> {
+        let mut conn = self.reader().await?;
+        let sealer = self.sealer(&mut conn).await?;
+        if let Some(name) = present_name(&mut conn).await? {
+            return if sealer.has(name)? { Ok(()) } else { Err(sealer.missing(name)) };
+        }
+        match self.key_file() {
+            Some(file) if file.keys()?.is_empty() => file.make(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Encrypts what former versions kept in the clear, and says how many rows had it. 0, and two rows looked
+    /// for, when all is done; 0 too where there is no key and none is made at need: what is in the clear can be
+    /// read then as before.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the key is not there, or the database cannot be written.
+    pub async fn seal_what_is_clear(&self) -> Result<u64, StoreError> {
+        let Some(file) = self.key_file() else { return Ok(0) };
         let mut conn = self.reader().await?;
         let factor = one(sql(CLEAR_FACTORS), &mut conn).await?;
         let hmac = one(sql(CLEAR_HMACS), &mut conn).await?;
         drop(conn);
         if factor.is_none() && hmac.is_none() {
-            return Ok(());
+            return Ok(0);
+        }
+        if !file.is_made_at_need && file.keys()?.is_empty() {
+            tracing::warn!(
+                "second factors or keys of imported HMACs are in the clear in the database; make the file of keys \
+                 with `tollgate secrets seal` and copy it to every node"
+            );
+            return Ok(0);
         }
         let is_sqlite = self.engine() == Engine::Sqlite;
         let mut tx = self.begin_write().await?;
@@ -61,7 +92,7 @@ impl Store {
             self.empty_log().await?;
         }
         tracing::info!(count, "secrets that a former version kept in the clear are encrypted now");
-        Ok(())
+        Ok(count)
     }
 
     /// Writes SQLite's log into the database and cuts it to nothing. Others who read may keep it from that for a

@@ -2,7 +2,7 @@
 //! is in the file before anything is encrypted under it, all rows change in one transaction, and the old key
 //! goes only after that.
 
-use sqlx::AnyConnection;
+use sqlx::{Any, AnyConnection, Transaction};
 use tollgate_core::authz::{Action, Permit};
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{
     error::{Entity, StoreError},
     key_file::KeyName,
     open::Store,
-    sql::{run, sql},
+    sql::{only, run, sql},
     write::Change,
 };
 
@@ -37,7 +37,7 @@ impl Store {
         if !permit.covers(Action::ChangeProviderCredentials, None) {
             return Err(StoreError::NotCovered { kind: Entity::Secret });
         }
-        let mut tx = self.begin_write().await?;
+        let mut tx = self.begin_alone().await?;
         let name = self.next_key(&mut tx).await?;
         tx.commit().await?;
         Ok(name.to_string())
@@ -90,6 +90,10 @@ impl Store {
             before: None,
             after: Some(serde_json::json!({ "count": count, "key": name.to_string() }).to_string()),
         })?;
+        // It is read again: nothing may be encrypted under a key that was taken out meanwhile.
+        if !file.keys()?.iter().any(|key| key.name == name) {
+            return Err(sealer.missing(name));
+        }
         write.commit().await?;
         self.forget_old_keys(name).await?;
         Ok(Rewrapped { count, key: name.to_string() })
@@ -110,13 +114,24 @@ impl Store {
         }
     }
 
+    /// Begins a transaction beside which nobody encrypts anything: two who each add a key, or one who takes
+    /// keys out while another begins to use one, come one after the other.
+    async fn begin_alone(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        if let Some(lock) = self.engine().lock_mutations() {
+            only(sql(lock), &mut tx).await?;
+        }
+        Ok(tx)
+    }
+
     async fn forget_old_keys(&self, present: KeyName) -> Result<(), StoreError> {
-        let mut conn = self.reader().await?;
+        let mut conn = self.begin_alone().await?;
         let mut used = vec![present];
         used.extend(present_name(&mut conn).await?);
         for row in everything(&mut conn).await? {
             used.push(key_of(&row.bytes)?);
         }
-        self.key_file().map_or(Ok(()), |file| file.keep(&used))
+        self.key_file().map_or(Ok(()), |file| file.keep(&used))?;
+        Ok(conn.rollback().await?)
     }
 }

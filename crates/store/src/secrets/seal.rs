@@ -70,6 +70,12 @@ impl<'a> Sealer<'a> {
             return self.file.key(name)?.ok_or_else(|| self.missing(name));
         }
         if self.file.keys()?.is_empty() {
+            if !self.file.is_made_at_need {
+                return Err(self.file.wrong(
+                    "there is no key yet, and every node needs the same; make one with `tollgate secrets seal` \
+                     and copy the file to every node",
+                ));
+            }
             self.file.make()?;
         }
         let newest = self.file.keys()?.pop().ok_or_else(|| self.file.wrong("it has no key"))?;

@@ -328,6 +328,13 @@ A service sends it with `credential = { secret = \"openai\" }`.")]
         #[arg(value_name = "NAME")]
         name: String,
     },
+    /// Makes the file of keys if there is none, and encrypts what former versions kept in the clear
+    #[command(after_help = "\
+Examples:
+  tollgate secrets seal
+
+Where several nodes share a database: copy the file to every node before anything else is kept.")]
+    Seal,
     /// Encrypts all secrets under a new key
     #[command(after_help = "\
 Examples:

@@ -42,6 +42,12 @@ struct Rewrapped {
 }
 
 #[derive(Serialize)]
+struct Sealed {
+    file: String,
+    count: u64,
+}
+
+#[derive(Serialize)]
 struct Prepared {
     key: String,
 }
@@ -72,6 +78,18 @@ pub(crate) async fn run(context: &Context, command: SecretsCommand) -> Result<()
             store.remove_secret(&permit, (found.id, None), context.now_us()).await?;
             context.printer.result(&Removed { id: found.id, removed: true }, || {
                 format!("The secret `{name}` of project `{project}` is removed.")
+            })
+        }
+        SecretsCommand::Seal => {
+            store.make_key_file().await?;
+            let count = store.seal_what_is_clear().await?;
+            let shown = Sealed { file: context.config.secrets_key_file().display().to_string(), count };
+            context.printer.result(&shown, || {
+                format!(
+                    "{} rows that were in the clear are encrypted now.\nThe keys are in {}: every node needs this \
+                     file.",
+                    shown.count, shown.file
+                )
             })
         }
         SecretsCommand::Rewrap { prepare: true } => {

@@ -26,6 +26,6 @@ impl super::Config {
 /// The settings, in the order of the documentation.
 pub(super) const SETTINGS: &[Setting] = &[setting(
     ("secrets.key_file", "path of a file", ""),
-    "The keys that credentials of providers, second factors and the keys of imported HMACs are encrypted under in the database. When not set, `secrets.key` in the data folder. It is made at first need, for this user alone; every node needs the same one. Keep a copy of it apart from backups of the database: without it those secrets cannot be read any more.",
+    "The keys that credentials of providers, second factors and the keys of imported HMACs are encrypted under in the database. When not set, `secrets.key` in the data folder. With SQLite it is made at first need, for this user alone; with PostgreSQL by `tollgate secrets seal`, for every node needs the same one. Keep a copy of it apart from backups of the database: without it those secrets cannot be read any more.",
     |written, config| put(&mut config.secrets.key_file, path(written).map(Some)),
 )];

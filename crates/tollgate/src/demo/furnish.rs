@@ -75,6 +75,7 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     store.apply(&permit, &file.resources, ApplyMode::default(), context.now_us()).await?;
 
     let permit = context.permit(Action::ChangeProviderCredentials)?;
+    store.make_key_file().await?;
     let credential = Secret::new(PROVIDER_KEY.to_owned());
     store.put_secret(&permit, (PROJECT, "demo-provider", &credential), context.now_us()).await?;
 
