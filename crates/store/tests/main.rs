@@ -58,7 +58,8 @@ conformance! {
         a_secret_reaches_nodes_and_is_nowhere_in_the_clear, a_secret_put_in_another_place_cannot_be_read,
         a_node_with_another_key_reads_nothing_and_writes_nothing,
         everything_is_encrypted_anew_under_another_key,
-        what_was_kept_in_the_clear_is_encrypted_at_the_next_start, a_secret_that_a_service_sends_stays;
+        what_was_kept_in_the_clear_is_encrypted_at_the_next_start, a_secret_that_a_service_sends_stays,
+        no_node_of_several_makes_a_key_of_its_own, where_a_secret_is_sent_is_said_by_who_may_change_secrets;
     resources:
         applying_twice_changes_nothing, applying_an_export_changes_nothing, a_dry_run_changes_nothing,
         everything_wrong_is_said_at_once, services_that_tie_are_refused, an_update_names_its_fields,
@@ -87,7 +88,8 @@ conformance! {
         a_consumer_deleted_since_an_invitation_is_left_out;
     tenants:
         one_resource_is_created_replaced_and_deleted, a_project_goes_only_when_it_is_empty,
-        a_tenant_is_read_without_the_others, keys_are_edited_one_and_many, a_named_request_is_claimed_once;
+        a_tenant_is_read_without_the_others, keys_are_edited_one_and_many,
+        a_step_of_a_job_looks_at_no_more_keys_than_it_may, a_named_request_is_claimed_once;
     tokens: a_service_token_lives_and_dies;
     import:
         every_scheme_is_recognised, a_rehash_replaces_the_hash, collisions_and_rejects_are_reported,
