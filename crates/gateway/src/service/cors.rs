@@ -1,7 +1,11 @@
 //! Cross-origin access for browsers (the Fetch standard, "CORS protocol"), answered by the gate
 //! from the service's settings; what an upstream says about it is replaced.
 
-use tollgate_core::{resource::ServiceSpec, url_pattern::UrlPattern};
+use tollgate_core::{
+    resource::{ServiceKind, ServiceSpec},
+    url_pattern::UrlPattern,
+};
+use tollgate_wire::headers;
 
 use crate::{
     http::{
@@ -17,6 +21,9 @@ use crate::{
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// Fields of the gate that a page may read beside those that the service names.
 const EXPOSED: [&str; 4] = ["X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After"];
+/// The same, of services of kind `llm`: what a call cost, and what is left.
+const EXPOSED_LLM: [&str; 4] =
+    [headers::COST, headers::CURRENCY, headers::BUDGET_REMAINING, headers::OUTPUT_LIMIT];
 
 /// The settings of a service, ready to be written.
 pub(crate) struct Cors {
@@ -44,6 +51,9 @@ impl Cors {
         headers.extend(places.field_names());
         headers.extend(named);
         let mut expose: Vec<&str> = EXPOSED.to_vec();
+        if spec.kind == ServiceKind::Llm {
+            expose.extend(EXPOSED_LLM);
+        }
         expose.extend(cors.expose.iter().map(String::as_str));
         Some(Self {
             // What is no pattern matches nothing.

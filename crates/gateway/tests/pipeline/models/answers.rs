@@ -7,7 +7,7 @@ use tollgate_gateway::llm::{
 use tollgate_journal::Flags;
 use tollgate_testkit::http::Call;
 
-use super::{CREDENTIAL, Models, chat, chat_answer, chat_events, provider::Reaction};
+use super::{CREDENTIAL, Models, SERVICES, chat, chat_answer, chat_events, provider::Reaction};
 use crate::llm::answers::{ANSWERS, kind};
 
 /// The request that has such an answer.
@@ -31,6 +31,20 @@ fn request(api: Api, framing: Framing, is_array: bool) -> Call {
         Api::GeminiGenerate => ("/v1beta/models/m:generateContent", r#"{"contents":[]}"#.to_owned()),
     };
     Call::new("POST", target).header("content-type", "application/json").body(body)
+}
+
+#[tokio::test]
+async fn pages_may_read_what_a_call_cost() {
+    let cors = "name = \"openai\"\n    cors = { origins = [\"https://app.example.com\"] }";
+    let models = Models::with(&SERVICES.replacen("name = \"openai\"", cors, 1));
+    models.provider.react([Reaction::json(chat_answer(1, 1))]);
+    let call = chat("").bearer(&models.world.key("standard")).header("origin", "https://app.example.com");
+    let reply = models.world.send(call).await;
+    assert!(reply.header("x-tollgate-cost").is_some());
+    let exposed = reply.header("access-control-expose-headers").unwrap().to_ascii_lowercase();
+    for name in ["cost", "currency", "budget-remaining", "output-limit"] {
+        assert!(exposed.contains(&format!("x-tollgate-{name}")), "{exposed}");
+    }
 }
 
 #[tokio::test]
