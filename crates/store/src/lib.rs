@@ -86,7 +86,7 @@ pub use ledger::{
 pub use named::Named;
 pub use open::{OpenOptions, Store, StoreCheck};
 pub use outbox::{
-    Lag, NewParked, Outbox, ParkedFilter, ParkedRow, ParkedState, Policy, RelayLease, RelayLost,
+    Lag, NewParked, Outbox, ParkedFilter, ParkedRow, ParkedState, Policy, RelayLease, RelayLost, SettledSpan,
 };
 pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
 pub use people::{

@@ -28,6 +28,8 @@ struct Topic {
     /// Tenant and event id of every message, in the order of arrival.
     arrived: Mutex<Vec<(String, String)>>,
     is_down: AtomicBool,
+    /// Messages are taken and nothing is ever said of them.
+    is_silent: AtomicBool,
     /// The session breaks at every so many messages; never at 0.
     breaks_every: AtomicUsize,
     sent: AtomicUsize,
@@ -58,6 +60,9 @@ impl Producer for Line {
         let answer = |outcome| {
             self.acks.try_send(Ack { token: message.token, outcome }).ok();
         };
+        if topic.is_silent.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         if is_poison && !topic.is_late.load(Ordering::SeqCst) {
             return Err(SendError::Poison("it is too large".into()));
         }
@@ -266,7 +271,7 @@ async fn a_relay_that_was_killed_is_followed_by_another_node() {
     let relaying = stage.start(2, Policy::Hold);
     stage.wait_for_all().await;
     stage.wait_for_cursor().await;
-    let late = stage.store.advance_relay(&lease, (10, i64::MAX), &[]).await.unwrap();
+    let late = stage.store.advance_relay(&lease, (10, i64::MAX), &[], None).await.unwrap();
     assert!(late.is_err(), "the old epoch never moves the cursor");
     relaying.stop().await;
 }
@@ -333,4 +338,61 @@ async fn a_record_can_be_left_out_by_hand_or_by_policy() {
         until("it is said to be left out", async || all().await[0].state == ParkedState::Passed).await;
         relaying.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_that_are_not_taken_hold_their_tenant_one_at_a_time() {
+    let stage = Stage::new().await;
+    stage.topic.is_late.store(true, Ordering::SeqCst);
+    let poison = |number: u32| format!("{{\"t\":{},\"n\":{number}}}", TENANTS[0].0).into_bytes();
+    stage.topic.poison.lock().unwrap().extend([3, 7, 9].map(poison));
+    ingest(&stage.store, TENANTS[0], 0..20).await;
+    let relaying = stage.start(1, Policy::Hold);
+    let permit = permit(Action::ChangeResources);
+    for held in [3, 7, 9] {
+        let open = ParkedFilter { open: true, ..ParkedFilter::default() };
+        let parked = async || stage.store.parked(&open).await.unwrap();
+        until("it is held where it should be", async || {
+            parked().await.iter().map(|row| (row.position, row.state)).eq([(held, ParkedState::Held)])
+        })
+        .await;
+        stage.wait_for_cursor().await;
+        assert_eq!(parked().await.len(), 1, "the others are read again from there");
+        stage.topic.poison.lock().unwrap().remove(&poison(held as u32));
+        let event = parked().await[0].event.clone();
+        stage.store.release_parked(&permit, (&event, ParkedState::Retry), START_US).await.unwrap();
+    }
+    until("all have arrived", async || stage.topic.seen(TENANTS[0]).len() == 20).await;
+    until("nothing is parked", async || {
+        stage.store.parked(&ParkedFilter::default()).await.unwrap().is_empty()
+    })
+    .await;
+    relaying.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_whose_sink_says_nothing_keeps_its_lease_and_ends_when_it_is_told() {
+    let stage = Stage::new().await;
+    let poison = format!("{{\"t\":{},\"n\":0}}", TENANTS[0].0).into_bytes();
+    stage.topic.poison.lock().unwrap().insert(poison);
+    ingest(&stage.store, TENANTS[0], 0..3).await;
+    let relaying = stage.start(1, Policy::Hold);
+    let parked = async || stage.store.parked(&ParkedFilter::default()).await.unwrap();
+    until("it is parked", async || !parked().await.is_empty()).await;
+    stage.topic.is_silent.store(true, Ordering::SeqCst);
+    ingest(&stage.store, TENANTS[1], 0..3).await;
+    let permit = permit(Action::ChangeResources);
+    let event = parked().await[0].event.clone();
+    stage.store.release_parked(&permit, (&event, ParkedState::Retry), START_US).await.unwrap();
+    let begun_us = stage.world.clock.now().wall_us;
+    until("the lease would have run out", async || {
+        stage.world.clock.advance(Duration::from_millis(100));
+        stage.world.clock.now().wall_us > begun_us + 30_000_000
+    })
+    .await;
+    let now = stage.world.clock.now().wall_us;
+    assert_eq!(stage.store.take_relay("kafka", 2, (now, now + 1)).await.unwrap(), None, "it is kept");
+    tokio::time::timeout(Duration::from_secs(15), relaying.stop()).await.expect("it ends");
+    assert_eq!(parked().await[0].state, ParkedState::Retry, "what is not sent stays to be sent");
+    assert!(stage.store.take_relay("kafka", 2, (now, now + 1)).await.unwrap().is_some(), "it is given back");
 }

@@ -15,6 +15,7 @@ pub use block::Event;
 pub(crate) use block::{each, unpack};
 pub use query::{EventFilter, EventRow};
 pub use queue::{Committing, IngestOptions, Ingester};
+pub(crate) use retention::hold_shard;
 
 /// The one sequence of records there is. Tables and cursors have a place for more.
 pub(crate) const SHARD: i64 = 0;

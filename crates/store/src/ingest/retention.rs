@@ -1,10 +1,12 @@
 //! Forgetting records, ids and names that are past their time; never a record that a sink still waits for.
 
+use sqlx::AnyConnection;
+
 use super::SHARD;
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{run, sql},
+    sql::{Columns as _, only, run, sql},
 };
 
 /// Rows that go in one statement.
@@ -26,6 +28,8 @@ impl Store {
                             WHERE shard = $1 AND state < 3) \
                         ORDER BY received_us LIMIT $3)";
         let mut tx = self.begin_write().await?;
+        // A sink that is new at this moment is seen, or begins after what goes.
+        hold_shard(&mut tx).await?;
         let gone = run(sql(delete).bind(SHARD).bind(received_us).bind(ROWS), &mut tx).await?;
         tx.commit().await?;
         Ok(gone)
@@ -46,4 +50,10 @@ impl Store {
         tx.commit().await?;
         Ok(gone)
     }
+}
+
+/// Holds the row of the shard until the end of the transaction; its answer is the position of the next record.
+pub(crate) async fn hold_shard(conn: &mut AnyConnection) -> Result<u64, StoreError> {
+    let hold = sql("UPDATE event_shards SET next = next WHERE shard = $1 RETURNING next").bind(SHARD);
+    only(hold, conn).await?.count(0)
 }

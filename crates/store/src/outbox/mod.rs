@@ -8,5 +8,5 @@
 mod parked;
 mod relay;
 
-pub use parked::{NewParked, ParkedFilter, ParkedRow, ParkedState, Policy};
+pub use parked::{NewParked, ParkedFilter, ParkedRow, ParkedState, Policy, SettledSpan};
 pub use relay::{Lag, Outbox, RelayLease, RelayLost};

@@ -3,6 +3,7 @@
 //! A record that is held keeps the later ones of its tenant back, for they have the same key. When it is
 //! released they are read again from there, in their order.
 
+use sqlx::AnyConnection;
 use tollgate_core::{
     authz::{Action, Permit},
     id::TenantId,
@@ -113,6 +114,33 @@ impl NewParked {
     }
 }
 
+/// Records of a tenant that went on: each was acknowledged, or is to be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettledSpan {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The first position.
+    pub from: u64,
+    /// The position after the last.
+    pub to: u64,
+}
+
+impl SettledSpan {
+    /// Takes what is parked in it off the list; what was to be left out stays there as that.
+    pub(super) async fn settle(self, sink: &str, conn: &mut AnyConnection) -> Result<(), StoreError> {
+        let left_out =
+            sql("UPDATE outbox_parked SET state = 3 WHERE shard = $1 AND sink = $2 AND tenant = $3 \
+                            AND position >= $4 AND position < $5 AND state = 2");
+        let gone = sql("DELETE FROM outbox_parked WHERE shard = $1 AND sink = $2 AND tenant = $3 \
+                        AND position >= $4 AND position < $5 AND state < 2");
+        for statement in [left_out, gone] {
+            let statement = statement.bind(SHARD).bind(sink.to_owned()).bind(self.tenant.to_sql());
+            run(statement.bind(self.from as i64).bind(self.to as i64), conn).await?;
+        }
+        Ok(())
+    }
+}
+
 /// A parked record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedRow {
@@ -145,7 +173,7 @@ pub struct ParkedFilter {
     pub open: bool,
 }
 
-/// Parked records that are listed at most; a tenant holds at most one open one.
+/// Parked records that are listed at most.
 const LISTED_MAX: i64 = 1000;
 
 impl Store {
@@ -167,6 +195,21 @@ impl Store {
             .bind(if filter.open { ParkedState::Passed.to_sql() } else { i64::MAX })
             .bind(LISTED_MAX);
         all(select, &mut conn).await?.iter().map(parked).collect()
+    }
+
+    /// The first open record of each tenant whose records wait for a sink: what holds the tenant.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn first_parked(&self, sink: &str) -> Result<Vec<ParkedRow>, StoreError> {
+        let mut conn = self.reader().await?;
+        let select = sql(
+            "SELECT sink, position, tenant, event, kind, reason, state, parked_us FROM outbox_parked \
+                          WHERE shard = $1 AND sink = $2 AND state < 3 AND position IN (\
+                            SELECT MIN(position) FROM outbox_parked WHERE shard = $1 AND sink = $2 AND state < 3 \
+                            GROUP BY tenant) ORDER BY position",
+        );
+        all(select.bind(SHARD).bind(sink.to_owned()), &mut conn).await?.iter().map(parked).collect()
     }
 
     /// Has a held record tried again, or skipped, with those that wait for it. The relay does it.
@@ -205,23 +248,6 @@ impl Store {
         })?;
         write.commit().await?;
         Ok(ParkedRow { state, ..found })
-    }
-
-    /// Takes a parked record off the list once it, or what waited for it, went on: `passed` leaves it there as
-    /// one that was left out.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn settle_parked(&self, row: &ParkedRow, passed: bool) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        let statement = match passed {
-            true => {
-                sql("UPDATE outbox_parked SET state = 3 WHERE shard = $1 AND sink = $2 AND position = $3")
-            }
-            false => sql("DELETE FROM outbox_parked WHERE shard = $1 AND sink = $2 AND position = $3"),
-        };
-        run(statement.bind(SHARD).bind(row.sink.clone()).bind(row.position as i64), &mut tx).await?;
-        Ok(tx.commit().await?)
     }
 }
 

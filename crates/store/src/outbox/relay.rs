@@ -1,9 +1,11 @@
 //! The lease of a relay, its cursor, and reading on from there.
 
-use super::parked::NewParked;
+use sqlx::AnyConnection;
+
+use super::parked::{NewParked, SettledSpan};
 use crate::{
     error::StoreError,
-    ingest::{Event, SHARD, each, unpack},
+    ingest::{Event, SHARD, each, hold_shard, unpack},
     open::Store,
     sql::{Columns as _, all, one, only, run, sql},
 };
@@ -90,7 +92,9 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let make = sql("INSERT INTO outbox_relays (shard, sink, epoch, boot, until_us, sent) \
                         VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (shard, sink) DO NOTHING");
-        run(make.bind(SHARD).bind(sink.to_owned()), &mut tx).await?;
+        if run(make.bind(SHARD).bind(sink.to_owned()), &mut tx).await? > 0 {
+            begin(sink, &mut tx).await?;
+        }
         let take = sql("UPDATE outbox_relays SET epoch = epoch + 1, boot = $1, until_us = $2 \
                         WHERE shard = $3 AND sink = $4 AND (until_us <= $5 OR boot = $1) RETURNING epoch, sent");
         let take = take.bind(boot as i64).bind(until_us).bind(SHARD).bind(sink.to_owned()).bind(now_us);
@@ -100,8 +104,8 @@ impl Store {
             .transpose()
     }
 
-    /// Moves the cursor of a lease, parks what the sink did not take, and keeps the lease until another moment,
-    /// all in one commit.
+    /// Moves the cursor of a lease, parks what the sink did not take, takes off the list what has gone on since, and
+    /// keeps the lease until another moment, all in one commit: a tenant is never without what holds it.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -110,6 +114,7 @@ impl Store {
         lease: &RelayLease,
         (sent, until_us): (u64, i64),
         parked: &[NewParked],
+        settled: Option<SettledSpan>,
     ) -> Result<Result<(), RelayLost>, StoreError> {
         let mut tx = self.begin_write().await?;
         let update = sql("UPDATE outbox_relays SET sent = $1, until_us = $2 \
@@ -118,6 +123,9 @@ impl Store {
         if run(update.bind(lease.epoch as i64), &mut tx).await? == 0 {
             tx.rollback().await?;
             return Ok(Err(RelayLost));
+        }
+        if let Some(settled) = settled {
+            settled.settle(&lease.sink, &mut tx).await?;
         }
         for one in parked {
             run(one.insert(&lease.sink), &mut tx).await?;
@@ -198,4 +206,15 @@ impl Store {
         let mut conn = self.reader().await?;
         only(sql("SELECT next FROM event_shards WHERE shard = $1").bind(SHARD), &mut conn).await?.count(0)
     }
+}
+
+/// A new sink begins with the oldest record that is still there. The row of the shard is held, so that nothing is
+/// forgotten between looking and writing.
+async fn begin(sink: &str, conn: &mut AnyConnection) -> Result<(), StoreError> {
+    hold_shard(conn).await?;
+    let begin = sql("UPDATE outbox_relays SET sent = COALESCE(\
+                       (SELECT MIN(starts) FROM event_blocks WHERE shard = $1), \
+                       (SELECT next FROM event_shards WHERE shard = $1)) WHERE shard = $1 AND sink = $2");
+    run(begin.bind(SHARD).bind(sink.to_owned()), conn).await?;
+    Ok(())
 }

@@ -7,6 +7,21 @@ use tollgate_store::{Event, RelayLease};
 
 use super::producer::Header;
 
+/// Attributes that are said here of every record: none of the record's own takes their place.
+const SAID_HERE: [&str; 11] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "version",
+    "tenantid",
+    "projectid",
+    "serviceid",
+    "consumerid",
+    "keyid",
+];
+
 /// The headers of a record: those of CloudEvents, `event_id`, which stays the same however often the record is
 /// sent, and its place in the order of commits.
 pub(super) fn headers<'e>(event: &'e Event<'e>, event_id: &'e str, lease: &RelayLease) -> Vec<Header<'e>> {
@@ -32,7 +47,8 @@ pub(super) fn headers<'e>(event: &'e Event<'e>, event_id: &'e str, lease: &Relay
     put("seq", event.position.to_string().into());
     put("shard", "0".into());
     put("producer_epoch", lease.epoch.to_string().into());
-    let own = event.attributes.iter().map(|(name, value)| (format!("ce_{name}").into(), (*value).into()));
+    let own = event.attributes.iter().filter(|(name, _)| !SAID_HERE.contains(name));
+    let own = own.map(|(name, value)| (format!("ce_{name}").into(), (*value).into()));
     headers.extend(own);
     headers
 }

@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
 use tollgate_core::time::Clock;
 use tollgate_store::{Store, StoreError};
 
@@ -14,6 +18,8 @@ use crate::{faults::Faults, stop::Stop};
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The pause between two statements.
 const BREATH: Duration = Duration::from_millis(20);
+/// How long all tasks together may take to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Statements of one look.
 const STATEMENTS_MAX: u32 = 10_000;
 
@@ -55,13 +61,20 @@ impl Relaying {
         Self { stop, tasks }
     }
 
-    /// Ends them: waits a little for what is on its way, and gives the leases back.
+    /// Ends them: waits a little for what is on its way, and gives the leases back. A lease that is not given back in ten seconds runs
+    /// out by itself.
     pub async fn stop(self) {
         // Nobody listening means that they have ended already.
         let _listeners = self.stop.send(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a relay ended badly");
+        let deadline = Instant::now() + STOP_PATIENCE;
+        for mut task in self.tasks {
+            match timeout_at(deadline, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a relay ended badly"),
+                Err(_late) => {
+                    tracing::warn!("a relay takes too long to end and is left behind");
+                    task.abort();
+                }
             }
         }
     }

@@ -1,13 +1,12 @@
-//! One session of a relay: one lease, one producer.
+//! One session of a relay: one lease, one producer. Sending again what people have released is in `replay`.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+mod replay;
+
+use std::{collections::HashMap, time::Duration};
 
 use tokio::sync::mpsc;
 use tollgate_core::id::TenantId;
-use tollgate_store::{Event, NewParked, Outbox, ParkedFilter, ParkedRow, ParkedState, Policy, RelayLease};
+use tollgate_store::{Event, NewParked, Outbox, ParkedRow, ParkedState, Policy, RelayLease, SettledSpan};
 
 use super::{
     LEASE_US, Relay,
@@ -50,6 +49,8 @@ pub(super) struct Session<'r> {
     told: HashMap<u64, (TenantId, String, String)>,
     noted: u64,
     noted_ns: u64,
+    /// When it was last looked for released records.
+    looked_ns: u64,
 }
 
 impl<'r> Session<'r> {
@@ -59,7 +60,9 @@ impl<'r> Session<'r> {
         let window = Window::new(lease.sent);
         let (noted, noted_ns) = (lease.sent, relay.clock.mono_ns());
         let (held, parked, told) = (HashMap::new(), Vec::new(), HashMap::new());
-        let mut session = Self { relay, lease, producer, acks, window, held, parked, told, noted, noted_ns };
+        let looked_ns = noted_ns;
+        let mut session =
+            Self { relay, lease, producer, acks, window, held, parked, told, noted, noted_ns, looked_ns };
         session.read_held().await?;
         Ok(session)
     }
@@ -68,7 +71,7 @@ impl<'r> Session<'r> {
         let outcome = self.go_on(stop, faults).await;
         if outcome.is_err() && (self.window.cursor() > self.noted || !self.parked.is_empty()) {
             // Sessions that break again and again must come forward all the same. Failing only repeats more.
-            let _noted = self.write_down().await;
+            let _noted = self.write_down(None).await;
         }
         outcome
     }
@@ -80,7 +83,7 @@ impl<'r> Session<'r> {
                 faults.worked();
             }
             let sent = self.fill().await?;
-            if !self.note().await? {
+            if !self.note(stop).await? {
                 return Ok(Ended::Elsewhere);
             }
             if stop.is_asked() {
@@ -136,6 +139,11 @@ impl<'r> Session<'r> {
     }
 
     fn park(&mut self, parked: NewParked) {
+        // Held further down already: what was on its way behind that one is read again from there.
+        let is_behind = self.held.get(&parked.tenant).is_some_and(|row| row.position < parked.position);
+        if is_behind && parked.policy == Policy::Hold {
+            return;
+        }
         let parked = NewParked { parked_us: self.relay.clock.now().wall_us, ..parked };
         tracing::warn!(
             sink = self.lease.sink,
@@ -156,8 +164,7 @@ impl<'r> Session<'r> {
                 state: ParkedState::Held,
                 parked_us: parked.parked_us,
             };
-            // What was on its way behind the first one is read again from there.
-            self.held.entry(parked.tenant).or_insert(row);
+            self.held.insert(parked.tenant, row);
         }
         self.parked.push(parked);
     }
@@ -179,7 +186,11 @@ impl<'r> Session<'r> {
         let mut outcome = Ok(());
         let mut is_full = false;
         let read = outbox.each(self.window.next(), |event| {
-            if is_full || outcome.is_err() || event.position != self.window.next() {
+            if is_full || outcome.is_err() {
+                return;
+            }
+            if event.position != self.window.next() {
+                outcome = Err((gap(&self.lease.sink, self.window.next(), event.position), None));
                 return;
             }
             if self.held.contains_key(&event.sender.tenant) {
@@ -217,29 +228,30 @@ impl<'r> Session<'r> {
     }
 
     /// Writes down how far it is, when it is time; `false` when another relay has taken over.
-    async fn note(&mut self) -> Result<bool, Failed> {
-        let since_ns = self.relay.clock.mono_ns().saturating_sub(self.noted_ns);
+    async fn note(&mut self, stop: &mut Stop) -> Result<bool, Failed> {
+        let now_ns = self.relay.clock.mono_ns();
+        let since_ns = now_ns.saturating_sub(self.noted_ns);
         let moved = self.window.cursor() > self.noted;
         let is_due =
             (moved && since_ns >= NOTE_EVERY_NS) || since_ns >= KEEP_EVERY_NS || !self.parked.is_empty();
-        if !is_due {
-            return Ok(true);
-        }
-        if !self.write_down().await? {
+        if is_due && !self.write_down(None).await? {
             return Ok(false);
         }
-        if since_ns >= KEEP_EVERY_NS {
-            return self.release().await;
+        if now_ns.saturating_sub(self.looked_ns) >= KEEP_EVERY_NS {
+            self.looked_ns = now_ns;
+            return self.release(stop).await;
         }
         Ok(true)
     }
 
-    async fn write_down(&mut self) -> Result<bool, Failed> {
+    /// Writes down how far it is, with what is parked and what has gone on, all in one commit; `false` when
+    /// another relay has taken over.
+    async fn write_down(&mut self, settled: Option<SettledSpan>) -> Result<bool, Failed> {
         let sent = self.window.cursor();
         let until_us = self.relay.clock.now().wall_us.saturating_add(LEASE_US);
         let store = &self.relay.store;
-        let advanced =
-            store.advance_relay(&self.lease, (sent, until_us), &self.parked).await.map_err(of_store)?;
+        let advanced = store.advance_relay(&self.lease, (sent, until_us), &self.parked, settled).await;
+        let advanced = advanced.map_err(of_store)?;
         if advanced.is_err() {
             tracing::warn!(sink = self.lease.sink, epoch = self.lease.epoch, "another relay has taken over");
             return Ok(false);
@@ -253,127 +265,22 @@ impl<'r> Session<'r> {
         Ok(true)
     }
 
-    async fn read_held(&mut self) -> Result<Vec<ParkedRow>, Failed> {
-        let filter = ParkedFilter { sink: Some(self.lease.sink.clone()), open: true, tenant: None };
-        let rows = self.relay.store.parked(&filter).await.map_err(of_store)?;
-        self.held.clear();
-        let mut released = Vec::new();
-        for row in rows {
-            if row.state != ParkedState::Held && !self.held.contains_key(&row.tenant) {
-                released.push(row.clone());
-            }
-            self.held.entry(row.tenant).or_insert(row);
-        }
-        Ok(released)
-    }
-
-    /// Sends what waited for records that people have released.
-    async fn release(&mut self) -> Result<bool, Failed> {
-        for row in self.read_held().await? {
-            while self.window.in_flight() > 0 {
-                let Some(ack) = self.acks.recv().await else { return Ok(true) };
-                self.took(ack)?;
-            }
-            if !self.replay(&row).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Sends the records of one tenant from a released one up to where the others are.
-    async fn replay(&mut self, row: &ParkedRow) -> Result<bool, Failed> {
-        let is_skip = row.state == ParkedState::Skip;
-        let (mut from, to) = (row.position + u64::from(is_skip), self.window.next());
-        while from < to {
-            let outbox = self.relay.store.outbox(from).await.map_err(of_store)?;
-            if outbox.is_empty() {
-                break;
-            }
-            // The released one goes alone: if it is not taken this time either, none may have passed it.
-            let alone = from == row.position;
-            let part = self.replay_part(row.tenant, &outbox, (from, to, alone))?;
-            if let Some(parked) = self.arrived(part.on_their_way, part.poison).await? {
-                self.held.remove(&row.tenant);
-                let is_same = parked.position == row.position;
-                self.park(parked);
-                if !is_same {
-                    self.relay.store.settle_parked(row, is_skip).await.map_err(of_store)?;
+    /// Waits for an acknowledgement, keeping the lease meanwhile.
+    async fn heard(&mut self, stop: &mut Stop) -> Result<Heard, Failed> {
+        loop {
+            tokio::select! {
+                ack = self.acks.recv() => {
+                    let gone = || ("the producer is gone".to_owned(), None);
+                    return ack.map(Heard::Ack).ok_or_else(gone);
                 }
-                return self.write_down().await;
+                () = stop.asked() => return Ok(Heard::Stop),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            from = part.next.unwrap_or(outbox.ends);
-            if !self.write_down().await? {
-                return Ok(false);
-            }
-        }
-        self.relay.store.settle_parked(row, is_skip).await.map_err(of_store)?;
-        self.held.remove(&row.tenant);
-        Ok(true)
-    }
-
-    /// Hands over what some blocks have of one tenant.
-    fn replay_part(
-        &mut self,
-        tenant: TenantId,
-        outbox: &Outbox,
-        (from, to, alone): (u64, u64, bool),
-    ) -> Result<Part, Failed> {
-        let mut part = Part::default();
-        let mut broken = None;
-        let most = self.relay.options.in_flight_max.max(2);
-        let read = outbox.each(from, |event| {
-            let is_over = broken.is_some() || part.poison.is_some() || part.next.is_some();
-            if is_over || event.position >= to || event.sender.tenant != tenant {
-                return;
-            }
-            match self.send(&event) {
-                Ok(()) => {
-                    part.on_their_way.insert(event.position);
-                    let is_enough = alone || part.on_their_way.len() >= most;
-                    part.next = is_enough.then_some(event.position + 1);
-                }
-                Err(SendError::Full) => part.next = Some(event.position),
-                Err(SendError::Poison(reason)) => part.poison = Some(of_event(&event, reason, Policy::Hold)),
-                Err(SendError::Broken(why)) => broken = Some(why),
-            }
-        });
-        read.map_err(of_store)?;
-        match broken {
-            Some(why) => Err((format!("the sink does not take records: {why}"), None)),
-            None => Ok(part),
-        }
-    }
-
-    /// Waits for all of these; the first that was not taken.
-    async fn arrived(
-        &mut self,
-        mut on_their_way: HashSet<u64>,
-        mut poison: Option<NewParked>,
-    ) -> Result<Option<NewParked>, Failed> {
-        while !on_their_way.is_empty() {
-            let Some(Ack { token, outcome }) = self.acks.recv().await else {
-                return Err(("the producer is gone".to_owned(), None));
-            };
-            on_their_way.remove(&token);
-            let told = self.told.remove(&token);
-            match (outcome, told) {
-                (Ok(()), _) => {}
-                (Err(Fault::Broken(why)), _) => {
-                    return Err((format!("the sink does not take records: {why}"), None));
-                }
-                (Err(Fault::Poison(reason)), Some((tenant, event, kind))) => {
-                    let policy = Policy::Hold;
-                    let found =
-                        NewParked { position: token, tenant, event, kind, reason, policy, parked_us: 0 };
-                    if poison.as_ref().is_none_or(|known| known.position > token) {
-                        poison = Some(found);
-                    }
-                }
-                (Err(Fault::Poison(_)), None) => {}
+            let since_ns = self.relay.clock.mono_ns().saturating_sub(self.noted_ns);
+            if since_ns >= KEEP_EVERY_NS && !self.write_down(None).await? {
+                return Ok(Heard::Lost);
             }
         }
-        Ok(poison)
     }
 
     /// Waits for what is on its way, notes it and gives the lease back.
@@ -389,20 +296,26 @@ impl<'r> Session<'r> {
         if let Ok(ended) = tokio::time::timeout(END_PATIENCE, rest).await {
             ended?;
         }
-        if self.write_down().await? {
+        if self.write_down(None).await? {
             self.relay.store.leave_relay(&self.lease).await.map_err(of_store)?;
         }
         Ok(Ended::Stopped)
     }
 }
 
-/// What was handed over of some blocks.
-#[derive(Default)]
-struct Part {
-    on_their_way: HashSet<u64>,
-    poison: Option<NewParked>,
-    /// Where to go on, when it stopped before the end.
-    next: Option<u64>,
+/// What came while waiting for an acknowledgement.
+enum Heard {
+    Ack(Ack),
+    Stop,
+    /// Another relay has the lease.
+    Lost,
+}
+
+fn gap(sink: &str, from: u64, to: u64) -> String {
+    format!(
+        "the records {from} to {to} that `{sink}` has not had are not in the database; nothing is sent there \
+         until its cursor is set"
+    )
 }
 
 fn of_event(event: &Event<'_>, reason: String, policy: Policy) -> NewParked {
