@@ -1,6 +1,6 @@
 //! One group into one transaction.
 //!
-//! The row of the shard is held first: from then on no other process appends, and what others have added since
+//! The row of the shard is held first, but for what was there at the start, which is read before: from then on no other process appends, and what others have added since
 //! is read before anything is decided. What is known changes only after the commit; where its outcome is not
 //! known, the next group reads what became of it.
 
@@ -18,6 +18,7 @@ use super::{
     block::{Builder, Packed},
     known::{Fresh, Known, packed, unpacked},
     queue::{IngestOptions, Waiting},
+    retention::hold_shard,
 };
 use crate::{
     error::StoreError,
@@ -88,10 +89,16 @@ impl Committer {
     }
 
     async fn try_commit(&mut self, group: &[Waiting]) -> Result<Vec<Answer>, Failed> {
+        self.known.forget_before(self.since(group));
+        if !self.known.is_loaded {
+            self.load(group).await?;
+        }
         let mut tx = self.store.begin_write().await?;
-        let lock = sql("UPDATE event_shards SET next = next WHERE shard = $1 RETURNING next").bind(SHARD);
-        let next = only(lock, &mut tx).await?.count(0)?;
-        self.catch_up(&mut tx, next, group).await?;
+        let next = hold_shard(&mut tx).await?;
+        if self.known.next != next {
+            self.read_ids(&mut tx, self.known.next as i64).await?;
+            self.known.next = next;
+        }
         let mut named = names(&mut tx, group).await?;
         let (answers, added) = self.decide(group, next, &mut named)?;
         write(&mut tx, &added).await?;
@@ -101,23 +108,26 @@ impl Committer {
         Ok(answers)
     }
 
-    /// Reads the ids that others have added, or that are there from before.
-    async fn catch_up(
-        &mut self,
-        conn: &mut AnyConnection,
-        next: u64,
-        group: &[Waiting],
-    ) -> Result<(), StoreError> {
+    /// The moment from which on ids are remembered.
+    fn since(&self, group: &[Waiting]) -> i64 {
         let latest = group.iter().map(|waiting| waiting.batch.received_us).max().unwrap_or(0);
-        let since = latest.saturating_sub(self.options.remembered_us);
-        self.known.forget_before(since);
-        if self.known.is_loaded && self.known.next == next {
-            return Ok(());
-        }
-        let mut from = match self.known.is_loaded {
-            true => self.known.next as i64,
-            false => oldest(conn, since, self.options.ids_max as u64).await?,
-        };
+        latest.saturating_sub(self.options.remembered_us)
+    }
+
+    /// Reads the ids that are there from before. Others go on writing meanwhile; what they add is read again once
+    /// the row of the shard is held.
+    async fn load(&mut self, group: &[Waiting]) -> Result<(), StoreError> {
+        let mut conn = self.store.reader().await?;
+        let next = sql("SELECT next FROM event_shards WHERE shard = $1").bind(SHARD);
+        let next = only(next, &mut conn).await?.count(0)?;
+        let from = oldest(&mut conn, self.since(group), self.options.ids_max as u64).await?;
+        self.read_ids(&mut conn, from).await?;
+        (self.known.next, self.known.is_loaded) = (next, true);
+        Ok(())
+    }
+
+    /// Reads the ids from a row on.
+    async fn read_ids(&mut self, conn: &mut AnyConnection, mut from: i64) -> Result<(), StoreError> {
         loop {
             let select = sql("SELECT starts, received_us, packed FROM event_ids \
                               WHERE shard = $1 AND starts >= $2 ORDER BY starts LIMIT $3");
@@ -127,11 +137,9 @@ impl Committer {
                 from = row.int(0)? + 1;
             }
             if rows.len() < ID_ROWS as usize {
-                break;
+                return Ok(());
             }
         }
-        (self.known.next, self.known.is_loaded) = (next, true);
-        Ok(())
     }
 
     /// What becomes of each batch, in the order in which they came.
