@@ -28,11 +28,8 @@ pub(super) async fn read(
     room: &std::sync::Arc<Room>,
 ) -> Result<(Vec<u8>, Share), Denial> {
     let coding = Coding::of(&exchange.head)?;
-    let mut share = room.share();
+    let share = room.share();
     let declared = exchange.body.declared_len().unwrap_or(0).min(bytes_max);
-    if !share.grow_to(declared) {
-        return Err(no_room());
-    }
     let whole = usize::try_from(declared).unwrap_or(usize::MAX).min(FIRST_BYTES_MAX);
     let sink = Sink { bytes: Vec::with_capacity(whole), bytes_max, share, fault: None };
     let mut reader = Reader::new(coding, sink).map_err(|_| broken(coding))?;
@@ -50,8 +47,9 @@ pub(super) async fn read(
     Ok((sink.bytes, sink.share))
 }
 
-/// Room that is made at once for a body that says how long it is; more comes as it comes.
-const FIRST_BYTES_MAX: usize = 4 << 20;
+/// Room that is made at once for a body that says how long it is. What it says is nothing it has sent yet: more, and
+/// the share of the process's memory, comes as it comes.
+const FIRST_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {

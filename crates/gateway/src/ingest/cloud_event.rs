@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What Tollgate says of an event itself; an event cannot say it.
-const RESERVED: [&str; 4] = ["tenantid", "projectid", "consumerid", "keyid"];
+const RESERVED: [&str; 5] = ["tenantid", "projectid", "serviceid", "consumerid", "keyid"];
 
 /// One event as JSON.
 #[derive(Debug, Default)]
