@@ -9,6 +9,7 @@ use tollgate_core::{field_error::FieldError, ingest_service::check_event_type, i
 use super::{
     checks::under,
     diff::Diff,
+    event_schema::check_refs,
     prune::{delete, split},
     rows::{ProjectRow, Spec},
 };
@@ -77,6 +78,7 @@ impl Diff<'_> {
 fn check_schema(text: &str) -> Result<(), String> {
     let schema: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    check_refs(&schema)?;
     let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
     match options.build(&schema) {
         Ok(_) => Ok(()),

@@ -7,6 +7,7 @@ mod budgets;
 mod checks;
 mod consumers;
 mod diff;
+mod event_schema;
 mod event_types;
 mod export;
 mod find;
