@@ -9,7 +9,7 @@ use tollgate_core::{
 };
 use tollgate_store::{
     ApplyMode, EventFilter, EventRow, IngestOptions, Ingester, NewParked, PageRequest, ParkedFilter,
-    ParkedState, Policy, Store,
+    ParkedState, Policy, SettledSpan, Store,
 };
 
 use crate::world::{NOW, SECOND, World, permit, resources};
@@ -222,7 +222,7 @@ pub(crate) async fn only_the_present_relay_moves_the_cursor(world: World) {
     let store = &world.store;
     let first = store.take_relay("kafka", 1, (NOW, NOW + 10 * SECOND)).await.unwrap().unwrap();
     assert_eq!(store.take_relay("kafka", 2, (NOW + SECOND, NOW + 11 * SECOND)).await.unwrap(), None);
-    store.advance_relay(&first, (1, NOW + 12 * SECOND), &[]).await.unwrap().unwrap();
+    store.advance_relay(&first, (1, NOW + 12 * SECOND), &[], None).await.unwrap().unwrap();
     // The clock of another node is ahead: it takes over, and the first changes nothing any more.
     let second = store.take_relay("kafka", 2, (NOW + 13 * SECOND, NOW + 23 * SECOND)).await.unwrap().unwrap();
     assert!(second.epoch > first.epoch && second.sent == 1);
@@ -237,27 +237,53 @@ pub(crate) async fn only_the_present_relay_moves_the_cursor(world: World) {
     };
     assert!(
         store
-            .advance_relay(&first, (3, NOW + 99 * SECOND), std::slice::from_ref(&parked))
+            .advance_relay(&first, (3, NOW + 99 * SECOND), std::slice::from_ref(&parked), None)
             .await
             .unwrap()
             .is_err()
     );
     assert!(store.parked(&ParkedFilter::default()).await.unwrap().is_empty());
-    store.advance_relay(&second, (2, NOW + 24 * SECOND), &[parked]).await.unwrap().unwrap();
+    store.advance_relay(&second, (2, NOW + 24 * SECOND), &[parked], None).await.unwrap().unwrap();
     let lag = store.outbox_lag().await.unwrap().remove(0);
     assert_eq!((lag.records, lag.parked, lag.epoch), (1, 1, second.epoch));
     // What is held, and what is not sent, is never forgotten.
     assert_eq!(store.forget_events_before(NOW + SECOND).await.unwrap(), 0);
+    let open = ParkedFilter { open: true, ..ParkedFilter::default() };
     let permit = permit(tollgate_core::authz::Action::ChangeResources);
     let row = store.release_parked(&permit, ("e", ParkedState::Skip), NOW).await.unwrap();
     assert!(store.release_parked(&permit, ("e", ParkedState::Retry), NOW).await.is_err(), "it is released");
-    store.settle_parked(&row, true).await.unwrap();
+    let settled = Some(SettledSpan { tenant: row.tenant, from: 1, to: 2 });
+    let late = store.advance_relay(&first, (2, NOW + 99 * SECOND), &[], settled).await.unwrap();
+    assert!(late.is_err() && store.parked(&open).await.unwrap().len() == 1, "the old epoch settles nothing");
+    store.advance_relay(&second, (2, NOW + 25 * SECOND), &[], settled).await.unwrap().unwrap();
+    assert!(store.parked(&open).await.unwrap().is_empty());
+    let all = store.parked(&ParkedFilter::default()).await.unwrap();
+    assert_eq!(all[0].state, ParkedState::Passed, "what was to be left out stays on the list");
     assert_eq!(store.forget_events_before(NOW + SECOND).await.unwrap(), 0, "the last is not sent");
-    store.advance_relay(&second, (3, NOW + 25 * SECOND), &[]).await.unwrap().unwrap();
+    store.advance_relay(&second, (3, NOW + 25 * SECOND), &[], None).await.unwrap().unwrap();
     assert_eq!(store.forget_events_before(NOW + SECOND).await.unwrap(), 1);
     assert_eq!(store.count_events(&EventFilter::default()).await.unwrap(), 0);
     store.leave_relay(&second).await.unwrap();
     assert!(store.take_relay("kafka", 3, (NOW, NOW + SECOND)).await.unwrap().is_some());
+    // A sink that is new begins with the oldest record that is still there.
+    let begins = async |sink: &'static str| {
+        store.take_relay(sink, 1, (NOW, NOW + SECOND)).await.unwrap().unwrap().sent
+    };
+    assert_eq!(begins("with none left").await, 3);
+    ingester.submit(batch(ACME, &["", ""])).await.unwrap();
+    assert_eq!(begins("with some").await, 3);
+    assert_eq!(begins("with none left").await, 3);
+}
+
+pub(crate) async fn ids_from_before_are_known_to_the_next_run(world: World) {
+    assert_eq!(ingester(&world.store).submit(batch(ACME, &["a", "b"])).await.unwrap().accepted, 2);
+    let next = ingester(&world.store);
+    // Another appends while this one has not read anything, and once it has.
+    let other = ingester(&world.store);
+    for (ids, accepted) in [(["c", "d"], 2), (["d", "e"], 1)] {
+        assert_eq!(other.submit(batch(ACME, &ids)).await.unwrap().accepted, accepted);
+        assert_eq!(next.submit(batch(ACME, &["a", "b", ids[0], ids[1]])).await.unwrap().accepted, 0);
+    }
 }
 
 pub(crate) async fn types_of_events_have_versions_and_schemas_that_compile(mut world: World) {

@@ -118,7 +118,8 @@ conformance! {
         a_record_counts_once_by_tenant_source_and_id, a_named_request_takes_effect_once_and_has_one_answer,
         a_storm_of_the_same_requests_has_one_effect_each, ids_and_order_outlive_the_process,
         records_are_found_by_what_they_are, what_there_is_no_room_for_is_refused_at_once,
-        only_the_present_relay_moves_the_cursor, types_of_events_have_versions_and_schemas_that_compile;
+        ids_from_before_are_known_to_the_next_run, only_the_present_relay_moves_the_cursor,
+        types_of_events_have_versions_and_schemas_that_compile;
     leases:
         a_lease_takes_what_is_free_and_no_more, nodes_that_lease_at_once_never_pass_the_limit,
         what_is_shipped_is_drawn_once, an_overtaken_shipment_draws_nothing,
