@@ -65,6 +65,13 @@ impl Context {
         self.open_store().await
     }
 
+    /// As [`Context::store_or_new`], for a node that starts: what former versions kept in the clear is encrypted.
+    pub(crate) async fn store_of_node(&self) -> Result<Store, Failure> {
+        let store = self.store_or_new().await?;
+        store.seal_what_is_clear().await?;
+        Ok(store)
+    }
+
     /// Whether the database is this node's alone, a file; a server may have other nodes.
     fn has_own_database(&self) -> bool {
         self.config.database_url().expose().starts_with("sqlite:")

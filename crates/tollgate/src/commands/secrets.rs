@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use serde::Serialize;
 use tollgate_core::{authz::Action, id::SecretId, secret::Secret};
-use tollgate_store::{SECRET_BYTES_MAX, SecretView};
+use tollgate_store::{SECRET_BYTES_MAX, SecretView, Store};
 
 use crate::{
     cli::{SecretsCommand, time::rfc3339},
@@ -80,18 +80,7 @@ pub(crate) async fn run(context: &Context, command: SecretsCommand) -> Result<()
                 format!("The secret `{name}` of project `{project}` is removed.")
             })
         }
-        SecretsCommand::Seal => {
-            store.make_key_file().await?;
-            let count = store.seal_what_is_clear().await?;
-            let shown = Sealed { file: context.config.secrets_key_file().display().to_string(), count };
-            context.printer.result(&shown, || {
-                format!(
-                    "{} rows that were in the clear are encrypted now.\nThe keys are in {}: every node needs this \
-                     file.",
-                    shown.count, shown.file
-                )
-            })
-        }
+        SecretsCommand::Seal => seal(context, &store).await,
         SecretsCommand::Rewrap { prepare: true } => {
             let shown = Prepared { key: store.prepare_rewrap(&permit).await? };
             let file = context.config.secrets_key_file();
@@ -115,6 +104,19 @@ pub(crate) async fn run(context: &Context, command: SecretsCommand) -> Result<()
             })
         }
     }
+}
+
+/// Makes the file of keys, and encrypts what is in the clear.
+async fn seal(context: &Context, store: &Store) -> Result<(), Failure> {
+    store.make_key_file().await?;
+    let count = store.seal_what_is_clear().await?;
+    let shown = Sealed { file: context.config.secrets_key_file().display().to_string(), count };
+    context.printer.result(&shown, || {
+        format!(
+            "{} rows that were in the clear are encrypted now.\nThe keys are in {}: every node needs this file.",
+            shown.count, shown.file
+        )
+    })
 }
 
 /// The value on standard input, without the end of its line.

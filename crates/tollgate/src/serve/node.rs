@@ -72,8 +72,7 @@ impl Node {
     ) -> Result<Self, Failure> {
         let config = &context.config;
         let clock = context.clock.clone();
-        let store = Arc::new(context.store_or_new().await?);
-        store.seal_what_is_clear().await?;
+        let store = Arc::new(context.store_of_node().await?);
         let lock = data_dir::lock(&config.data_dir)?;
         let node = data_dir::node_id(&config.data_dir)?;
         let boot = u64::from_le_bytes(data_dir::random()?) >> 16;
