@@ -297,8 +297,8 @@ impl Running {
             match shipping.await {
                 Ok(mut shipper) => {
                     shipper.drain(self.options.drain_patience).await?;
-                    if let Some(runs) = &self.runs {
-                        runs.end(self.boot).map_err(unmarked)?;
+                    if let Some(Err(error)) = self.runs.as_ref().map(|runs| runs.end(self.boot)) {
+                        tracing::warn!(%error, "the orderly end of this run cannot be marked");
                     }
                     // All is shipped: no run of this node can draw any more.
                     let all = Lessee { node: self.node, boot: 0 };

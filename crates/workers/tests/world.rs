@@ -23,7 +23,7 @@ use tollgate_core::{
 };
 use tollgate_journal::{Charge, Charges, Entry, Journal, Options as JournalOptions, Record, Ticket, Writer};
 use tollgate_store::{ApplyMode, CreatedKey, NewKey, OpenOptions, QuotaTotal, Rehash, Store, UsageFilter};
-use tollgate_workers::{Options, Parts, Prepared, QuotaSink, Running};
+use tollgate_workers::{FundsOptions, Options, Parts, Prepared, QuotaSink, Running};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) const START_US: i64 = 1_767_225_600_000_000;
@@ -225,6 +225,11 @@ impl Stranger {
 }
 
 impl Process {
+    /// Gives it funds to keep, before it starts.
+    pub(crate) fn keep(&mut self, funds: FundsOptions) {
+        self.parts.as_mut().unwrap().funds = Some(funds);
+    }
+
     pub(crate) async fn prepare(&mut self) -> Prepared {
         self.parts.take().unwrap().prepare().await.unwrap()
     }
