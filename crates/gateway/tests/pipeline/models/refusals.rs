@@ -70,7 +70,7 @@ async fn a_body_that_cannot_be_judged_is_refused_before_anything_is_counted() {
         assert_eq!((reply.status.as_u16(), reply.json()["error"]["code"].as_str()), (status, Some(code)));
     }
     let long = format!("/v1beta/models/{}:generateContent", "m".repeat(257));
-    let reply = models.world.send(Call::new("POST", &*long).bearer(&key).body(r#"{"contents":[]}"#)).await;
+    let reply = models.world.send(Call::new("POST", &long).bearer(&key).body(r#"{"contents":[]}"#)).await;
     assert_eq!((reply.status.as_u16(), code("gemini", &reply.json())), (400, "malformed_request".to_owned()));
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n",
