@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tollgate_testkit::{Billing, ModelUpstream, Postgres, Rates, Tollgate, wait_until};
 
 use crate::world::{SOON, builder, text};
@@ -140,11 +141,13 @@ async fn key(node: &Tollgate) -> String {
     key
 }
 
-/// Clients that call until nobody pays any more, each beginning with a number of its own.
+/// Clients that call until nobody pays any more, each beginning with a number of its own. They end with
+/// whoever waits for them.
 async fn spend_all(gateway: SocketAddr, key: &str, clients: u64, output_max: u64) {
-    let calls = (0..clients).map(|client| {
+    let mut calls = JoinSet::new();
+    for client in 0..clients {
         let key = key.to_owned();
-        tokio::spawn(async move {
+        calls.spawn(async move {
             let mut refused = 0;
             for number in (client * 1_000..).take(400) {
                 let went = call(gateway, &key, &body(number, output_max), number.is_multiple_of(7)).await;
@@ -153,10 +156,10 @@ async fn spend_all(gateway: SocketAddr, key: &str, clients: u64, output_max: u64
                     return;
                 }
             }
-        })
-    });
-    for client in calls.collect::<Vec<_>>() {
-        client.await.expect("a client");
+        });
+    }
+    while let Some(client) = calls.join_next().await {
+        client.expect("a client");
     }
 }
 
