@@ -22,6 +22,7 @@ mod deny;
 mod fuzz;
 mod kafka;
 mod needs;
+mod npm;
 mod openid;
 mod prices;
 mod python;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::command::{Outcome, cargo, in_root, show};
-use crate::{needs, workspace};
+use crate::command::{Outcome, cargo, show};
+use crate::{needs, npm};
 
 /// The version whose login pages the test goes through.
 const VERSION: &str = "9.13.3";
@@ -22,23 +22,5 @@ pub(crate) fn run() -> Outcome {
 /// Installs the provider where it is missing; the folder where it is.
 pub(crate) fn install() -> Outcome<PathBuf> {
     needs::provide(needs::OPENID)?;
-    let home = std::path::absolute(workspace::tools().join(format!("oidc-provider-{VERSION}")))?;
-    // Written last, so that an installation that was interrupted begins anew.
-    let done = home.join("installed");
-    if !done.exists() {
-        println!("installing oidc-provider {VERSION} into {}", home.display());
-        std::fs::create_dir_all(&home)?;
-        std::fs::write(home.join("package.json"), "{ \"private\": true }\n")?;
-        let mut npm = in_root("npm");
-        npm.arg("--prefix").arg(&home).args([
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-        ]);
-        show(npm.arg(format!("oidc-provider@{VERSION}")))?;
-        std::fs::write(done, VERSION)?;
-    }
-    Ok(home)
+    npm::folder("oidc-provider", VERSION)
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::bench::places::{CONTESTANT_CPU, Folder, free_address};
 use crate::bench::server::Server;
-use crate::command::{Outcome, in_root, show};
-use crate::workspace;
+use crate::command::Outcome;
+use crate::npm;
 
 /// The version that the figures in the docs were measured with.
 const VERSION: &str = "1.15.2";
@@ -29,24 +29,7 @@ globalThis.fetch = async (...asked) => {
 
 /// Starts it.
 pub(in crate::bench) fn start(folder: &Folder) -> Outcome<(Server, SocketAddr)> {
-    let home = std::path::absolute(workspace::tools().join(format!("portkey-{VERSION}")))?;
-    // Written last, so that an installation that was interrupted begins anew.
-    let done = home.join("installed");
-    if !done.exists() {
-        println!("installing Portkey's gateway {VERSION} into {}", home.display());
-        std::fs::create_dir_all(&home)?;
-        std::fs::write(home.join("package.json"), "{ \"private\": true }\n")?;
-        let mut npm = in_root("npm");
-        npm.arg("--prefix").arg(&home).args([
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-        ]);
-        show(npm.arg(format!("@portkey-ai/gateway@{VERSION}")))?;
-        std::fs::write(done, VERSION)?;
-    }
+    let home = npm::folder("@portkey-ai/gateway", VERSION)?;
     let address = free_address()?;
     let mended = folder.write("mended.cjs", MENDED)?;
     let mut command = Command::new("node");
