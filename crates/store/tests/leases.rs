@@ -3,34 +3,30 @@
 use std::collections::BTreeMap;
 
 use tollgate_core::{
-    budget::{
-        Budget, account_of,
-        held::{HeldBudget, Level},
-        spec::{BudgetMode, BudgetPeriod, BudgetSpec, RefillSpec},
-    },
+    budget::held::Level,
     code::Code,
     id::{AccountId, BudgetId, TenantId},
     money::amount::{Amount, Currency},
-    period::{PeriodUnit, Window},
+    period::Window,
 };
 use tollgate_journal::{Batch, Draw, Entry, Extent, Flags, StoredRecord};
 use tollgate_store::{
-    AccountFilter, Balance, DecisionFilter, Ended, LastUses, LeaseWant, Leased, Lessee, NewAccount, NodeBeat,
-    PageRequest, Store, StoreError, Taken, TransferId, TransferKind, UsageFilter, With,
+    Balance, DecisionFilter, Ended, LastUses, LeaseWant, Leased, Lessee, NewAccount, NodeBeat, PageRequest,
+    Store, StoreError, Taken, TransferId, TransferKind, UsageFilter, With,
 };
 
 use crate::world::{NOW, SECOND, World};
 
-const POT: AccountId = AccountId(21);
+pub(crate) const POT: AccountId = AccountId(21);
 const OTHER: AccountId = AccountId(22);
-const FIRST: Lessee = Lessee { node: 1, boot: 100 };
+pub(crate) const FIRST: Lessee = Lessee { node: 1, boot: 100 };
 const ALL: With = With { uses: true, totals: true };
 
-fn amount(atoms: i64) -> Amount {
+pub(crate) fn amount(atoms: i64) -> Amount {
     Amount::from_atoms(atoms).unwrap()
 }
 
-async fn open(store: &Store, account: AccountId, hard: bool, atoms: i64) {
+pub(crate) async fn open(store: &Store, account: AccountId, hard: bool, atoms: i64) {
     let new = NewAccount {
         id: account,
         budget: BudgetId(account.0),
@@ -46,28 +42,28 @@ async fn open(store: &Store, account: AccountId, hard: bool, atoms: i64) {
     store.open_account(&new, NOW).await.unwrap();
 }
 
-fn want(account: AccountId, step: u64, at_least: i64, wish: i64) -> LeaseWant {
+pub(crate) fn want(account: AccountId, step: u64, at_least: i64, wish: i64) -> LeaseWant {
     LeaseWant { account, step, at_least: amount(at_least), wish: amount(wish) }
 }
 
 /// What was taken and what is left free.
-async fn lease(store: &Store, lessee: Lessee, want: &LeaseWant) -> (i64, i64) {
+pub(crate) async fn lease(store: &Store, lessee: Lessee, want: &LeaseWant) -> (i64, i64) {
     let Leased { taken, rest, .. } = store.lease_up_to(lessee, want, NOW).await.unwrap();
     (taken.atoms(), rest.atoms())
 }
 
 /// Funded, reserved, spent, overrun.
-async fn balance(store: &Store, account: AccountId) -> [i64; 4] {
+pub(crate) async fn balance(store: &Store, account: AccountId) -> [i64; 4] {
     let Balance { funded, reserved, spent, overrun } = store.balance(account).await.unwrap();
     [funded.atoms(), reserved.atoms(), spent.atoms(), overrun.atoms()]
 }
 
-async fn assert_balanced(store: &Store) {
+pub(crate) async fn assert_balanced(store: &Store) {
     let found = store.reconcile().await.unwrap();
     assert!(found.is_clean(), "{found:?}");
 }
 
-fn draw(reservation: u64, account: AccountId, reserved: i64, used: i64) -> Draw {
+pub(crate) fn draw(reservation: u64, account: AccountId, reserved: i64, used: i64) -> Draw {
     Draw { reservation, account: account.0, lease: 1, reserved, used }
 }
 
@@ -78,7 +74,7 @@ fn opens(position: u64, decision: u64, draws: Vec<Draw>) -> StoredRecord {
 }
 
 /// The record of a call.
-fn call(position: u64, decision: u64, draws: Vec<Draw>) -> StoredRecord {
+pub(crate) fn call(position: u64, decision: u64, draws: Vec<Draw>) -> StoredRecord {
     let entry =
         Entry { at_us: NOW + position as i64, key: 9, code: Code::Valid.number(), ..Entry::default() };
     StoredRecord { position, decision, entry, draws, ..StoredRecord::default() }
@@ -91,7 +87,7 @@ fn batch(boot: u64, records: Vec<StoredRecord>) -> Batch {
     Batch { boot, lane: 0, from, to, lost: 0, records }
 }
 
-async fn ship(store: &Store, boot: u64, records: Vec<StoredRecord>) {
+pub(crate) async fn ship(store: &Store, boot: u64, records: Vec<StoredRecord>) {
     store.ship(&[batch(boot, records)], true).await.unwrap();
 }
 
@@ -347,112 +343,6 @@ pub(crate) async fn a_lost_journal_charges_the_whole_lease(world: World) {
     assert_eq!((ended.leases, ended.charged), (1, 1));
     assert_eq!(balance(store, POT).await, [1_000, 0, 230, 0]);
     assert_balanced(store).await;
-}
-
-/// A month of 100, hard.
-fn budget(atoms: &str, mode: BudgetMode, refill: Option<RefillSpec>) -> HeldBudget {
-    let period = if refill.is_some() { BudgetPeriod::Once } else { BudgetPeriod::Month };
-    let spec = BudgetSpec {
-        tenant: Some("acme".into()),
-        project: None,
-        consumer: None,
-        key: None,
-        currency: Currency::Credits,
-        amount: atoms.into(),
-        period,
-        time_zone: None,
-        refill,
-        thresholds: None,
-        mode,
-    };
-    HeldBudget {
-        id: BudgetId(77),
-        level: Level::Tenant,
-        subject: 1,
-        holder: "acme".into(),
-        tenant: TenantId(1),
-        period,
-        budget: Budget::compile(&spec).unwrap(),
-    }
-}
-
-/// Accounts follow their budgets: up at once, down as far as nothing is held, refilled once a period.
-pub(crate) async fn an_account_follows_its_budget(world: World) {
-    let store = &world.store;
-    let held = budget("100", BudgetMode::Hard, None);
-    let window = held.budget.window(NOW);
-    let pot = account_of(77, window);
-    for _ in 0..2 {
-        assert!(!store.follow_budget(&held, window, NOW).await.unwrap().is_behind);
-    }
-    lease(store, FIRST, &want(pot, 1, 60, 60)).await;
-    let more = budget("150", BudgetMode::Hard, None);
-    assert!(!store.follow_budget(&more, window, NOW + 1).await.unwrap().is_behind);
-    assert_eq!(balance(store, pot).await, [150, 60, 0, 0]);
-    let less = budget("40", BudgetMode::Hard, None);
-    assert!(store.follow_budget(&less, window, NOW + 2).await.unwrap().is_behind, "60 are held");
-    assert_eq!(balance(store, pot).await, [60, 60, 0, 0]);
-    assert!(store.give_back(FIRST, (pot, 2), amount(50), NOW).await.unwrap());
-    assert!(!store.follow_budget(&less, window, NOW + 3).await.unwrap().is_behind);
-    assert_eq!(balance(store, pot).await, [40, 10, 0, 0]);
-    let watched = budget("5", BudgetMode::Observe, None);
-    store.follow_budget(&watched, window, NOW + 4).await.unwrap();
-    assert_eq!(lease(store, FIRST, &want(pot, 3, 500, 500)).await.0, 500);
-
-    let refill = RefillSpec { amount: "30".into(), every: PeriodUnit::Day, up_to: None };
-    let once = budget("100", BudgetMode::Hard, Some(refill));
-    let window = once.budget.window(NOW);
-    let pot = account_of(77, window);
-    store.follow_budget(&once, window, NOW).await.unwrap();
-    lease(store, FIRST, &want(pot, 1, 80, 80)).await;
-    store.follow_budget(&once, window, NOW - 1).await.unwrap();
-    assert_eq!(balance(store, pot).await, [100, 80, 0, 0]);
-    // What is in leases is not spent, and is not refilled.
-    store.follow_budget(&once, window, NOW + 86_400 * SECOND).await.unwrap();
-    assert_eq!(balance(store, pot).await, [100, 80, 0, 0]);
-    ship(store, FIRST.boot, vec![call(0, 9, vec![draw(1, pot, 80, 80)])]).await;
-    for day in [1, 1, 2, 2, 3, 4] {
-        store.follow_budget(&once, window, NOW + day * 86_400 * SECOND).await.unwrap();
-    }
-    assert_eq!(balance(store, pot).await, [180, 0, 80, 0], "30, 30, and 20 up to 100 left");
-    let filter = AccountFilter { budget: Some(BudgetId(77)), ..AccountFilter::default() };
-    let listed = store.accounts(&filter, &PageRequest { limit: 10, cursor: None }).await.unwrap().items;
-    assert_eq!(listed.len(), 2);
-    assert_balanced(store).await;
-}
-
-/// A process that has not yet heard what a budget says now changes nothing.
-pub(crate) async fn an_older_budget_changes_no_account(world: World) {
-    let world = world.furnished().await;
-    let store = &world.store;
-    let text = "INSERT INTO budgets (id, tenant, level, subject, currency, period, name, spec, version) \
-                SELECT 77, id, 3, id, 'credits', 'month', 'acme', '{\"tenant\": \"acme\", \
-                \"currency\": \"credits\", \"amount\": \"40\", \"period\": \"month\", \"mode\": \"hard\"}', 1 \
-                FROM tenants";
-    assert_eq!(world.raw(text).await, 1);
-    let (older, present) = (budget("100", BudgetMode::Observe, None), budget("40", BudgetMode::Hard, None));
-    let window = present.budget.window(NOW);
-    let pot = account_of(77, window);
-    for (turn, held) in [&older, &present, &older, &older].into_iter().enumerate() {
-        assert!(!store.follow_budget(held, window, NOW + turn as i64).await.unwrap().is_behind);
-        if turn > 0 {
-            assert_eq!(balance(store, pot).await, [40, 0, 0, 0]);
-        }
-    }
-    assert_eq!(lease(store, FIRST, &want(pot, 1, 50, 50)).await.0, 0, "it is hard");
-    assert_balanced(store).await;
-}
-
-pub(crate) async fn a_threshold_is_told_once(world: World) {
-    let store = &world.store;
-    open(store, POT, true, 100).await;
-    for is_new in [true, false] {
-        assert_eq!(store.tell_threshold(POT, (50, amount(51)), NOW).await.unwrap(), is_new);
-    }
-    assert!(store.tell_threshold(POT, (80, amount(81)), NOW + 5).await.unwrap());
-    let told = store.thresholds_told(Some(TenantId(1)), (NOW, NOW + 6)).await.unwrap();
-    assert_eq!(told.iter().map(|told| told.percent).collect::<Vec<_>>(), [50, 80]);
-    assert!(store.thresholds_told(Some(TenantId(2)), (NOW, NOW + 6)).await.unwrap().is_empty());
 }
 
 /// What leases should be, without a database.

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod budget_accounts;
 mod budgets;
 mod credentials;
 mod feed;
@@ -124,9 +125,9 @@ conformance! {
         a_lease_takes_what_is_free_and_no_more, nodes_that_lease_at_once_never_pass_the_limit,
         what_is_shipped_is_drawn_once, an_overtaken_shipment_draws_nothing,
         what_nothing_covers_is_an_overrun, the_end_of_a_run_charges_what_is_open_and_frees_the_rest,
-        a_lost_journal_charges_the_whole_lease, an_account_follows_its_budget,
-        an_older_budget_changes_no_account, a_threshold_is_told_once,
-        leases_do_what_their_model_does;
+        a_lost_journal_charges_the_whole_lease, leases_do_what_their_model_does;
+    budget_accounts:
+        an_account_follows_its_budget, an_older_budget_changes_no_account, a_threshold_is_told_once;
     ledger:
         a_reservation_takes_all_or_nothing_and_ends_once, transfers_that_mean_nothing_are_refused,
         what_nobody_can_tell_counts_as_spent, an_overrun_blocks_until_it_is_forgiven,
