@@ -165,6 +165,20 @@ ids! {
     BatchId = "bat", "batch";
     /// A version of a type of events.
     EventTypeId = "evt", "event type";
+    /// A rule.
+    RuleId = "rul", "rule";
+    /// A block that a rule set.
+    BlockId = "blk", "block";
+    /// Something that happened and that people want told.
+    NoticeId = "ntc", "notice";
+    /// A webhook.
+    WebhookId = "whk", "webhook";
+    /// A version of a model.
+    ModelId = "mdl", "model";
+    /// A meter.
+    MeterId = "mtr", "meter";
+    /// A dashboard of widgets.
+    DashboardId = "dsh", "dashboard";
     /// An account of the ledger: one budget in one period.
     AccountId = "acc", "ledger account";
 }

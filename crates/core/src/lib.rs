@@ -21,14 +21,19 @@
 //! | [`resource`], [`name`], [`service_spec`], [`upstream_spec`], [`llm_spec`], [`llm_service`], [`field_error`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
 //! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
+//! | [`metric`], [`metrics_spec`] | points of time series and their lines; services that take them |
 //! | [`event`], [`ingest_spec`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
-//! | [`rule`] | rules that block and unblock by themselves: written, compiled, watching |
+//! | [`meter`], [`usage_report`] | what is counted from events; what services report of requests they served themselves |
+//! | [`rule`], [`blocks`] | rules that block and unblock by themselves: written, compiled, watching; who is blocked |
+//! | [`notice`] | what happened that people want told: its types, and patterns of them |
+//! | [`model`], [`predict_spec`], [`predict_service`], [`tensor`] | models that answer with numbers; services that ask them; the numbers |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod authz;
+pub mod blocks;
 pub mod budget;
 pub mod code;
 pub mod counters;
@@ -44,12 +49,19 @@ pub mod keyring;
 pub mod limits;
 pub mod llm_service;
 pub mod llm_spec;
+pub mod meter;
+pub mod metric;
+pub mod metrics_spec;
+pub mod model;
 pub mod money;
 pub mod name;
+pub mod notice;
 pub mod path;
 pub mod pattern;
 pub mod period;
 pub mod policy;
+pub mod predict_service;
+pub mod predict_spec;
 pub mod resource;
 pub mod route;
 pub mod rule;
@@ -57,6 +69,8 @@ pub mod secret;
 pub mod service;
 pub mod service_spec;
 pub mod tables;
+pub mod tensor;
 pub mod time;
 pub mod upstream_spec;
 pub mod url_pattern;
+pub mod usage_report;

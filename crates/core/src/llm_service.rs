@@ -5,7 +5,9 @@ use crate::{
     field_error::FieldError,
     ingest_spec::INGEST_PATH,
     llm_spec::{CredentialSpec, FallbackSpec},
+    metrics_spec::METRICS_PATH,
     money::{price::Provider, table::MODEL_LEN_MAX},
+    predict_spec::PREDICT_PATH,
     resource::{ServiceKind, ServiceSpec},
 };
 
@@ -25,22 +27,26 @@ impl ServiceSpec {
             || match self.kind {
                 ServiceKind::Proxy => true,
                 ServiceKind::Llm => self.provider.is_none(),
-                ServiceKind::Ingest => false,
+                ServiceKind::Ingest | ServiceKind::Metrics | ServiceKind::Predict => false,
             }
     }
 
     /// The same with the match that its kind has when neither host nor path prefix is written
-    /// (CONTRACT §4): `/v1beta` for Gemini, `/v1` for the others; `POST /api/v1/ingest` for records.
+    /// (CONTRACT §4): `/v1beta` for Gemini, `/v1` for the others; `POST /api/v1/ingest` for records,
+    /// `POST /api/submit` for points.
     #[must_use]
     pub fn completed(mut self) -> Self {
         if !self.is_complete() {
             let prefix = match (self.kind, self.provider) {
                 (ServiceKind::Ingest, _) => INGEST_PATH,
+                (ServiceKind::Metrics, _) => METRICS_PATH,
+                (ServiceKind::Predict, _) => PREDICT_PATH,
                 (_, Some(Provider::Gemini)) => "/v1beta",
                 _ => "/v1",
             };
             self.matches.path_prefix = Some(prefix.to_owned());
-            if self.kind == ServiceKind::Ingest && self.matches.methods.is_none() {
+            let posts = matches!(self.kind, ServiceKind::Ingest | ServiceKind::Metrics);
+            if posts && self.matches.methods.is_none() {
                 self.matches.methods = Some(vec!["POST".to_owned()]);
             }
         }

@@ -13,7 +13,10 @@ use crate::{
     ingest_spec::{EventTypeSpec, IngestSpec},
     key::Environment,
     llm_spec::{CredentialSpec, FallbackSpec},
+    metrics_spec::MetricsSpec,
     money::price::{PriceSpec, Provider},
+    predict_spec::ModelSpec,
+    rule::spec::RuleSpec,
     time::Span,
     upstream_spec::{HealthSpec, TimeoutsSpec, UpstreamTlsSpec},
 };
@@ -99,6 +102,9 @@ pub struct ServiceSpec {
     /// Kind `ingest`: what it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingest: Option<IngestSpec>,
+    /// Kind `metrics`: what it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsSpec>,
     /// Which requests it takes.
     #[serde(default, rename = "match")]
     pub matches: MatchSpec,
@@ -172,6 +178,10 @@ pub enum ServiceKind {
     Llm,
     /// Batches of records: kept, and handed on to Kafka.
     Ingest,
+    /// Questions to models, answered with numbers.
+    Predict,
+    /// Points of time series: kept, and handed on to InfluxDB.
+    Metrics,
 }
 
 /// Which requests a service takes; at least one of host and path prefix.
@@ -444,4 +454,13 @@ pub struct Resources {
     /// `[[event_type]]`
     #[serde(rename = "event_type", skip_serializing_if = "Vec::is_empty")]
     pub event_types: Vec<EventTypeSpec>,
+    /// `[[meter]]`
+    #[serde(rename = "meter", skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<crate::meter::spec::MeterSpec>,
+    /// `[[rule]]`
+    #[serde(rename = "rule", skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleSpec>,
+    /// `[[model]]`
+    #[serde(rename = "model", skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelSpec>,
 }

@@ -4,7 +4,10 @@
 use std::cmp::Ordering;
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
-use crate::{id::ServiceId, resource::MatchSpec, service::Service, service_spec::prefix_of};
+use crate::{
+    id::ServiceId, predict_service::second_match, resource::MatchSpec, service::Service,
+    service_spec::prefix_of,
+};
 
 /// The compiled table of all services of the installation.
 #[derive(Debug, Default)]
@@ -29,21 +32,9 @@ impl Router {
     pub fn new(services: impl IntoIterator<Item = Arc<Service>>) -> Self {
         let mut router = Self::default();
         for service in services {
-            let matches = service.spec.matches.clone();
-            let entry = Entry {
-                prefix: prefix_of(&matches).into(),
-                methods: matches.methods.map(|methods| methods.into_iter().map(Into::into).collect()),
-                service,
-            };
-            match matches.host.map(|host| host.to_ascii_lowercase()) {
-                None => router.any_host.push(entry),
-                Some(host) => match host.strip_prefix('*') {
-                    Some(suffix) => match router.wildcard.iter_mut().find(|(own, _)| **own == *suffix) {
-                        Some((_, entries)) => entries.push(entry),
-                        None => router.wildcard.push((suffix.into(), vec![entry])),
-                    },
-                    None => router.exact.entry(host.into()).or_default().push(entry),
-                },
+            let second = second_match(&service.spec);
+            for matches in std::iter::once(service.spec.matches.clone()).chain(second) {
+                router.add(matches, service.clone());
             }
         }
         router.wildcard.sort_by_key(|(suffix, _)| Reverse(suffix.len()));
@@ -52,6 +43,24 @@ impl Router {
             entries.sort_by_key(|entry| (Reverse(entry.prefix.len()), entry.methods.is_none()));
         }
         router
+    }
+
+    fn add(&mut self, matches: MatchSpec, service: Arc<Service>) {
+        let entry = Entry {
+            prefix: prefix_of(&matches).into(),
+            methods: matches.methods.map(|methods| methods.into_iter().map(Into::into).collect()),
+            service,
+        };
+        match matches.host.map(|host| host.to_ascii_lowercase()) {
+            None => self.any_host.push(entry),
+            Some(host) => match host.strip_prefix('*') {
+                Some(suffix) => match self.wildcard.iter_mut().find(|(own, _)| **own == *suffix) {
+                    Some((_, entries)) => entries.push(entry),
+                    None => self.wildcard.push((suffix.into(), vec![entry])),
+                },
+                None => self.exact.entry(host.into()).or_default().push(entry),
+            },
+        }
     }
 
     /// The service that takes a request. `host` is without port; `path` is normalised.

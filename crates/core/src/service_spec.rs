@@ -4,7 +4,9 @@ use crate::{
     field_error::FieldError,
     ingest_service::check_ingest,
     llm_service::check_llm,
+    metrics_spec::check_metrics,
     pattern::PathPattern,
+    predict_service::check_predict,
     resource::{HeadersSpec, MatchSpec, ServiceKind, ServiceSpec},
     time::Span,
 };
@@ -26,7 +28,7 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
         errors.push(FieldError::new("name", problem));
     }
     check_match(&spec.matches, &mut errors);
-    let needs_upstreams = spec.kind != ServiceKind::Ingest;
+    let needs_upstreams = !matches!(spec.kind, ServiceKind::Ingest | ServiceKind::Metrics | ServiceKind::Predict);
     if (spec.upstreams.is_empty() && needs_upstreams) || spec.upstreams.len() > UPSTREAMS_MAX {
         let problem = "a service needs 1 to 32 upstreams such as `http://127.0.0.1:9000`";
         errors.push(FieldError::new("upstreams", problem));
@@ -42,6 +44,8 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
     }
     check_llm(spec, &mut errors);
     check_ingest(spec, &mut errors);
+    check_metrics(spec, &mut errors);
+    check_predict(spec, &mut errors);
     if spec.retries > RETRIES_MAX {
         errors.push(FieldError::new("retries", format!("{} is over the bound of 5", spec.retries)));
     }

@@ -11,14 +11,17 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
+    blocks::Blocks,
     budget::held::Budgets,
-    id::{ConsumerId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
+    id::{ConsumerId, ModelId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
     key::Digest,
     keyring::Keyring,
+    model::Model,
     money::prices::Prices,
     policy::Policy,
     resource::ConsumerKind,
     route::Router,
+    rule::Rule,
     secret::Secret,
     service::Service,
 };
@@ -30,6 +33,7 @@ pub struct Snapshot {
     /// All consumers.
     pub consumers: papaya::HashMap<u64, Arc<Consumer>>,
     tables: ArcSwap<Tables>,
+    blocks: ArcSwap<Blocks>,
     fresh_until_ns: std::sync::atomic::AtomicU64,
 }
 
@@ -41,6 +45,7 @@ impl Snapshot {
             keyring: Keyring::with_capacity(keys),
             consumers: papaya::HashMap::new(),
             tables: ArcSwap::from_pointee(Tables::default()),
+            blocks: ArcSwap::from_pointee(Blocks::default()),
             fresh_until_ns: std::sync::atomic::AtomicU64::new(0),
         }
     }
@@ -60,6 +65,23 @@ impl Snapshot {
     /// Puts new tables in place.
     pub fn replace_tables(&self, tables: Tables) {
         self.tables.store(Arc::new(tables));
+    }
+
+    /// Who is blocked now.
+    #[must_use]
+    pub fn blocks(&self) -> Arc<Blocks> {
+        self.blocks.load_full()
+    }
+
+    /// Who is blocked now, lent without counting references.
+    #[must_use]
+    pub fn blocks_ref(&self) -> arc_swap::Guard<Arc<Blocks>> {
+        self.blocks.load()
+    }
+
+    /// Puts new blocks in place.
+    pub fn replace_blocks(&self, blocks: Blocks) {
+        self.blocks.store(Arc::new(blocks));
     }
 
     /// The consumer with this id.
@@ -112,6 +134,10 @@ pub struct Tables {
     pub secrets: HashMap<(ProjectId, Box<str>), Arc<Secret<String>>>,
     /// Versions of types of events, by their project and name.
     pub event_types: HashMap<(ProjectId, Box<str>), Arc<EventType>>,
+    /// Rules that watch what is answered.
+    pub rules: Arc<[Rule]>,
+    /// Versions of models, by their id.
+    pub models: HashMap<ModelId, Model>,
     /// The last change that is in here.
     pub seq: u64,
 }
