@@ -127,6 +127,12 @@ codes! {
     IdempotencyConflict = 36, "idempotency_conflict";
     /// The same request is still being worked on.
     IdempotencyInProgress = 37, "idempotency_in_progress";
+    /// What is sent to a model is not what it takes.
+    InputsInvalid = 38, "inputs_invalid";
+    /// No model, or no version of it, has this name.
+    NoModel = 39, "no_model";
+    /// The model cannot be used now.
+    ModelUnavailable = 40, "model_unavailable";
 }
 
 impl Code {

@@ -26,7 +26,7 @@
 //! | [`meter`], [`usage_report`] | what is counted from events; what services report of requests they served themselves |
 //! | [`rule`], [`blocks`] | rules that block and unblock by themselves: written, compiled, watching; who is blocked |
 //! | [`notice`] | what happened that people want told: its types, and patterns of them |
-//! | [`model`], [`predict_spec`], [`predict_service`], [`tensor`] | models that answer with numbers; services that ask them; the numbers |
+//! | [`model`], [`predict_spec`], [`predict_service`], [`serving`], [`tensor`] | models that answer with numbers; services that ask them; the numbers |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
 pub mod address;
@@ -68,6 +68,7 @@ pub mod rule;
 pub mod secret;
 pub mod service;
 pub mod service_spec;
+pub mod serving;
 pub mod tables;
 pub mod tensor;
 pub mod time;

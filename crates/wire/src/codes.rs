@@ -469,4 +469,25 @@ static ENTRIES: [Entry; 38] = [
         Retry::Wait(1),
         "Wait as long as `Retry-After` says and send the same request again for its answer.",
     ),
+    own(
+        "inputs_invalid",
+        Status::UnprocessableContent,
+        "Inputs do not fit the model",
+        Retry::Never,
+        "Correct the input that the detail names; `GET /v2/models/NAME` says what the model takes.",
+    ),
+    own(
+        "no_model",
+        Status::NotFound,
+        "No model of this name",
+        Retry::Never,
+        "Correct the name or version of the model; an administrator can register it.",
+    ),
+    own(
+        "model_unavailable",
+        Status::Unavailable,
+        "Model cannot be used now",
+        Retry::Wait(5),
+        "Wait as long as `Retry-After` says; an administrator finds the cause at `tollgate models list`.",
+    ),
 ];

@@ -22,6 +22,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("502 / 503 / 504", "upstream_unreachable, auth_stale, overloaded, upstream_timeout"),
     // CONTRACT §4, kind ingest; it names the first and the last by their status alone.
     ("422 / 422 / 409", "record_invalid, idempotency_conflict, idempotency_in_progress"),
+    // Added for kind predict.
+    ("422 / 404 / 503", "inputs_invalid, no_model, model_unavailable"),
 ];
 
 #[test]

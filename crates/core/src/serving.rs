@@ -1,0 +1,138 @@
+//! Models that take requests: what the gateway asks for, and what answers it.
+//!
+//! The port between the gateway and whatever holds models: it finds the version that a request means and runs it.
+//! Nothing here waits: an answer is called back.
+
+use std::sync::Arc;
+
+use crate::{
+    id::ProjectId,
+    model::Model,
+    tensor::{Tensor, TensorSpec},
+};
+
+/// Holds models.
+pub trait Models: Send + Sync {
+    /// The version of a model that takes requests under this version or alias; under none, the one that is
+    /// `latest`.
+    ///
+    /// # Errors
+    /// When none does.
+    fn find(&self, project: ProjectId, name: &str, version: Option<&str>) -> Result<Arc<Served>, Unserved>;
+
+    /// Whether every version of a project that should take requests does.
+    fn is_ready(&self, project: ProjectId) -> bool;
+}
+
+/// A version that takes requests.
+pub struct Served {
+    /// What was written of it.
+    pub model: Model,
+    /// What it takes.
+    pub inputs: Box<[TensorSpec]>,
+    /// What it gives; empty of a remote model.
+    pub outputs: Box<[TensorSpec]>,
+    /// What runs it; `None` of a remote model, which the gateway asks itself.
+    pub engine: Option<Arc<dyn Engine>>,
+    /// Requests that it takes at once.
+    pub places: Arc<Places>,
+}
+
+/// Why no version takes requests under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// There is no such model in the project.
+    NoModel,
+    /// The model has no such version or alias.
+    NoVersion,
+    /// It is there, and cannot be used: it was not loaded yet, or its file is broken.
+    NotLoaded,
+}
+
+/// Called once with the outputs, in the order of [`Served::outputs`].
+pub type Done = Box<dyn FnOnce(Result<Vec<Tensor>, NotRun>) + Send>;
+
+/// Runs a model.
+pub trait Engine: Send + Sync {
+    /// Takes inputs, in the order of [`Served::inputs`] and of their types and shapes, and calls back, perhaps on
+    /// another thread. What has not begun at the deadline (nanoseconds of the monotonic clock) does not begin.
+    fn submit(&self, inputs: Vec<Tensor>, deadline_ns: u64, done: Done);
+}
+
+/// Why a model gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRun {
+    /// It waited until its deadline.
+    Late,
+    /// The model failed on these inputs; the cause, for the log.
+    Failed(String),
+}
+
+/// Requests of one version that wait or run at once.
+#[derive(Debug)]
+pub struct Places {
+    taken: std::sync::atomic::AtomicU32,
+    most: u32,
+}
+
+impl Places {
+    /// So many.
+    #[must_use]
+    pub const fn new(most: u32) -> Self {
+        Self { taken: std::sync::atomic::AtomicU32::new(0), most }
+    }
+
+    /// Takes one; `None` when all are taken. It is given back when it is dropped.
+    #[must_use]
+    pub fn take(self: &Arc<Self>) -> Option<Place> {
+        use std::sync::atomic::Ordering::{AcqRel, Acquire};
+        let one_more = |taken: u32| (taken < self.most).then_some(taken + 1);
+        self.taken.try_update(AcqRel, Acquire, one_more).ok()?;
+        Some(Place(Arc::clone(self)))
+    }
+
+    /// How many are taken.
+    #[must_use]
+    pub fn taken(&self) -> u32 {
+        self.taken.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// One place.
+#[derive(Debug)]
+pub struct Place(Arc<Places>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+    }
+}
+
+/// Holds none: for processes without the gateway, and for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoModels;
+
+impl Models for NoModels {
+    fn find(&self, _: ProjectId, _: &str, _: Option<&str>) -> Result<Arc<Served>, Unserved> {
+        Err(Unserved::NoModel)
+    }
+
+    fn is_ready(&self, _: ProjectId) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_given_back_can_be_taken_again_and_no_more() {
+        let places = Arc::new(Places::new(2));
+        let (one, two) = (places.take(), places.take());
+        assert!(one.is_some() && two.is_some() && places.take().is_none());
+        drop(one);
+        assert_eq!(places.taken(), 1);
+        assert!(places.take().is_some());
+    }
+}
