@@ -57,6 +57,10 @@ pub(crate) fn check_ingest(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
     let Some(ingest) = &spec.ingest else { return };
     if let Some(kind) = &ingest.default_type {
         check_type("ingest.default_type", kind, errors);
+        if is_own_type(kind) {
+            let problem = "types that begin with `tollgate.` are Tollgate's own; choose another";
+            errors.push(FieldError::new("ingest.default_type", problem));
+        }
     }
     let is_source = |source: &str| {
         (1..=SOURCE_LEN_MAX).contains(&source.len())
@@ -87,6 +91,12 @@ fn check_type(field: &str, kind: &str, errors: &mut Vec<FieldError>) {
 pub fn is_type(kind: &str) -> bool {
     (1..=TYPE_LEN_MAX).contains(&kind.len())
         && !kind.chars().any(|sign| sign.is_control() || sign.is_whitespace())
+}
+
+/// Whether a type is one of those that Tollgate alone gives: what it says of itself nobody else may say.
+#[must_use]
+pub fn is_own_type(kind: &str) -> bool {
+    kind.starts_with("tollgate.")
 }
 
 /// Whether a text can be the version of a record.

@@ -9,6 +9,8 @@ mod affording;
 #[cfg(test)]
 mod authz;
 #[cfg(test)]
+mod blocking;
+#[cfg(test)]
 mod budgets;
 #[cfg(test)]
 mod checks;
@@ -30,6 +32,8 @@ mod keys;
 mod limits;
 #[cfg(test)]
 mod llm_services;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
