@@ -48,6 +48,7 @@ mod keys;
 mod ledger;
 mod migrate;
 mod named;
+mod notices;
 mod open;
 mod outbox;
 mod page;
@@ -56,6 +57,7 @@ mod random;
 mod reminders;
 mod requests;
 mod resources;
+mod rules;
 mod seal;
 mod secrets;
 mod sql;
@@ -80,10 +82,11 @@ pub use keys::{
 };
 pub use ledger::{
     AccountFilter, AccountRow, Balance, Difference, Ended, EntryRow, Followed, Forgiveness, Funding,
-    LastReconciled, Lease, LeaseWant, Leased, Leg, Lessee, Moved, NewAccount, Posting, Reconciled,
-    Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
+    LastReconciled, Lease, LeaseWant, Leased, Leg, Lessee, Moved, NewAccount, Posting, ROUND_MAX,
+    Reconciled, Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
 };
 pub use named::Named;
+pub use notices::{NOTICE_BODY_LEN_MAX, NoticeFilter, NoticeRow};
 pub use open::{OpenOptions, Store, StoreCheck};
 pub use outbox::{
     Lag, NewParked, Outbox, ParkedFilter, ParkedRow, ParkedState, Policy, RelayLease, RelayLost, SettledSpan,
@@ -103,14 +106,17 @@ pub use resources::{
     ApplyMode, BudgetAt, BudgetFilter, BudgetView, Op, Plan, PlannedChange, PriceAt, PriceView, ResourceAt,
     ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope,
 };
+pub use rules::{
+    BlockFilter, BlockView, Fired, FiringFilter, FiringView, Lift, Outcome, SubjectView, WatchLease, WatchLost,
+};
 pub use seal::{Anchors, AuditHead, Checkpoint, CheckpointKey, ExportError, PublicKey, Seal, verify_export};
 pub use secrets::{Rewrapped, SECRET_BYTES_MAX, SecretView, SecretsCheck};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 /// What [`Store::ship`] takes, for whoever has no journal to read it from.
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
-    CallDetail, CallReport, CallRow, CallSums, DecisionFilter, DecisionRow, Intake, Invoice, InvoiceLine,
-    LastUses, Latency, LatencyFilter, QuotaTotal, Shipped, Taken, UsageBy, UsageFilter, UsageMost,
-    UsageReport, UsageRow, UsageSums, With,
+    CallDetail, CallReport, CallRow, CallSums, Cursors, DecisionFilter, DecisionRow, Intake, Invoice, InvoiceLine,
+    LastUses, Latency, LatencyFilter, Parts, QuotaTotal, Recorded, Replay, ReplaySpan, Shipped, Taken, UsageBy, UsageFilter, UsageMost,
+    UsageReport, UsageRow, UsageSums, Used, With,
 };
 pub use write::Committed;

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0016_events.sql"),
     include_str!("../migrations/0017_key_indexes.sql"),
     include_str!("../migrations/0018_decision_calls.sql"),
+    include_str!("../migrations/0019_notices.sql"),
 ];
 
 /// Runs what is missing.

@@ -12,6 +12,7 @@ use tollgate_core::{
 use crate::{
     chain::Link,
     error::{Entity, StoreError},
+    notices,
     open::Store,
     sql::{Columns as _, bulk, only, places, rows_max, run, sql},
     standing::renewed,
@@ -132,6 +133,8 @@ impl Write<'_> {
         }
         let link = sql("UPDATE feed_head SET hash = $1 WHERE id = 1").bind(hash.to_vec());
         run(link, &mut self.tx).await?;
+        let told = notices::of_changes(&changes, &actor, self.at_us);
+        notices::write_all(&mut self.tx, &told).await?;
         self.tx.commit().await?;
         Ok(seq.unsigned_abs())
     }

@@ -17,6 +17,7 @@ mod keys;
 mod leases;
 mod ledger;
 mod nodes;
+mod notices;
 mod opening;
 mod people;
 mod reminders;
@@ -101,6 +102,11 @@ conformance! {
         concurrent_switches_never_undo_a_revocation;
     audit: the_chain_verifies, any_change_of_a_field_is_found, missing_added_and_moved_rows_are_found,
         the_audit_is_listed_by_page;
+    notices:
+        changes_of_keys_are_told_with_what_they_are_about,
+        reminders_are_told_once_each,
+        what_is_old_is_forgotten_and_positions_go_on,
+        pages_of_notices_hold_each_once;
     reminders:
         each_is_made_once_and_ends_when_it_is_so_no_longer, a_digest_is_taken_once_a_day,
         what_was_not_handed_over_is_in_the_next_digest,

@@ -32,6 +32,9 @@ const SECRETS_KEPT_US: i64 = 30 * 86_400_000_000;
 /// Nodes that did not retire are forgotten after this long.
 const NODES_KEPT_US: i64 = 7 * 86_400_000_000;
 
+/// Notices are kept this long: longer than any webhook tries to tell one.
+const NOTICES_KEPT_US: i64 = 90 * 86_400_000_000;
+
 pub(crate) struct Retention {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -94,8 +97,10 @@ impl Retention {
         let nodes = until_none(stop, || store.forget_nodes_before(nodes)).await?;
         let secrets = now_us.saturating_sub(SECRETS_KEPT_US);
         let secrets = until_none(stop, || store.forget_secrets_ended_before(secrets)).await?;
-        if decisions + usage + quotas + nodes + secrets > 0 {
-            tracing::debug!(decisions, usage, quotas, nodes, secrets, "forgot what is past its time");
+        let notices = now_us.saturating_sub(NOTICES_KEPT_US);
+        let notices = until_none(stop, || store.forget_notices_before(notices)).await?;
+        if decisions + usage + quotas + nodes + secrets + notices > 0 {
+            tracing::debug!(decisions, usage, quotas, nodes, secrets, notices, "forgot what is past its time");
         }
         until_none(stop, || store.merge_blocks()).await?;
         Ok(())

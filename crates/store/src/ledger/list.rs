@@ -2,14 +2,16 @@
 
 use tollgate_core::{
     budget::held::Level,
-    id::{AccountId, BudgetId, TenantId},
+    id::{AccountId, BudgetId, ConsumerId, KeyId, ProjectId, TenantId},
     money::amount::{Amount, Currency},
+    notice::NoticeKind,
     period::Window,
 };
 
 use super::account::{Balance, amount};
 use crate::{
     error::StoreError,
+    notices::{self, Notice, moment},
     open::Store,
     page::{PAGE_ROWS_MAX, Page, PageRequest},
     sql::{Columns as _, Row, all, one, run, sql},
@@ -128,7 +130,8 @@ impl Store {
         account_row(&row)
     }
 
-    /// Notes that so many percent of a budget are spent; `false` when it was noted before.
+    /// Notes that so many percent of a budget are spent, and tells it; `false` when it was noted before. 0 percent
+    /// stands for a budget of which nothing is left, which is told as that.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -143,6 +146,12 @@ impl Store {
                         ON CONFLICT DO NOTHING");
         let note = note.bind(account.to_sql()).bind(i64::from(percent)).bind(now_us).bind(spent.atoms());
         let is_new = run(note, &mut tx).await? == 1;
+        if is_new {
+            let row = one(crate::sql::built(format!("{COLUMNS} WHERE a.id = $1")).bind(account.to_sql()), &mut tx);
+            let row = row.await?.ok_or_else(|| super::transfer::no_account(account))?;
+            let told = told_of(&account_row(&row)?, (percent, spent), now_us);
+            notices::write(&mut tx, &told).await?;
+        }
         tx.commit().await?;
         Ok(is_new)
     }
@@ -158,7 +167,7 @@ impl Store {
     ) -> Result<Vec<Told>, StoreError> {
         let ask = sql("SELECT l.account, a.budget, a.tenant, l.percent, l.spent, a.currency, l.at_us \
                        FROM ledger_told l JOIN ledger_accounts a ON a.id = l.account \
-                       WHERE l.at_us >= $1 AND l.at_us < $2 AND ($3 = 0 OR a.tenant = $4) \
+                       WHERE l.percent > 0 AND l.at_us >= $1 AND l.at_us < $2 AND ($3 = 0 OR a.tenant = $4) \
                        ORDER BY l.at_us, l.account, l.percent LIMIT $5")
         .bind(from_us)
         .bind(to_us)
@@ -168,6 +177,32 @@ impl Store {
         let mut conn = self.reader().await?;
         all(ask, &mut conn).await?.iter().map(told).collect()
     }
+}
+
+/// The notice of a threshold.
+fn told_of(row: &AccountRow, (percent, spent): (u8, Amount), now_us: i64) -> Notice {
+    let kind = if percent == 0 { NoticeKind::BudgetExhausted } else { NoticeKind::BudgetThreshold };
+    let mut notice = Notice::new(kind, row.tenant, now_us);
+    match row.level {
+        Level::Key => notice.key = Some(KeyId(row.subject)),
+        Level::Consumer => notice.consumer = Some(ConsumerId(row.subject)),
+        Level::Project => notice.project = Some(ProjectId(row.subject)),
+        Level::Tenant => {}
+    }
+    if percent > 0 {
+        notice = notice.with("percent", percent);
+    }
+    let ends = row.window.end_us;
+    notice
+        .with("budget_id", row.budget.to_string())
+        .with("account_id", row.id.to_string())
+        .with("level", row.level.name())
+        .with("holder", row.holder.clone())
+        .with("spent", spent.to_text(row.currency))
+        .with("amount", row.balance.funded.to_text(row.currency))
+        .with("currency", row.currency.to_string())
+        .with("mode", if row.hard { "hard" } else { "observe" })
+        .with("period_ends_at", (ends != i64::MAX).then(|| moment(ends)))
 }
 
 fn account_row(row: &Row) -> Result<AccountRow, StoreError> {

@@ -1,11 +1,15 @@
 //! The lease of a relay, its cursor, and reading on from there.
 
-use sqlx::AnyConnection;
+use std::collections::BTreeMap;
 
-use super::parked::{NewParked, SettledSpan};
+use sqlx::AnyConnection;
+use tollgate_core::{id::TenantId, notice::NoticeKind};
+
+use super::parked::{NewParked, Policy, SettledSpan};
 use crate::{
     error::StoreError,
     ingest::{Event, SHARD, each, hold_shard, unpack},
+    notices::{self, Notice},
     open::Store,
     sql::{Columns as _, all, one, only, run, sql},
 };
@@ -130,6 +134,7 @@ impl Store {
         for one in parked {
             run(one.insert(&lease.sink), &mut tx).await?;
         }
+        notices::write_all(&mut tx, &told(&lease.sink, parked)).await?;
         tx.commit().await?;
         Ok(Ok(()))
     }
@@ -206,6 +211,25 @@ impl Store {
         let mut conn = self.reader().await?;
         only(sql("SELECT next FROM event_shards WHERE shard = $1").bind(SHARD), &mut conn).await?.count(0)
     }
+}
+
+/// One notice a tenant, however many of its records are parked at once.
+fn told(sink: &str, parked: &[NewParked]) -> Vec<Notice> {
+    let mut tenants: BTreeMap<TenantId, (u64, &NewParked)> = BTreeMap::new();
+    for one in parked {
+        tenants.entry(one.tenant).or_insert((0, one)).0 += 1;
+    }
+    let told = tenants.into_iter().map(|(tenant, (records, first))| {
+        Notice::new(NoticeKind::OutboxParked, tenant, first.parked_us)
+            .with("sink", sink)
+            .with("records", records)
+            .with("position", first.position)
+            .with("event_id", first.event.clone())
+            .with("event_type", first.kind.clone())
+            .with("reason", first.reason.clone())
+            .with("later_records", if first.policy == Policy::Hold { "wait" } else { "go on" })
+    });
+    told.collect()
 }
 
 /// A new sink begins with the oldest record that is still there. The row of the shard is held, so that nothing is

@@ -3,10 +3,15 @@
 use std::collections::HashSet;
 
 use sqlx::AnyConnection;
+use tollgate_core::{
+    id::{KeyId, TenantId},
+    notice::NoticeKind,
+};
 
 use super::ReminderKind;
 use crate::{
     error::StoreError,
+    notices::{self, Notice, moment},
     open::Store,
     sql::{Bulk, Columns as _, Row, Statement, all, built, only, run, sql},
 };
@@ -262,5 +267,20 @@ async fn make(
         }
         run(statement, conn).await?;
     }
+    let told = new.iter().map(|(row, key, due_us)| told(look, (row, *key, *due_us), now_us));
+    notices::write_all(conn, &told.collect::<Result<Vec<_>, _>>()?).await?;
     Ok((number - last).unsigned_abs())
+}
+
+/// The notice of a reminder.
+fn told(look: Look, (row, key, due_us): (&Row, i64, i64), now_us: i64) -> Result<Notice, StoreError> {
+    let (tenant, key) = (TenantId::from_sql(row.int(2)?), KeyId::from_sql(key));
+    let notice = |kind| Notice::of_key(kind, tenant, key, now_us);
+    Ok(match look {
+        Look::Expiring { step, .. } => {
+            notice(NoticeKind::KeyExpiring).with("expires_at", moment(due_us)).with("days", step)
+        }
+        Look::RotationDue { .. } => notice(NoticeKind::KeyRotationDue).with("due_since", moment(due_us)),
+        Look::Unused { .. } => notice(NoticeKind::KeyUnused).with("unused_since", moment(due_us)),
+    })
 }

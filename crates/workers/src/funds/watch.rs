@@ -21,6 +21,8 @@ const OVERRUN_SHOWN_NS: u64 = 120_000_000_000;
 pub(super) struct Watched {
     /// The highest percent that was told.
     told: u8,
+    /// Whether it was told that nothing is left.
+    exhausted: bool,
     /// Since when this process holds it for overrun, and whether the ledger has shown it.
     overrun: Option<(u64, bool)>,
 }
@@ -102,6 +104,10 @@ impl Watch {
                 let spent = spent.to_text(currency);
                 tracing::info!(budget = %budget, percent, spent, "a budget has passed a threshold");
             }
+        }
+        if whole > 0 && part >= whole * 100 && !known.watched.exhausted {
+            word(self.store.tell_threshold(account, (0, spent), now.wall_us)).await?;
+            known.watched.exhausted = true;
         }
         Ok(())
     }
