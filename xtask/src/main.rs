@@ -26,6 +26,7 @@ mod npm;
 mod openid;
 mod prices;
 mod python;
+mod records;
 mod sdks;
 mod tidy;
 mod torture;

@@ -26,6 +26,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
     Need { what: "python3 with venv", present: venv, package: "python3-venv" },
     Need { what: "caddy", present: || find("caddy").is_some(), package: "caddy" },
+    Need { what: "influxd", present: || find("influxd").is_some(), package: "influxdb" },
     Need { what: "slapd", present: || Path::new("/usr/sbin/slapd").exists(), package: "slapd" },
     Need { what: "aiosmtpd for /usr/bin/python3", present: aiosmtpd, package: "python3-aiosmtpd" },
     Need { what: "openssl", present: || find("openssl").is_some(), package: "openssl" },

@@ -10,6 +10,7 @@ mod console;
 mod contestants;
 mod gateway;
 mod idle;
+mod ingest;
 mod keys;
 mod llm;
 mod load;
@@ -71,6 +72,8 @@ enum What {
     Verify,
     /// Calls to models, plain and streamed, against LiteLLM, Portkey and bare nginx.
     Llm,
+    /// Batches of records, on SQLite and PostgreSQL, against COPY and librdkafka.
+    Ingest,
     /// Memory of 9,000 idle connections.
     Idle,
     /// Digest, look-up and decision, in one process (example `admit` of tollgate-core).
@@ -101,6 +104,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
     match options.what {
         What::Core => return micro::core(options.keys),
         What::Journal => return micro::journal(),
+        What::Ingest => return ingest::run(options),
         What::Console => {
             needs::provide(needs::TASKSET)?;
             return console::run(options);

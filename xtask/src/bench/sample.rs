@@ -58,6 +58,11 @@ impl Usage {
     }
 }
 
+/// CPU time of this process alone, without those that it has started.
+pub(super) fn own() -> Cpu {
+    stat("/proc/self/stat").map(|(_, cpu)| cpu).unwrap_or_default()
+}
+
 /// Resident memory of a process and its children, in MiB.
 pub(super) fn resident_mb(pids: &[u32]) -> f64 {
     let page_bytes = rustix::param::page_size() as f64;

@@ -1,15 +1,8 @@
-//! `cargo xtask torture`: what must hold whatever happens, for as long as it takes to believe it.
+//! T3: budgets under fire. The test of the product does it; this says how long and how hard.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use crate::command::{Outcome, cargo, show};
-
-/// What is put under fire.
-#[derive(Subcommand)]
-pub(crate) enum Torture {
-    /// T3: budgets, with clients that leave, kills, and a database that restarts
-    Money(Money),
-}
 
 /// How long and how hard.
 #[derive(Args)]
@@ -34,9 +27,7 @@ pub(crate) struct Money {
     debug: bool,
 }
 
-/// Runs it, and shows what it measured.
-pub(crate) fn run(torture: &Torture) -> Outcome {
-    let Torture::Money(money) = torture;
+pub(super) fn run(money: &Money) -> Outcome {
     let mut test = cargo();
     test.args(["test", "-p", "tollgate", "--test", "main"]);
     if !money.debug {
