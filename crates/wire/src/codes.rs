@@ -208,7 +208,7 @@ pub const API_ENTRIES: [&Entry; 5] =
     [&TOKEN_MISSING, &TOKEN_UNKNOWN, &NO_ENDPOINT, &METHOD_NOT_ALLOWED, &INTERNAL];
 
 /// One entry a code, in the order of their numbers.
-static ENTRIES: [Entry; 38] = [
+static ENTRIES: [Entry; 41] = [
     INTERNAL,
     own(
         "malformed_request",

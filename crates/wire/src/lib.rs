@@ -2,7 +2,7 @@
 //!
 //! The catalogue of codes with status, title and remedy ([`codes`]); the answer of a refusal
 //! ([`problem`]); rate headers ([`rate`]); the requests and answers of the service API ([`verify`])
-//! and of `GET /v1/me` ([`me`]); the bodies of the admin API ([`admin`]); the names of header fields
+//! and of `GET /v1/me` ([`me`]); questions to models ([`predict`]); the bodies of the admin API ([`admin`]); the names of header fields
 //! ([`headers`]).
 //!
 //! What is hot is written straight into one buffer instead of through a tree of values: an answer
@@ -15,6 +15,7 @@ pub mod admin;
 pub mod codes;
 pub mod headers;
 pub mod me;
+pub mod predict;
 pub mod problem;
 pub mod rate;
 pub mod text;

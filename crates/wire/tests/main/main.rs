@@ -11,6 +11,7 @@ mod admin;
 mod codes;
 mod fixture;
 mod me;
+mod predict;
 mod problem;
 mod rate;
 mod text;
