@@ -16,6 +16,7 @@ use std::{
 use tollgate_core::{
     admit::{Case, admit},
     authenticate::{Recognised, recognise},
+    blocks::Blocks,
     counters::{Charge, Counters, Measure, Refund, Refusal, Rule, RuleId, Standing, Standings},
     facts::Facts,
     id::{ConsumerId, KeyId, PolicyId, ProjectId, ServiceId, TenantId},
@@ -104,7 +105,7 @@ impl Subject<'_> {
         };
         let policy = record.policy.and_then(|id| self.tables.policies.get(&id)).map(|policy| &**policy);
         let now = Now { wall_us: 1_764_000_000_000_000, mono_ns: mono_ns() };
-        admit(Case { facts: self.facts, record: &record, policy, now }, self.counters).is_allowed()
+        admit(Case { facts: self.facts, record: &record, policy, blocks: Blocks::NONE, now }, self.counters).is_allowed()
     }
 
     /// Nanoseconds per call over all asked keys; every one of them must be allowed.

@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 
 use crate::{
     admit::checks::{Outcome, ask},
+    blocks::Blocks,
     code::Code,
     counters::{Counters, Rule, Standings},
     facts::Facts,
@@ -36,6 +37,8 @@ pub struct Case<'a> {
     /// The policy that the record names; `None` grants nothing, and refuses everything when the
     /// record names one all the same.
     pub policy: Option<&'a Policy>,
+    /// Who is blocked.
+    pub blocks: &'a Blocks,
     /// The moment.
     pub now: Now,
 }
@@ -44,7 +47,7 @@ pub struct Case<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Check {
-    /// The key is active.
+    /// The key is active, and no block of a rule holds.
     State = 0,
     /// Key and secret have not expired.
     Expiry = 1,

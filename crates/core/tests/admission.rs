@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use tollgate_core::{
     admit::{Case, Check, Decision, ORDER, admit},
+    blocks::Blocks,
     code::Code,
     counters::{Charge, Counters, Refund, Refusal, Rule, RuleId, Standing, Standings},
     facts::{Facts, TokenAsk},
@@ -29,7 +30,7 @@ fn facts(service: &Service) -> Facts<'_> {
 }
 
 fn decide(facts: &Facts<'_>, own: &Policy, counters: &Memory, now: Now) -> Decision {
-    admit(Case { facts, record: &record(), policy: Some(own), now }, counters)
+    admit(Case { facts, record: &record(), policy: Some(own), blocks: Blocks::NONE, now }, counters)
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
     let mut seen = Vec::new();
     for _ in 0..=ORDER.len() {
         let decision =
-            admit(Case { facts: &facts, record: &key, policy: Some(&own), now: NOW }, &Memory::default());
+            admit(Case { facts: &facts, record: &key, policy: Some(&own), blocks: Blocks::NONE, now: NOW }, &Memory::default());
         let failed = decision.failed.unwrap();
         seen.push(failed);
         match failed {
@@ -79,7 +80,7 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
     expected.push(Check::Limits);
     assert_eq!(seen, expected);
     let decision =
-        admit(Case { facts: &facts, record: &key, policy: Some(&own), now: NOW }, &Memory::default());
+        admit(Case { facts: &facts, record: &key, policy: Some(&own), blocks: Blocks::NONE, now: NOW }, &Memory::default());
     assert!(decision.is_allowed());
 }
 
@@ -164,7 +165,7 @@ fn whose_requests_count_together_is_as_written() {
         let own = policy(&format!("limit = [{{ name = 'one', amount = 1, window = '1m', per = '{per}' }}]"));
         let (facts, counters) = (facts(&tiles), Memory::default());
         let ask = |key: &KeyRecord| {
-            admit(Case { facts: &facts, record: key, policy: Some(&own), now: NOW }, &counters).code
+            admit(Case { facts: &facts, record: key, policy: Some(&own), blocks: Blocks::NONE, now: NOW }, &counters).code
         };
         assert_eq!(ask(&record()), Code::Valid);
         assert_eq!(ask(&same), Code::RateLimited, "{per}");
@@ -236,7 +237,7 @@ fn counters_that_cannot_count_refuse() {
     let (tiles, own) = (service(""), policy(BURST));
     for refusal in [Refusal::Full, Refusal::Exhausted { index: 7, retry_after_ns: None }] {
         let facts = facts(&tiles);
-        let case = Case { facts: &facts, record: &record(), policy: Some(&own), now: NOW };
+        let case = Case { facts: &facts, record: &record(), policy: Some(&own), blocks: Blocks::NONE, now: NOW };
         assert_eq!(admit(case, &Broken(refusal)).code, Code::Overloaded);
     }
 }
@@ -297,7 +298,7 @@ proptest! {
             networks: networks.map(|texts| texts.iter().map(|text| tollgate_core::address::parse_network(text).unwrap()).collect()),
         };
         let narrow = KeyRecord { narrowing: Some(Box::new(narrowing)), ..record() };
-        let ask = |key: &KeyRecord| admit(Case { facts: &facts, record: key, policy: Some(&own), now: NOW }, &Memory::default());
+        let ask = |key: &KeyRecord| admit(Case { facts: &facts, record: key, policy: Some(&own), blocks: Blocks::NONE, now: NOW }, &Memory::default());
         if ask(&narrow).is_allowed() {
             prop_assert!(ask(&record()).is_allowed());
         }

@@ -287,6 +287,7 @@ fn a_refusal_becomes_the_decision_and_its_check() {
         facts: &facts,
         record: &record,
         policy: Some(&policy),
+        blocks: tollgate_core::blocks::Blocks::NONE,
         now: crate::fixture::NOW,
     };
     let mut decision = tollgate_core::admit::admit(case, &crate::fixture::Memory::default());

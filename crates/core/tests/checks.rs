@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tollgate_core::{
     admit::{Case, Check, Decision, admit},
+    blocks::Blocks,
     code::Code,
     facts::Facts,
     key::Environment,
@@ -41,7 +42,7 @@ impl Table {
 
     fn row(&mut self, name: &str, situation: &Situation<'_>, says: Says) {
         let Situation { policy, record, facts } = situation;
-        let decision = admit(Case { facts, record, policy: *policy, now: NOW }, &Memory::default());
+        let decision = admit(Case { facts, record, policy: *policy, blocks: Blocks::NONE, now: NOW }, &Memory::default());
         assert_eq!(said(&decision, self.check), says, "{name}: {decision:?}");
         let words = match says {
             Says::Open => "open".to_owned(),

@@ -2,6 +2,7 @@
 
 use tollgate_core::{
     admit::{Case, admit},
+    blocks::Blocks,
     code::Code,
     explain::{Step, StepOutcome, trace, trace_of_record},
     facts::Facts,
@@ -41,7 +42,7 @@ fn a_trace_names_every_check_up_to_the_one_that_decides() {
     for (name, facts) in
         [("allowed", &good), ("refused by the limit", &good), ("refused by address", &foreign)]
     {
-        let case = Case { facts, record: &key, policy: Some(&own), now: NOW };
+        let case = Case { facts, record: &key, policy: Some(&own), blocks: Blocks::NONE, now: NOW };
         let decision = admit(case, &counters);
         let steps = trace(case, &decision);
         let stored = trace_of_record(

@@ -95,7 +95,8 @@ pub(crate) async fn decide(
         tokens: None,
         cost: 0,
     };
-    let case = Case { facts: &facts, record: &record, policy, now: context.clock.now() };
+    let blocks = snapshot.blocks();
+    let case = Case { facts: &facts, record: &record, policy, blocks: &blocks, now: context.clock.now() };
     let decision = admit(case, &counters);
     steps.extend(trace(case, &decision));
     Ok(Hypothetical {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tollgate_core::{
     admit::{Case, admit},
+    blocks::Blocks,
     code::Code,
     counters::{Charge, Counters, Measure, Refund, Refusal, Rule, RuleId, Standing, Standings},
     explain::{Step, trace},
@@ -101,7 +102,7 @@ impl Trial {
             ..Facts::default()
         };
         let record = record(policy, service);
-        let case = Case { facts: &facts, record: &record, policy: Some(policy), now };
+        let case = Case { facts: &facts, record: &record, policy: Some(policy), blocks: Blocks::NONE, now };
         let decision = admit(case, &Unused);
         self.outcome = Some((decision.code, trace(case, &decision)));
     }

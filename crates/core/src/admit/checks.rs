@@ -48,7 +48,7 @@ pub(crate) fn ask(check: Check, case: Case<'_>) -> Outcome {
 
 fn state(case: Case<'_>) -> Outcome {
     let (code, words) = match case.record.state {
-        KeyState::Active => return Outcome::Pass,
+        KeyState::Active => return unblocked(case),
         KeyState::Disabled => {
             (Code::KeyDisabled, "the key is switched off; an administrator can switch it on")
         }
@@ -56,6 +56,15 @@ fn state(case: Case<'_>) -> Outcome {
         KeyState::Revoked => (Code::KeyRevoked, "the key was revoked and will not work again"),
     };
     Outcome::Fail(code, words.to_owned())
+}
+
+/// No block of a rule holds.
+fn unblocked(case: Case<'_>) -> Outcome {
+    let service = case.facts.service.map(|service| service.id);
+    match case.blocks.find(case.record, service, case.now.wall_us) {
+        None => Outcome::Pass,
+        Some(block) => Outcome::Fail(Code::KeyBlocked, block.words()),
+    }
 }
 
 fn expiry(case: Case<'_>) -> Outcome {

@@ -108,6 +108,8 @@ actions! {
     ReadBudgets = "budgets.read": All All Own All No;
     /// See rules, meters, schemas and webhooks.
     ReadAutomation = "automation.read": All All No All No;
+    /// Block by a rule, and lift blocks of rules.
+    ChangeBlocks = "blocks.change": All All No No No;
     /// Create, change or delete projects, services, policies, consumers, budgets, prices, rules, meters, webhooks.
     ChangeResources = "resources.change": All All No No No;
 

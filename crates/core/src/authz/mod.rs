@@ -32,8 +32,15 @@ pub enum Actor {
     },
     /// A person who proved to be this one and acts in no tenant: signing in, taking an invitation.
     Person(UserId),
-    /// Tollgate itself: `rehash`, `rule:<name>`, `retention`.
+    /// Tollgate itself: `rehash`, `retention`.
     Worker(String),
+    /// A rule of a tenant.
+    Rule {
+        /// The tenant.
+        tenant: TenantId,
+        /// The rule's name.
+        name: String,
+    },
 }
 
 impl Actor {
@@ -45,12 +52,13 @@ impl Actor {
 }
 
 impl fmt::Display for Actor {
-    /// As the audit shows it: `os:alice`, `usr_…`, `worker:rehash`.
+    /// As the audit shows it: `os:alice`, `usr_…`, `worker:rehash`, `rule:maps-flood`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OsUser(name) => write!(f, "os:{name}"),
             Self::Member { user, .. } | Self::Person(user) => write!(f, "{user}"),
             Self::Worker(name) => write!(f, "worker:{name}"),
+            Self::Rule { name, .. } => write!(f, "rule:{name}"),
         }
     }
 }
@@ -199,6 +207,8 @@ pub fn authorise(actor: &Actor, action: Action, tenant: Option<TenantId>) -> Res
         Actor::OsUser(_) => Right::All,
         Actor::Worker(_) if matches!(action, Action::RehashKeys | Action::ChangeKeys) => Right::All,
         Actor::Worker(_) => Right::No,
+        Actor::Rule { tenant: own, .. } if action == Action::ChangeBlocks && tenant == Some(*own) => Right::All,
+        Actor::Rule { .. } => Right::No,
         Actor::Person(_) if matches!(action, Action::UseOwnAccount | Action::ChangeOwnAccount) => Right::All,
         Actor::Person(_) => Right::No,
         Actor::Member { tenant: own, role, .. } if tenant == Some(*own) => action.row().right(*role),

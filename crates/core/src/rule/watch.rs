@@ -3,7 +3,8 @@
 //! It has no clock: the moment of a request is the present. It acts once per subject and passing of its
 //! threshold: a block acts again when it has ended and the threshold is passed by another request; what
 //! only tells acts again when the metric was at or below the threshold in between. Subjects are bounded
-//! ([`SUBJECTS_MAX`]); where there is no room for another one it is not watched, and that is counted.
+//! ([`SUBJECTS_MAX`]); what is recorded already is counted without acting ([`Watch::recall`]), so that a watch that
+//! begins anew stands where the one before it stood; where there is no room for another one it is not watched, and that is counted.
 
 use std::collections::HashMap;
 
@@ -96,6 +97,8 @@ struct State {
     quiet_until_us: i64,
     /// Does not act before the metric was at or below the threshold.
     waits_for_less: bool,
+    /// Requests before this moment do not count: a person took a block away then.
+    since_us: i64,
 }
 
 #[derive(Debug)]
@@ -113,7 +116,10 @@ impl Watch {
             std::mem::take(&mut self.rules).into_iter().map(|watched| (watched.rule.id, watched)).collect();
         self.of_project.clear();
         for rule in rules {
-            let kept = before.remove(&rule.id).filter(|watched| counts_the_same(&watched.rule, &rule));
+            let mut kept = before.remove(&rule.id).filter(|watched| counts_the_same(&watched.rule, &rule));
+            if let Some(watched) = kept.as_mut().filter(|watched| !does_the_same(&watched.rule, &rule)) {
+                watched.subjects.values_mut().for_each(State::act_again);
+            }
             self.of_project.entry(rule.project).or_default().push(self.rules.len());
             let subjects = kept.map(|watched| watched.subjects).unwrap_or_default();
             self.rules.push(Watched { rule, subjects });
@@ -134,7 +140,16 @@ impl Watch {
     }
 
     /// Looks at one request; `act` is called for every rule that acts because of it.
-    pub fn look(&mut self, seen: &Seen, mut act: impl FnMut(Firing<'_>)) {
+    pub fn look(&mut self, seen: &Seen, act: impl FnMut(Firing<'_>)) {
+        self.take(seen, true, act);
+    }
+
+    /// Counts a request of the past; no rule acts because of it.
+    pub fn recall(&mut self, seen: &Seen) {
+        self.take(seen, false, |_| {});
+    }
+
+    fn take(&mut self, seen: &Seen, acts: bool, mut act: impl FnMut(Firing<'_>)) {
         // Refused for being blocked: counting it would keep the block alive.
         if seen.code == Code::KeyBlocked {
             return;
@@ -151,32 +166,62 @@ impl Watch {
                 }
             }
             let fresh = watched.subjects.len();
-            if let Some(firing) = watched.look(seen, subject, amount) {
+            if let Some(firing) = watched.look(seen, (subject, amount), acts) {
                 act(firing);
             }
             self.subjects += watched.subjects.len() - fresh;
         }
     }
 
-    /// A person took a block away: the rule begins anew with the subject.
-    pub fn forget(&mut self, rule: u64, subject: Subject) {
+    /// A person took a block away at a moment: the rule begins anew with the subject, and what came before
+    /// never counts again, however late it is seen.
+    pub fn forget(&mut self, rule: u64, subject: Subject, at_us: i64) {
         for watched in self.rules.iter_mut().filter(|watched| watched.rule.id == rule) {
-            let was_there = watched.subjects.remove(&subject.id).is_some();
-            self.subjects -= usize::from(was_there);
+            let fresh = State { since_us: at_us, ..State::new(&watched.rule) };
+            let was_there = watched.subjects.insert(subject.id, fresh).is_some();
+            self.subjects += usize::from(!was_there);
         }
+    }
+
+    /// A rule has acted upon a subject before this watch began: it does not act again before its block has
+    /// ended, or for what only tells, before the metric was at or below the threshold.
+    pub fn acted(&mut self, rule: u64, subject: Subject, until_us: Option<i64>) {
+        for watched in self.rules.iter_mut().filter(|watched| watched.rule.id == rule) {
+            let state = watched.subjects.entry(subject.id).or_insert_with(|| {
+                self.subjects += 1;
+                State::new(&watched.rule)
+            });
+            match watched.rule.action {
+                Action::Block => state.quiet_until_us = until_us.unwrap_or(i64::MAX),
+                Action::Unblock | Action::Notify => state.waits_for_less = true,
+            }
+        }
+    }
+
+    /// Whether these rules count as the present ones do, so that nothing of the past has to be counted anew.
+    #[must_use]
+    pub fn counts_all(&self, rules: &[Rule]) -> bool {
+        let known = |rule: &Rule| {
+            let is_it = |watched: &&Watched| watched.rule.id == rule.id;
+            self.rules.iter().find(is_it).is_some_and(|watched| counts_the_same(&watched.rule, rule))
+        };
+        rules.iter().all(known)
     }
 }
 
 impl Watched {
-    fn look(&mut self, seen: &Seen, subject: Subject, amount: u64) -> Option<Firing<'_>> {
+    fn look(&mut self, seen: &Seen, (subject, amount): (Subject, u64), acts: bool) -> Option<Firing<'_>> {
         let Self { rule, subjects } = self;
         let state = subjects.entry(subject.id).or_insert_with(|| State::new(rule));
+        if seen.at_us < state.since_us {
+            return None;
+        }
         let value = state.count(rule, seen, amount);
         if value <= rule.above {
             state.waits_for_less = false;
             return None;
         }
-        if state.waits_for_less || seen.at_us < state.quiet_until_us {
+        if !acts || state.waits_for_less || seen.at_us < state.quiet_until_us {
             return None;
         }
         let until_us = match rule.action {
@@ -237,7 +282,7 @@ impl State {
             Metric::DistinctAddresses => Counted::Set(SlidingSet::default(), i64::MIN),
             Metric::Requests | Metric::Denials | Metric::Tokens | Metric::Cost => Counted::Sum(sum()),
         };
-        Self { counted, quiet_until_us: i64::MIN, waits_for_less: false }
+        Self { counted, quiet_until_us: i64::MIN, waits_for_less: false, since_us: i64::MIN }
     }
 
     /// Counts a request; where the metric stands then.
@@ -264,6 +309,11 @@ impl State {
         }
     }
 
+    /// What was done before counts no more: the rule does something else now.
+    const fn act_again(&mut self) {
+        (self.quiet_until_us, self.waits_for_less) = (i64::MIN, false);
+    }
+
     fn is_over(&self, at_us: i64, window_us: i64) -> bool {
         match &self.counted {
             Counted::Sum(sum) | Counted::Share(sum, _) => sum.is_over(at_us),
@@ -280,6 +330,11 @@ fn counts_the_same(one: &Rule, other: &Rule) -> bool {
         && one.per == other.per
         && one.window_us == other.window_us
         && one.currency == other.currency
+}
+
+/// Whether one rule has done what the other would do.
+fn does_the_same(one: &Rule, other: &Rule) -> bool {
+    (one.mode, one.action, one.closes) == (other.mode, other.action, other.closes)
 }
 
 #[cfg(test)]
@@ -441,11 +496,33 @@ mod tests {
             look(&mut watch, &seen(NOON + request));
         }
         assert_eq!(look(&mut watch, &seen(NOON + 200)), None, "blocked, for all it knows");
-        watch.forget(7, Subject { whose: Whose::Key, id: 2 });
+        watch.forget(7, Subject { whose: Whose::Key, id: 2 }, NOON + 200);
+        assert_eq!(look(&mut watch, &seen(NOON + 150)), None, "it came before that");
         for request in 0..100 {
             assert_eq!(look(&mut watch, &seen(NOON + 300 + request)), None);
         }
         assert_eq!(look(&mut watch, &seen(NOON + 500)), Some((NOON + 500, None)));
+    }
+
+    #[test]
+    fn a_watch_that_begins_anew_stands_where_the_one_before_it_stood() {
+        let mut watch = watch(HUNDRED, BLOCK);
+        (0..101).for_each(|request| watch.recall(&seen(NOON + request)));
+        let mut anew = |acted: Option<Option<i64>>| {
+            watch.forget(7, Subject { whose: Whose::Key, id: 2 }, NOON - 1);
+            (0..101).for_each(|request| watch.recall(&seen(NOON + request)));
+            if let Some(until_us) = acted {
+                watch.acted(7, Subject { whose: Whose::Key, id: 2 }, until_us);
+            }
+            look(&mut watch, &seen(NOON + 200)).is_some()
+        };
+        assert!(anew(None), "nobody acted, and the threshold is passed");
+        assert!(!anew(Some(Some(NOON + 300))), "it acted, and its block holds");
+        assert!(anew(Some(Some(NOON + 100))), "its block has ended");
+        assert!(!anew(Some(None)), "its block holds until somebody lifts it");
+        assert!(watch.counts_all(&[Rule { above: 5, ..rule(HUNDRED, BLOCK) }]));
+        assert!(!watch.counts_all(&[Rule { window_us: 5, ..rule(HUNDRED, BLOCK) }]));
+        assert!(!watch.counts_all(&[Rule { id: 8, ..rule(HUNDRED, BLOCK) }]));
     }
 
     #[test]
@@ -456,6 +533,9 @@ mod tests {
         }
         watch.replace_rules(vec![Rule { above: 50, ..rule(HUNDRED, BLOCK) }]);
         assert!(look(&mut watch, &seen(NOON + 60)).is_some());
+        let observing = Rule { above: 50, mode: crate::rule::spec::RuleMode::Observe, ..rule(HUNDRED, BLOCK) };
+        watch.replace_rules(vec![observing]);
+        assert!(look(&mut watch, &seen(NOON + 61)).is_some(), "what it does now it has not done yet");
         watch.replace_rules(Vec::new());
         assert!(watch.is_idle());
         assert_eq!(watch.subjects, 0);

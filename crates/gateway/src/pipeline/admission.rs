@@ -110,7 +110,8 @@ impl<C: Counters + 'static> Gateway<C> {
             tokens,
             cost,
         };
-        decide(Case { facts: &facts, record: &known.record, policy, now: known.now })
+        let blocks = self.shared.snapshot.blocks_ref();
+        decide(Case { facts: &facts, record: &known.record, policy, blocks: &blocks, now: known.now })
     }
 
     /// Hands the consumer of a key over; `None` when it is not known.

@@ -90,7 +90,8 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let policy = policy_of(&tables, &known.record);
         let bound_host_addresses = known.host.as_ref().and_then(|known| known.as_deref());
         let facts = Facts { bound_host_addresses, ..facts };
-        let case = Case { facts: &facts, record: &known.record, policy, now: known.now };
+        let blocks = gateway.shared.snapshot.blocks();
+        let case = Case { facts: &facts, record: &known.record, policy, blocks: &blocks, now: known.now };
         let decision = match costs_money(&facts) {
             false => admit(case, &*gateway.shared.counters),
             true => self.admit_payer(case, &tables, TenantId(tenant)).await,

@@ -428,7 +428,7 @@ pub(crate) async fn end_sessions_of(
 pub(crate) fn is_own(permit: &Permit, account: UserId) -> bool {
     match permit.actor() {
         Actor::Person(user) | Actor::Member { user, .. } => *user == account,
-        Actor::OsUser(_) | Actor::Worker(_) => false,
+        Actor::OsUser(_) | Actor::Worker(_) | Actor::Rule { .. } => false,
     }
 }
 
