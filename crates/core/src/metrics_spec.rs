@@ -80,7 +80,8 @@ impl HostRule {
 pub(crate) fn check_metrics(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
     if spec.kind != ServiceKind::Metrics {
         if spec.metrics.is_some() {
-            let problem = "only services with `kind = \"metrics\"` have it; leave it away, or change the kind";
+            let problem =
+                "only services with `kind = \"metrics\"` have it; leave it away, or change the kind";
             errors.push(FieldError::new("metrics", problem));
         }
         return;
@@ -95,7 +96,8 @@ pub(crate) fn check_metrics(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
         ("strip_prefix", spec.strip_prefix),
     ];
     for (field, _) in idle.into_iter().filter(|(_, is_there)| *is_there) {
-        let problem = "points go to the InfluxDB of the settings `influx.*`; leave it away for kind `metrics`";
+        let problem =
+            "points go to the InfluxDB of the settings `influx.*`; leave it away for kind `metrics`";
         errors.push(FieldError::new(field, problem));
     }
     if spec.public {

@@ -49,7 +49,10 @@ fn values_are_written_by_their_types() {
 #[test]
 fn names_that_no_line_can_carry_are_refused() {
     for bad in ["", "a\nb", "a\\", "a\\,b", "a\\ b", "a\\\\b", "\u{1}"] {
-        assert!(check_name(bad).is_err() && check_tag(bad).is_err() && check_measurement(bad).is_err(), "{bad:?}");
+        assert!(
+            check_name(bad).is_err() && check_tag(bad).is_err() && check_measurement(bad).is_err(),
+            "{bad:?}"
+        );
     }
     assert!(check_name("time").is_err() && check_tag("time").is_ok());
     assert!(check_name("_field").is_err() && check_measurement("#m").is_err());
@@ -77,7 +80,8 @@ fn a_metrics_service_has_a_path_of_its_own_and_no_upstream() {
     assert_eq!(spec.matches.path_prefix.as_deref(), Some("/api/submit"));
     assert_eq!(spec.matches.methods, Some(vec!["POST".to_owned()]));
     assert!(check_service(&spec).is_empty());
-    let fields = |text| check_service(&written(text)).into_iter().map(|error| error.field).collect::<Vec<_>>();
+    let fields =
+        |text| check_service(&written(text)).into_iter().map(|error| error.field).collect::<Vec<_>>();
     assert_eq!(fields("upstreams = [\"http://127.0.0.1:1\"]\npublic = true"), ["upstreams", "public"]);
     assert_eq!(
         fields("metrics = { measurement = \"#\", points_max = 0 }"),
@@ -165,7 +169,8 @@ mod reader {
 }
 
 fn text(check: fn(&str) -> Result<(), &'static str>) -> impl Strategy<Value = String> {
-    let signs = prop::sample::select(vec!['a', 'Z', '0', ',', '=', ' ', '"', '\\', '#', '_', 'ü', '/', '\'', 'i']);
+    let signs =
+        prop::sample::select(vec!['a', 'Z', '0', ',', '=', ' ', '"', '\\', '#', '_', 'ü', '/', '\'', 'i']);
     let text = prop::collection::vec(signs, 1..8).prop_map(|signs| signs.into_iter().collect::<String>());
     text.prop_filter("it is refused at the door", move |text| check(text).is_ok())
 }

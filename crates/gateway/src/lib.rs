@@ -17,6 +17,7 @@
 //! | `proxy` | forwarding: attempts, health, heads |
 //! | [`llm`] | calls to models: what they may use, what they used, as their bodies say |
 //! | `ingest`, [`intake`] | batches of records: read, taken apart, handed over |
+//! | `metrics` | points of time series: checked, completed, handed over |
 //! | `pipeline` | the way of a request from ticket to answer |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
@@ -35,6 +36,7 @@ pub mod intake;
 mod lane;
 pub mod llm;
 mod meters;
+mod metrics;
 mod names;
 pub mod options;
 mod pipeline;

@@ -22,7 +22,7 @@ use crate::{
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// Reads the whole body; what it takes of the process's memory is given back with the share.
-pub(super) async fn read(
+pub(crate) async fn read(
     exchange: &mut Exchange,
     bytes_max: u64,
     room: &std::sync::Arc<Room>,

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tollgate_core::event::{ATTRIBUTE_LEN_MAX, ATTRIBUTES_MAX, Content, Record, SOURCE_LEN_MAX};
-use tollgate_core::ingest_service::{is_type, is_version};
+use tollgate_core::ingest_service::{is_own_type, is_type, is_version};
 
 use super::{
     form::Head,
@@ -192,6 +192,9 @@ impl<'a> Event<'a> {
         }
         if !self.kind.as_deref().is_some_and(is_type) {
             return Err("`type` is not 1 to 256 bytes without white space".to_owned());
+        }
+        if self.kind.as_deref().is_some_and(is_own_type) {
+            return Err("`type` begins with `tollgate.`, which is Tollgate's own; choose another".to_owned());
         }
         let is_source = |source: &str| {
             (1..=SOURCE_LEN_MAX).contains(&source.len())

@@ -13,7 +13,7 @@ use crate::{denial::Denial, http::head::RequestHead};
 
 /// The form of a batch.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// JSON: `{"records":[…]}`, an array, or one object.
     Json,
     /// One JSON object a line.
@@ -28,7 +28,7 @@ pub(super) enum Form {
 
 /// The attributes of a CloudEvent in binary mode.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// The media type of the data; `None` is JSON.
     pub(super) media_type: Option<String>,
     /// Names without `ce-`, and values decoded.
@@ -36,7 +36,7 @@ pub(super) struct Head {
 }
 
 impl Form {
-    pub(super) fn of(head: &RequestHead) -> Result<Self, Denial> {
+    pub(crate) fn of(head: &RequestHead) -> Result<Self, Denial> {
         let mut values = head.values("content-type");
         let (value, more) = (values.next().unwrap_or_default(), values.next());
         let value = String::from_utf8_lossy(value).to_ascii_lowercase();

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use tollgate_core::event::{ID_LEN_MAX, VERSION_LEN_MAX};
-use tollgate_core::ingest_service::{is_type, is_version};
+use tollgate_core::ingest_service::{is_own_type, is_type, is_version};
 
 /// What a plain record says of itself.
 #[derive(Debug, Default)]
@@ -103,6 +103,9 @@ fn check(members: &Members<'_>) -> Result<(), &'static str> {
     }
     if members.kind.as_deref().is_some_and(|kind| !is_type(kind)) {
         return Err("`type` is not 1 to 256 bytes without white space");
+    }
+    if members.kind.as_deref().is_some_and(is_own_type) {
+        return Err("`type` begins with `tollgate.`, which is Tollgate's own; choose another");
     }
     if members.version.as_deref().is_some_and(|version| !is_version(version)) {
         const { assert!(VERSION_LEN_MAX == 64, "the text below says so") };

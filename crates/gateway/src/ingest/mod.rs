@@ -23,10 +23,8 @@ use tollgate_core::{
 };
 use tollgate_wire::text::push_number;
 
-use self::{
-    form::Form,
-    records::{Bounds, Unreadable},
-};
+use self::records::{Bounds, Unreadable};
+pub(crate) use self::{body::read as read_body, form::Form};
 use crate::{
     caller::Caller,
     denial::Denial,
@@ -129,7 +127,7 @@ fn unreadable(why: Unreadable) -> Denial {
     }
 }
 
-fn not_taken(refused: &NotTaken) -> Denial {
+pub(crate) fn not_taken(refused: &NotTaken) -> Denial {
     match refused {
         NotTaken::Overloaded { why, retry_after_s } => {
             Denial::new(Code::Overloaded, *why).wait_ns(retry_after_s.saturating_mul(1_000_000_000))
@@ -144,7 +142,7 @@ fn not_taken(refused: &NotTaken) -> Denial {
 }
 
 /// The name that the sender gives the request (IETF draft `idempotency-key-header`): quoted or not.
-fn request_name(head: &RequestHead) -> Result<Option<Vec<u8>>, Denial> {
+pub(crate) fn request_name(head: &RequestHead) -> Result<Option<Vec<u8>>, Denial> {
     let wrong = |detail| Err(Denial::new(Code::MalformedRequest, detail));
     let mut values = head.values("idempotency-key");
     let Some(value) = values.next() else { return Ok(None) };
@@ -158,7 +156,7 @@ fn request_name(head: &RequestHead) -> Result<Option<Vec<u8>>, Denial> {
     Ok(Some(value.to_vec()))
 }
 
-fn digests(name: &[u8], sender: Sender, form: &Form, body: &[u8]) -> BatchName {
+pub(crate) fn digests(name: &[u8], sender: Sender, form: &Form, body: &[u8]) -> BatchName {
     let mut named = Sha256::new();
     named.update(sender.service.0.to_le_bytes());
     named.update(sender.consumer.0.to_le_bytes());

@@ -26,7 +26,7 @@ use crate::{
     },
     ingest,
     lane::{Gateway, account::Account},
-    names,
+    metrics, names,
     proxy::{self, body_denial},
     request::{self, Sender},
     service::cors,
@@ -95,6 +95,11 @@ impl<C: Counters + 'static> Gateway<C> {
         } else {
             self.admit(account, exchange, request, &service).await?
         };
+        if service.service.spec.kind == ServiceKind::Metrics {
+            exchange.body.limit(service.body_bytes_max(&self.shared.options)).map_err(body_denial)?;
+            let delivery = ingest::Delivery { service, caller, path };
+            return Box::pin(metrics::take(self, account, exchange, delivery)).await;
+        }
         if service.service.spec.kind == ServiceKind::Ingest {
             exchange.body.limit(service.body_bytes_max(&self.shared.options)).map_err(body_denial)?;
             // Boxed: every request carries the room that this function needs.

@@ -10,6 +10,8 @@ use std::{cell::Cell, sync::Arc};
 
 use tollgate_core::{
     ingest_spec::BODY_BYTES_DEFAULT,
+    metrics_spec::METRICS_BODY_BYTES_DEFAULT,
+    predict_spec::PREDICT_BYTES_DEFAULT,
     resource::{HeadersSpec, ServiceKind, ServiceSpec},
     service::Service,
     tables::Tables,
@@ -96,6 +98,8 @@ impl ProxyService {
         let spec = &self.service.spec;
         let usual = match spec.kind {
             ServiceKind::Ingest => BODY_BYTES_DEFAULT,
+            ServiceKind::Metrics => METRICS_BODY_BYTES_DEFAULT,
+            ServiceKind::Predict => PREDICT_BYTES_DEFAULT,
             ServiceKind::Proxy | ServiceKind::Llm => options.body_bytes_max,
         };
         spec.body_bytes_max.unwrap_or(usual)

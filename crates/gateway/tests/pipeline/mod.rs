@@ -21,6 +21,7 @@ mod ingest;
 mod journal;
 mod limits;
 mod me;
+mod metrics;
 mod models;
 mod paths;
 mod ports;
