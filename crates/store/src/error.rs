@@ -46,6 +46,20 @@ pub enum Entity {
     ParkedEvent,
     /// A version of a type of events.
     EventType,
+    /// A webhook.
+    Webhook,
+    /// A delivery to a webhook.
+    Delivery,
+    /// A meter.
+    Meter,
+    /// A dashboard.
+    Dashboard,
+    /// A rule.
+    Rule,
+    /// A block that a rule set.
+    Block,
+    /// That a rule acted.
+    RuleFiring,
 }
 
 impl Entity {
@@ -73,6 +87,13 @@ impl Entity {
             Self::Secret => "secret",
             Self::ParkedEvent => "parked_event",
             Self::EventType => "event_type",
+            Self::Webhook => "webhook",
+            Self::Delivery => "delivery",
+            Self::Meter => "meter",
+            Self::Dashboard => "dashboard",
+            Self::Rule => "rule",
+            Self::Block => "block",
+            Self::RuleFiring => "rule_firing",
         }
     }
 }

@@ -46,6 +46,7 @@ mod init;
 mod key_file;
 mod keys;
 mod ledger;
+mod meters;
 mod migrate;
 mod named;
 mod notices;
@@ -55,6 +56,7 @@ mod page;
 mod people;
 mod random;
 mod reminders;
+mod reports;
 mod requests;
 mod resources;
 mod rules;
@@ -64,6 +66,7 @@ mod sql;
 mod standing;
 mod tokens;
 mod usage;
+mod webhooks;
 mod write;
 
 pub use audit::{AuditFilter, AuditRow, Broken, Verified};
@@ -85,6 +88,10 @@ pub use ledger::{
     LastReconciled, Lease, LeaseWant, Leased, Leg, Lessee, Moved, NewAccount, Posting, ROUND_MAX,
     Reconciled, Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
 };
+pub use meters::{
+    Counting, Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterQuestion, MeterValue, MeterValues, MeterView,
+    Meters, NewDashboard, WIDGETS_MAX, Widget, WidgetForm,
+};
 pub use named::Named;
 pub use notices::{NOTICE_BODY_LEN_MAX, NoticeFilter, NoticeRow};
 pub use open::{OpenOptions, Store, StoreCheck};
@@ -101,13 +108,14 @@ pub use reminders::{
     DIGEST_PEOPLE_MAX, Digest, Digests, REMINDERS_FOUND_MAX, Reminder, ReminderFilter, ReminderKind,
     ReminderRules,
 };
+pub use reports::KeyOwner;
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{
     ApplyMode, BudgetAt, BudgetFilter, BudgetView, Op, Plan, PlannedChange, PriceAt, PriceView, ResourceAt,
-    ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope,
+    ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope, WebhookAt,
 };
 pub use rules::{
-    BlockFilter, BlockView, Fired, FiringFilter, FiringView, Lift, Outcome, SubjectView, WatchLease, WatchLost,
+    BlockFilter, BlockView, Fired, FiringFilter, FiringView, LastFiring, Lift, Outcome, SubjectView, WatchLease, WatchLost,
 };
 pub use seal::{Anchors, AuditHead, Checkpoint, CheckpointKey, ExportError, PublicKey, Seal, verify_export};
 pub use secrets::{Rewrapped, SECRET_BYTES_MAX, SecretView, SecretsCheck};
@@ -118,5 +126,9 @@ pub use usage::{
     CallDetail, CallReport, CallRow, CallSums, Cursors, DecisionFilter, DecisionRow, Intake, Invoice, InvoiceLine,
     LastUses, Latency, LatencyFilter, Parts, QuotaTotal, Recorded, Replay, ReplaySpan, Shipped, Taken, UsageBy, UsageFilter, UsageMost,
     UsageReport, UsageRow, UsageSums, Used, With,
+};
+pub use webhooks::{
+    Attempted, DeliveryFilter, DeliveryRow, DeliveryState, MadeSecret, Outgoing, SenderLease, SenderLost, Sending,
+    WEBHOOK_OVERLAP_MAX_US, WebhookReplay, WebhookView,
 };
 pub use write::Committed;

@@ -31,6 +31,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0017_key_indexes.sql"),
     include_str!("../migrations/0018_decision_calls.sql"),
     include_str!("../migrations/0019_notices.sql"),
+    include_str!("../migrations/0021_rules.sql"),
+    include_str!("../migrations/0024_meters.sql"),
+    include_str!("../migrations/0025_webhooks.sql"),
 ];
 
 /// Runs what is missing.

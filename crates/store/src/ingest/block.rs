@@ -100,6 +100,8 @@ pub(super) struct Builder {
     holds: u64,
     /// Whether a segment is begun and not ended.
     is_open: bool,
+    /// Whose it is.
+    sender: Option<Sender>,
 }
 
 impl Builder {
@@ -115,6 +117,7 @@ impl Builder {
             received_us: 0,
             holds: 0,
             is_open: false,
+            sender: None,
         })
     }
 
@@ -123,19 +126,24 @@ impl Builder {
         self.next
     }
 
-    /// Adds those records of a batch whose index `takes` allows; gives blocks that are full on the way.
+    /// Adds those records of a batch whose index `takes` allows, each of the sender that `sender` says; gives blocks
+    /// that are full on the way.
     pub(super) fn add(
         &mut self,
         (batch, id): (&Batch, BatchId),
-        takes: impl Fn(usize) -> bool,
+        (takes, sender): (impl Fn(usize) -> bool, impl Fn(usize) -> Sender),
         full: &mut Vec<Packed>,
     ) -> std::io::Result<()> {
         for (index, record) in batch.records.iter().enumerate().filter(|(index, _)| takes(*index)) {
             if self.records >= RECORDS_MAX || self.raw.len() >= RAW_BYTES_FULL {
                 full.extend(self.finish()?);
             }
+            let own = sender(index);
+            if self.is_open && self.sender != Some(own) {
+                self.close();
+            }
             if !self.is_open {
-                self.open(batch, id);
+                self.open(batch, id, own);
             }
             self.record(batch, index, record);
         }
@@ -149,8 +157,8 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, batch: &Batch, id: BatchId) {
-        let Sender { tenant, project, service, consumer, key } = batch.sender;
+    fn open(&mut self, batch: &Batch, id: BatchId, sender: Sender) {
+        let Sender { tenant, project, service, consumer, key } = sender;
         for number in [tenant.0, project.0, service.0, consumer.0, key.0, id.0] {
             self.raw.extend_from_slice(&number.to_le_bytes());
         }
@@ -158,8 +166,8 @@ impl Builder {
         push_bytes(&mut self.raw, batch.source.as_bytes());
         push_bytes(&mut self.raw, batch.default_type.as_bytes());
         self.received_us = self.received_us.max(batch.received_us);
-        self.holds |= holds_of(batch.sender);
-        self.is_open = true;
+        self.holds |= holds_of(sender);
+        (self.is_open, self.sender) = (true, Some(sender));
     }
 
     fn record(&mut self, batch: &Batch, index: usize, record: &Record) {

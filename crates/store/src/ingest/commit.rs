@@ -17,7 +17,7 @@ use super::{
     SHARD,
     block::{Builder, Packed},
     known::{Fresh, Known, packed, unpacked},
-    queue::{IngestOptions, Waiting},
+    queue::{Answer, IngestOptions, Waiting},
     retention::hold_shard,
 };
 use crate::{
@@ -55,8 +55,6 @@ struct Added {
     next: u64,
     received_us: i64,
 }
-
-type Answer = Result<Taken, NotTaken>;
 
 impl Committer {
     /// Commits a group and answers each of its batches.
@@ -102,6 +100,11 @@ impl Committer {
         let mut named = names(&mut tx, group).await?;
         let (answers, added) = self.decide(group, next, &mut named)?;
         write(&mut tx, &added).await?;
+        for (waiting, answer) in group.iter().zip(&answers) {
+            if let (Some(beside), Ok((_, is_new))) = (&waiting.beside, answer) {
+                beside.write(&mut tx, is_new).await?;
+            }
+        }
         tx.commit().await.map_err(|error| Failed::InCommit(error.into()))?;
         self.known.extend(added.ids, added.received_us);
         self.known.next = added.next;
@@ -152,14 +155,14 @@ impl Committer {
         let mut builder = Builder::new(next).map_err(cannot_pack)?;
         let (mut added, mut fresh) = (Added::default(), Fresh::default());
         let mut answers = Vec::with_capacity(group.len());
-        for Waiting { batch, .. } in group {
+        for Waiting { batch, beside, .. } in group {
             let tenant = batch.sender.tenant;
             if let Some(name) = batch.name
                 && let Some(before) = named.get(&(tenant, name.name.0.to_vec()))
             {
                 let is_same = before.request == name.request.0;
                 answers.push(if is_same {
-                    Ok(Taken { replayed: true, ..before.taken })
+                    Ok((Taken { replayed: true, ..before.taken }, Vec::new()))
                 } else {
                     Err(NotTaken::NameConflict)
                 });
@@ -179,7 +182,9 @@ impl Committer {
                 })
                 .collect();
             let takes = |index: usize| is_new.get(index).copied().unwrap_or(false);
-            builder.add((batch, id), takes, &mut added.blocks).map_err(cannot_pack)?;
+            let sender =
+                |index| beside.as_ref().and_then(|beside| beside.sender(index)).unwrap_or(batch.sender);
+            builder.add((batch, id), (takes, sender), &mut added.blocks).map_err(cannot_pack)?;
             let accepted = is_new.iter().filter(|is_new| **is_new).count() as u64;
             let taken =
                 Taken { batch: id, accepted, duplicates: is_new.len() as u64 - accepted, replayed: false };
@@ -189,7 +194,7 @@ impl Committer {
                 named.insert((tenant, name.name.0.to_vec()), named_now);
                 added.names.push((tenant, name.name, name.request, taken));
             }
-            answers.push(Ok(taken));
+            answers.push(Ok((taken, is_new)));
         }
         added.blocks.extend(builder.finish().map_err(cannot_pack)?);
         added.next = builder.next();

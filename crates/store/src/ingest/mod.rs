@@ -4,6 +4,7 @@
 //! they are told apart by, the names of their requests, and the position from which the outbox goes on, all in
 //! one transaction. A batch is answered after it. What must never be here: how records came, and where they go.
 
+mod beside;
 mod block;
 mod commit;
 mod known;
@@ -11,6 +12,7 @@ mod query;
 mod queue;
 mod retention;
 
+pub(crate) use beside::Beside;
 pub use block::Event;
 pub(crate) use block::{each, unpack};
 pub use query::{EventFilter, EventRow};

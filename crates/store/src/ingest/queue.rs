@@ -19,7 +19,7 @@ use tollgate_core::{
     key::Digest,
 };
 
-use super::{commit::Committer, known::Known};
+use super::{beside::Beside, commit::Committer, known::Known};
 use crate::open::Store;
 
 /// Bounds of an [`Ingester`].
@@ -71,10 +71,15 @@ struct Shared {
 
 type Name = (TenantId, Digest);
 
+/// What became of a batch, and which of its records were new; none where it was taken before.
+pub(super) type Answer = Result<(Taken, Vec<bool>), NotTaken>;
+
 /// A batch that waits, and who waits for it.
 pub(super) struct Waiting {
     pub(super) batch: Batch,
-    pub(super) answer: oneshot::Sender<Result<Taken, NotTaken>>,
+    /// What is written in the same commit.
+    pub(super) beside: Option<Box<dyn Beside>>,
+    pub(super) answer: oneshot::Sender<Answer>,
     /// Given back before it is answered: who repeats the request then is not told that it is under way.
     pub(super) place: Place,
 }
@@ -110,17 +115,31 @@ impl Ingester {
     /// Takes a batch; answers once it is durable. Dropping the answer does not take the batch back. What there
     /// is no room for is refused at once.
     pub fn submit(&self, batch: Batch) -> impl Future<Output = Result<Taken, NotTaken>> + Send + 'static {
-        let queued = self.enqueue(batch);
+        let queued = self.enqueue(batch, None);
         async move {
             match queued?.await {
-                Ok(answer) => answer,
+                Ok(answer) => answer.map(|(taken, _)| taken),
                 // The task is gone in the middle of it.
                 Err(_) => Err(NotTaken::Unavailable),
             }
         }
     }
 
-    fn enqueue(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Taken, NotTaken>>, NotTaken> {
+    /// Takes a batch, and writes something else in its commit; says which of its records were new.
+    pub(crate) fn submit_beside(
+        &self,
+        batch: Batch,
+        beside: Box<dyn Beside>,
+    ) -> impl Future<Output = Answer> + Send + 'static {
+        let queued = self.enqueue(batch, Some(beside));
+        async move { queued?.await.unwrap_or(Err(NotTaken::Unavailable)) }
+    }
+
+    fn enqueue(
+        &self,
+        batch: Batch,
+        beside: Option<Box<dyn Beside>>,
+    ) -> Result<oneshot::Receiver<Answer>, NotTaken> {
         let overloaded = |why| NotTaken::Overloaded { why, retry_after_s: 1 };
         let Shared { store, options, waiting_bytes, names } = &*self.shared;
         if store.free_bytes().is_some_and(|free| free < options.disk_free_min) {
@@ -143,7 +162,7 @@ impl Ingester {
             place.name = Some(name);
         }
         let (answer, answered) = oneshot::channel();
-        match self.queue.try_send(Waiting { batch, answer, place }) {
+        match self.queue.try_send(Waiting { batch, beside, answer, place }) {
             Ok(()) => Ok(answered),
             Err(_) => Err(overloaded("more batches wait for the database than there is room for")),
         }

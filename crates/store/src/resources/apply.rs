@@ -9,6 +9,7 @@ use tollgate_core::{
 use super::{
     ApplyMode, Op, Plan, PlannedChange,
     audited::audited,
+    meters::{meter_inserted, meter_updated, meters_change},
     diff::{Diff, Edit, RowOf},
     rows::State,
 };
@@ -90,11 +91,15 @@ pub(super) async fn compare<'r>(
     diff.prices()?;
     diff.budgets(conn).await?;
     diff.event_types()?;
+    diff.webhooks()?;
+    diff.meters()?;
+    diff.rules()?;
     if asked.prune {
         diff.prune(conn).await?;
     }
     diff.check_services();
     diff.check_policies();
+    diff.check_rules();
     Ok(diff)
 }
 
@@ -150,12 +155,21 @@ fn action(kind: Entity, op: Op) -> &'static str {
         (Entity::Price, Op::Create) => "price.create",
         (Entity::Price, Op::Update) => "price.update",
         (Entity::Price, Op::Delete) => "price.delete",
+        (Entity::Meter, Op::Create) => "meter.create",
+        (Entity::Meter, Op::Update) => "meter.update",
+        (Entity::Meter, Op::Delete) => "meter.delete",
         (Entity::EventType, Op::Create) => "event_type.create",
         (Entity::EventType, Op::Update) => "event_type.update",
         (Entity::EventType, Op::Delete) => "event_type.delete",
+        (Entity::Rule, Op::Create) => "rule.create",
+        (Entity::Rule, Op::Update) => "rule.update",
+        (Entity::Rule, Op::Delete) => "rule.delete",
         (Entity::Budget, Op::Create) => "budget.create",
         (Entity::Budget, Op::Update) => "budget.update",
         (Entity::Budget, Op::Delete) => "budget.delete",
+        (Entity::Webhook, Op::Create) => "webhook.create",
+        (Entity::Webhook, Op::Update) => "webhook.update",
+        (Entity::Webhook, Op::Delete) => "webhook.delete",
         (_, Op::Create) => "consumer.create",
         (_, Op::Update) => "consumer.update",
         (_, Op::Delete) => "consumer.delete",
@@ -167,12 +181,13 @@ pub(super) async fn write_rows(
     edits: &[Edit],
     now_us: i64,
 ) -> Result<(), StoreError> {
+    meters_change(conn, edits).await?;
     for edit in edits {
         let statement = match edit.op {
             // Consumers may be many: below, many a statement.
             Op::Create if edit.kind == Entity::Consumer => continue,
             Op::Create => inserted(edit, now_us),
-            Op::Update => updated(edit),
+            Op::Update => updated(edit, now_us),
             Op::Delete if edit.kind == Entity::Price => {
                 sql("UPDATE prices SET withdrawn_us = $1, version = $2 WHERE id = $3")
                     .bind(now_us)
@@ -219,6 +234,14 @@ fn inserted(edit: &Edit, now_us: i64) -> Statement {
             .bind(edit.name.clone())
             .bind(after)
         }
+        RowOf::Meter { series } => meter_inserted(edit, *series, now_us),
+        RowOf::Webhook => sql("INSERT INTO webhooks (id, tenant, project, name, spec, version, seen) \
+                               VALUES ($1, $2, $3, $4, $5, 1, (SELECT next FROM notice_head WHERE id = 1))")
+        .bind(edit.id)
+        .bind(tenant)
+        .bind(project)
+        .bind(edit.name.clone())
+        .bind(after),
         RowOf::Spec if edit.kind == Entity::Tenant => {
             sql("INSERT INTO tenants (id, name, version) VALUES ($1, $2, 1)")
                 .bind(edit.id)
@@ -234,8 +257,9 @@ fn inserted(edit: &Edit, now_us: i64) -> Statement {
     }
 }
 
-fn updated(edit: &Edit) -> Statement {
+fn updated(edit: &Edit, now_us: i64) -> Statement {
     let statement = match &edit.row {
+        RowOf::Meter { series } => return meter_updated(edit, *series, now_us),
         RowOf::Project { key_prefix } => {
             sql("UPDATE projects SET key_prefix = $1, version = $2 WHERE id = $3").bind(key_prefix.clone())
         }
@@ -275,6 +299,9 @@ const fn table(kind: Entity) -> &'static str {
         Entity::Price => "prices",
         Entity::Budget => "budgets",
         Entity::EventType => "event_types",
+        Entity::Webhook => "webhooks",
+        Entity::Meter => "meters",
+        Entity::Rule => "rules",
         _ => "consumers",
     }
 }

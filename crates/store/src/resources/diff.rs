@@ -53,6 +53,10 @@ pub(super) enum RowOf {
     Price {
         from_us: i64,
     },
+    Meter {
+        series: i64,
+    },
+    Webhook,
     Budget {
         level: i64,
         subject: i64,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tollgate_core::ingest_spec::EventTypeSpec;
 use tollgate_core::resource::{ConsumerSpec, ProjectSpec, Resources, TenantSpec};
+use tollgate_core::webhook::WebhookSpec;
 
 use super::rows::{SpecRow, State, specs};
 use crate::{error::StoreError, open::Store, sql::sql};
@@ -60,11 +61,23 @@ impl Store {
             let project = name_of(row.project.0, &row.spec.project);
             resources.consumers.push(ConsumerSpec { project, ..row.spec });
         }
+        for row in state.meters {
+            let project = name_of(row.project.0, &row.spec.project);
+            resources.meters.push(tollgate_core::meter::spec::MeterSpec { project, ..row.spec });
+        }
         for row in state.event_types {
             let project = name_of(row.project.0, &row.spec.project);
             resources.event_types.push(EventTypeSpec { project, ..row.spec });
         }
+        for row in state.rules {
+            let project = name_of(row.project.0, &row.spec.project);
+            resources.rules.push(tollgate_core::rule::spec::RuleSpec { project, ..row.spec });
+        }
         resources.prices.extend(state.prices.into_iter().map(|row| row.spec));
+        for row in state.webhooks {
+            let project = row.project.zip(row.spec.project.as_deref()).map(|(id, written)| name_of(id.0, written));
+            resources.webhooks.push(WebhookSpec { project, ..row.spec });
+        }
         resources.budgets.extend(state.budgets.into_iter().map(|row| row.spec));
         Ok(resources)
     }

@@ -11,13 +11,17 @@ mod event_schema;
 mod event_types;
 mod export;
 mod find;
+mod meters;
 mod one;
 mod price_views;
 mod prices;
 mod prune;
 mod read;
 mod rows;
+mod rules;
 mod view;
+mod webhook_views;
+mod webhooks;
 
 use crate::error::Entity;
 
@@ -30,7 +34,9 @@ pub(crate) use one::same_version;
 pub use price_views::{PriceAt, PriceView};
 pub(crate) use prices::PriceRow;
 pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
+pub(crate) use rules::compiled as compiled_rules;
 pub use view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
+pub use webhook_views::WebhookAt;
 
 /// How a file is applied.
 #[derive(Clone, Copy, Debug, Default)]

@@ -209,6 +209,7 @@ async fn deletion(
             let row = diff.state.services.remove(index);
             diff.touched.insert(project.id.0);
             diff.check_policies();
+            diff.check_rules();
             if let Some(error) = diff.errors.first() {
                 return Err(StoreError::Conflict(format!(
                     "{} would no longer hold: {}; take the service out of it first",
@@ -222,6 +223,14 @@ async fn deletion(
             let Some(row) = row else { return Ok(None) };
             no_live_keys(conn, ("policy", number), &row.spec.name).await?;
             delete(Entity::Policy, project, row).map(Some)
+        }
+        ResourceId::Meter(_) => {
+            let row = diff.state.meters.iter().find(|row| row.id == number);
+            row.map(|row| delete(Entity::Meter, project, row)).transpose()
+        }
+        ResourceId::Rule(_) => {
+            let row = diff.state.rules.iter().find(|row| row.id == number);
+            row.map(|row| delete(Entity::Rule, project, row)).transpose()
         }
         ResourceId::Consumer(_) => {
             let select = sql("SELECT id, project, spec, version FROM consumers WHERE id = $1");
@@ -264,7 +273,7 @@ async fn no_budgets(
 }
 
 async fn delete_project(conn: &mut AnyConnection, project: &ProjectRow) -> Result<Edit, StoreError> {
-    for table in ["services", "policies", "budgets", "event_types", "consumers", "keys"] {
+    for table in ["services", "policies", "budgets", "event_types", "meters", "rules", "webhooks", "consumers", "keys"] {
         let select = built(format!("SELECT COUNT(*) FROM {table} WHERE project = $1"));
         let count = only(select.bind(project.id.to_sql()), conn).await?.count(0)?;
         if count > 0 {

@@ -23,10 +23,13 @@ impl Diff<'_> {
             self.state.projects.iter().filter(|row| self.touched.contains(&row.id.0)).cloned().collect();
         self.prune_prices()?;
         self.prune_budgets()?;
+        self.prune_webhooks()?;
         for project in touched {
             self.prune_policies(conn, &project).await?;
             self.prune_services(&project)?;
             self.prune_event_types(&project)?;
+            self.prune_meters(&project)?;
+            self.prune_rules(&project)?;
             self.prune_consumers(conn, &project).await?;
         }
         Ok(())

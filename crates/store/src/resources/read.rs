@@ -130,7 +130,7 @@ impl Store {
         let (named, _) = self.tenant(tenant).await?;
         let mut resources = Resources::default();
         resources.tenants.push(tollgate_core::resource::TenantSpec { name: named.name.clone() });
-        for kind in [Entity::Project, Entity::Service, Entity::Policy, Entity::Consumer] {
+        for kind in [Entity::Project, Entity::Service, Entity::Policy, Entity::Consumer, Entity::Rule, Entity::Meter] {
             let mut page = PageRequest { limit: PAGE_ROWS_MAX, cursor: None };
             loop {
                 let part =
@@ -141,6 +141,8 @@ impl Store {
                         ResourceSpec::Service(spec) => resources.services.push(*spec),
                         ResourceSpec::Policy(spec) => resources.policies.push(*spec),
                         ResourceSpec::Consumer(spec) => resources.consumers.push(spec),
+                        ResourceSpec::Rule(spec) => resources.rules.push(*spec),
+                        ResourceSpec::Meter(spec) => resources.meters.push(*spec),
                     }
                 }
                 page.cursor = part.next;
@@ -188,6 +190,8 @@ const fn table(kind: Entity) -> &'static str {
         Entity::Project => "projects",
         Entity::Service => "services",
         Entity::Policy => "policies",
+        Entity::Rule => "rules",
+        Entity::Meter => "meters",
         _ => "consumers",
     }
 }
@@ -203,6 +207,8 @@ fn view(kind: Entity, row: &Row) -> Result<ResourceView, StoreError> {
         }),
         Entity::Service => ResourceSpec::Service(Box::new(from_json(written)?)),
         Entity::Policy => ResourceSpec::Policy(Box::new(from_json(written)?)),
+        Entity::Rule => ResourceSpec::Rule(Box::new(from_json(written)?)),
+        Entity::Meter => ResourceSpec::Meter(Box::new(from_json(written)?)),
         _ => ResourceSpec::Consumer(from_json(written)?),
     };
     Ok(ResourceView {

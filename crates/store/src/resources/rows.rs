@@ -8,9 +8,12 @@ use tollgate_core::{
     id::{ProjectId, TenantId},
     ingest_spec::EventTypeSpec,
     resource::{ConsumerSpec, PolicySpec, ServiceSpec},
+    rule::spec::RuleSpec,
+    meter::spec::MeterSpec,
 };
 
 use super::{
+    webhooks::{WebhookRow, load_webhooks},
     budgets::{BudgetRow, load_budgets},
     prices::{PriceRow, load_prices},
 };
@@ -87,6 +90,9 @@ pub(crate) struct State {
     pub(crate) prices: Vec<PriceRow>,
     pub(crate) budgets: Vec<BudgetRow>,
     pub(crate) event_types: Vec<SpecRow<EventTypeSpec>>,
+    pub(crate) rules: Vec<SpecRow<RuleSpec>>,
+    pub(crate) meters: Vec<SpecRow<MeterSpec>>,
+    pub(crate) webhooks: Vec<WebhookRow>,
     /// Services of other tenants, after [`State::confine`]: requests go to one of all services.
     pub(crate) others: Vec<SpecRow<ServiceSpec>>,
 }
@@ -106,7 +112,9 @@ impl State {
         let (prices, budgets) = (load_prices(conn).await?, load_budgets(conn).await?);
         let event_types =
             specs(sql("SELECT id, project, spec, version FROM event_types ORDER BY name"), conn).await?;
-        Ok(Self { tenants, projects, services, policies, prices, budgets, event_types, others: Vec::new() })
+        let meters = specs(sql("SELECT id, project, spec, version FROM meters ORDER BY name"), conn).await?;
+        let rules = specs(sql("SELECT id, project, spec, version FROM rules ORDER BY name"), conn).await?;
+        Ok(Self { tenants, projects, services, policies, prices, budgets, event_types, rules, meters, webhooks: load_webhooks(conn).await?, others: Vec::new() })
     }
 
     /// What may be seen from inside of a tenant: names of other tenants are unknown there.
@@ -117,7 +125,10 @@ impl State {
         self.policies.retain(|row| own.contains(&row.project));
         self.prices.retain(|row| row.tenant == Some(tenant));
         self.budgets.retain(|row| row.tenant == tenant);
+        self.webhooks.retain(|row| row.tenant == tenant);
         self.event_types.retain(|row| own.contains(&row.project));
+        self.rules.retain(|row| own.contains(&row.project));
+        self.meters.retain(|row| own.contains(&row.project));
         let (services, others) =
             std::mem::take(&mut self.services).into_iter().partition(|row| own.contains(&row.project));
         Self { services, others, ..self }

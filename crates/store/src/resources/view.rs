@@ -3,8 +3,10 @@
 use serde::Serialize;
 use tollgate_core::{
     authz::Permit,
-    id::{ConsumerId, PolicyId, ProjectId, ServiceId, TenantId},
+    id::{ConsumerId, MeterId, PolicyId, ProjectId, RuleId, ServiceId, TenantId},
     resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
+    rule::spec::RuleSpec,
+    meter::spec::MeterSpec,
 };
 
 use crate::{error::Entity, named::Named};
@@ -20,6 +22,10 @@ pub enum ResourceId {
     Policy(PolicyId),
     /// A consumer.
     Consumer(ConsumerId),
+    /// A rule.
+    Rule(RuleId),
+    /// A meter.
+    Meter(MeterId),
 }
 
 impl ResourceId {
@@ -31,6 +37,8 @@ impl ResourceId {
             Self::Service(_) => Entity::Service,
             Self::Policy(_) => Entity::Policy,
             Self::Consumer(_) => Entity::Consumer,
+            Self::Rule(_) => Entity::Rule,
+            Self::Meter(_) => Entity::Meter,
         }
     }
 
@@ -41,6 +49,8 @@ impl ResourceId {
             Self::Service(id) => id.to_sql(),
             Self::Policy(id) => id.to_sql(),
             Self::Consumer(id) => id.to_sql(),
+            Self::Rule(id) => id.to_sql(),
+            Self::Meter(id) => id.to_sql(),
         }
     }
 
@@ -50,6 +60,8 @@ impl ResourceId {
             Entity::Project => Self::Project(ProjectId::from_sql(id)),
             Entity::Service => Self::Service(ServiceId::from_sql(id)),
             Entity::Policy => Self::Policy(PolicyId::from_sql(id)),
+            Entity::Rule => Self::Rule(RuleId::from_sql(id)),
+            Entity::Meter => Self::Meter(MeterId::from_sql(id)),
             _ => Self::Consumer(ConsumerId::from_sql(id)),
         }
     }
@@ -62,6 +74,8 @@ impl std::fmt::Display for ResourceId {
             Self::Service(id) => id.fmt(f),
             Self::Policy(id) => id.fmt(f),
             Self::Consumer(id) => id.fmt(f),
+            Self::Rule(id) => id.fmt(f),
+            Self::Meter(id) => id.fmt(f),
         }
     }
 }
@@ -78,6 +92,10 @@ pub enum ResourceSpec {
     Policy(Box<PolicySpec>),
     /// A consumer.
     Consumer(ConsumerSpec),
+    /// A rule.
+    Rule(Box<RuleSpec>),
+    /// A meter.
+    Meter(Box<MeterSpec>),
 }
 
 impl ResourceSpec {
@@ -89,6 +107,8 @@ impl ResourceSpec {
             Self::Service(_) => Entity::Service,
             Self::Policy(_) => Entity::Policy,
             Self::Consumer(_) => Entity::Consumer,
+            Self::Meter(_) => Entity::Meter,
+            Self::Rule(_) => Entity::Rule,
         }
     }
 
@@ -100,6 +120,8 @@ impl ResourceSpec {
             Self::Service(spec) => &spec.name,
             Self::Policy(spec) => &spec.name,
             Self::Consumer(spec) => &spec.name,
+            Self::Rule(spec) => &spec.name,
+            Self::Meter(spec) => &spec.name,
         }
     }
 
@@ -111,6 +133,8 @@ impl ResourceSpec {
             Self::Service(spec) => Some(&spec.project),
             Self::Policy(spec) => Some(&spec.project),
             Self::Consumer(spec) => Some(&spec.project),
+            Self::Rule(spec) => Some(&spec.project),
+            Self::Meter(spec) => Some(&spec.project),
         }
     }
 
@@ -122,6 +146,8 @@ impl ResourceSpec {
             Self::Service(spec) => Self::Service(Box::new(ServiceSpec { project, ..*spec })),
             Self::Policy(spec) => Self::Policy(Box::new(PolicySpec { project, ..*spec })),
             Self::Consumer(spec) => Self::Consumer(ConsumerSpec { project, ..spec }),
+            Self::Rule(spec) => Self::Rule(Box::new(RuleSpec { project, ..*spec })),
+            Self::Meter(spec) => Self::Meter(Box::new(MeterSpec { project, ..*spec })),
         }
     }
 
@@ -133,6 +159,8 @@ impl ResourceSpec {
             Self::Service(spec) => resources.services.push(*spec),
             Self::Policy(spec) => resources.policies.push(*spec),
             Self::Consumer(spec) => resources.consumers.push(spec),
+            Self::Rule(spec) => resources.rules.push(*spec),
+            Self::Meter(spec) => resources.meters.push(*spec),
         }
         resources
     }
@@ -185,7 +213,7 @@ impl From<TenantId> for Scope {
 pub struct ResourceFilter {
     /// That may be seen.
     pub scope: Scope,
-    /// Of which kind: project, service, policy or consumer.
+    /// Of which kind: project, service, policy, consumer, rule or meter.
     pub kind: Entity,
     /// Of this project.
     pub project: Option<ProjectId>,

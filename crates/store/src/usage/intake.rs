@@ -7,8 +7,9 @@
 //! Bounds: [`Intake::is_heavy`] says when its sums must be written and [`Intake::has_blocks`] when
 //! blocks should be; whoever fills it asks after each read, and reads few records at a time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use tollgate_core::meter::set::Tally;
 use tollgate_journal::{Batch, Extent, Flags, LentRecord, Mark};
 
 use super::{
@@ -20,6 +21,7 @@ use super::{
     rollup::Sums,
     uses::LastUses,
 };
+use crate::meters::{self, Meters};
 
 /// Sums beyond this must be written: they take some 10 MB then, and writing them some 150 ms of SQLite's
 /// only write lock.
@@ -42,6 +44,9 @@ pub struct Intake {
     pub(super) models: Models,
     pub(super) calls: Calls,
     pub(super) uses: LastUses,
+    /// The meters of the beginning, and what they counted.
+    pub(super) meters: Arc<Meters>,
+    pub(super) tally: Tally,
     records: u64,
     block_bytes: usize,
 }
@@ -108,6 +113,9 @@ impl Intake {
             if is_request {
                 self.sums.add(record, &mut self.uses);
                 self.models.add(record);
+                if !self.meters.is_empty() {
+                    meters::request(&self.meters, record, &mut self.tally);
+                }
                 if keep {
                     self.calls.add(boot, number, record);
                 }
@@ -140,7 +148,8 @@ impl Intake {
     /// Whether the sums, or the last uses, have reached their bound and must be written.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        self.sums.len() + self.draws.len() + self.models.len() + self.calls.len() >= SUMS_MAX
+        self.sums.len() + self.draws.len() + self.models.len() + self.calls.len() + self.tally.len()
+            >= SUMS_MAX
             || self.sums.histograms() >= HISTOGRAMS_MAX
             || self.uses.is_heavy()
     }
@@ -149,6 +158,24 @@ impl Intake {
     #[must_use]
     pub const fn has_blocks(&self) -> bool {
         self.block_bytes >= BLOCK_BYTES_MAX
+    }
+
+    /// Whether what calls of models used waits to be written.
+    #[must_use]
+    pub fn has_calls(&self) -> bool {
+        self.calls.len() > 0
+    }
+
+    /// Finishes the block of each lane as it is, for whoever waits for the decisions in it; whether any block
+    /// waits to be written then.
+    pub fn finish_blocks(&mut self) -> bool {
+        for lane in &mut self.lanes {
+            if let Some(block) = lane.builder.finish() {
+                self.block_bytes += block.size_bytes();
+                lane.full.push(block);
+            }
+        }
+        self.lanes.iter().any(|lane| !lane.full.is_empty())
     }
 
     /// How many secrets have a last use that waits to be written, at most.
@@ -162,6 +189,10 @@ impl Intake {
     pub fn into_last_uses(mut self) -> LastUses {
         self.sums.give_uses(&mut self.uses);
         self.uses
+    }
+
+    pub(super) fn with_meters(self, meters: Meters) -> Self {
+        Self { meters: Arc::new(meters), ..self }
     }
 
     pub(super) fn with_uses(self, uses: LastUses) -> Self {
@@ -212,6 +243,7 @@ impl Intake {
         self.draws.clear();
         self.models.clear();
         self.calls.clear();
+        self.tally.clear();
         (self.records, self.block_bytes) = (0, 0);
     }
 

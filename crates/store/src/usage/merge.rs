@@ -12,12 +12,16 @@ use super::{
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Columns as _, all, sql},
+    sql::{Columns as _, all, built},
 };
 
 /// Lanes merged a call.
-const LANES: &str = "SELECT boot, lane FROM decision_blocks WHERE records < 1024 GROUP BY boot, lane \
+const LANES: &str = "SELECT boot, lane FROM decision_blocks WHERE records < 1024 AND {read} GROUP BY boot, lane \
                      HAVING COUNT(*) >= 16 LIMIT 4";
+
+/// Where rules watch, blocks that the watch has read: another one's would be read twice, or not at all.
+const READ: &str = "(NOT EXISTS (SELECT 1 FROM rules) OR starts < COALESCE((SELECT position FROM rule_reads r \
+                    WHERE r.boot = decision_blocks.boot AND r.lane = decision_blocks.lane), 0))";
 
 impl Store {
     /// Merges the small blocks of lanes that have sixteen or more, at most 256 of four lanes a call,
@@ -28,7 +32,7 @@ impl Store {
     pub async fn merge_blocks(&self) -> Result<u64, StoreError> {
         // Mostly there is nothing to do, and then nobody has to wait.
         let mut conn = self.reader().await?;
-        let lanes = all(sql(LANES), &mut conn).await?;
+        let lanes = all(built(LANES.replace("{read}", READ)), &mut conn).await?;
         drop(conn);
         let mut fewer = 0;
         for lane in lanes {
@@ -42,9 +46,11 @@ impl Store {
 
 /// Merges small blocks of a lane, the oldest first, as many as make one whole block.
 async fn merge(conn: &mut AnyConnection, (boot, lane): (i64, i64)) -> Result<u64, StoreError> {
-    let text = "SELECT starts, records FROM decision_blocks WHERE boot = $1 AND lane = $2 AND records < 1024 \
-                ORDER BY starts LIMIT 256";
-    let small = all(sql(text).bind(boot).bind(lane), conn).await?;
+    let text = format!(
+        "SELECT starts, records FROM decision_blocks WHERE boot = $1 AND lane = $2 AND records < 1024 AND {READ} \
+         ORDER BY starts LIMIT 256"
+    );
+    let small = all(built(text).bind(boot).bind(lane), conn).await?;
     let (mut builder, mut whole) = (Builder::default(), Vec::<Packed>::new());
     let (mut records, mut taken) = (0, 0);
     for row in small {

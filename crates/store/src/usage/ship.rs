@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
+    meters::{Meters, is_same, load_set, write_tally},
     open::Store,
     sql::{Columns as _, all, bulk, one, only, places, run, sql},
 };
@@ -48,8 +49,10 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn intake(&self, keep: bool, uses: LastUses) -> Result<Intake, StoreError> {
-        let mut intake = Intake::new(keep).with_uses(uses);
         let mut conn = self.reader().await?;
+        // Read first: should meters change after it, writing finds that out.
+        let meters = load_set(&mut conn).await?;
+        let mut intake = Intake::new(keep).with_uses(uses).with_meters(meters);
         for row in all(sql("SELECT upto, kept, boot, lane FROM shipped"), &mut conn).await? {
             intake.lane(row.count(2)?, crate::keys::small(row.int(3)?), stands(&row)?);
         }
@@ -95,6 +98,11 @@ impl Store {
             }
         }
         let folds = Folds::hold(&mut tx, self.engine().share_row()).await?;
+        // Meters that changed count from the journal again, as they are now.
+        if !is_same(&mut tx, self.engine().share_row(), intake.meters.version()).await? {
+            tx.rollback().await?;
+            return Ok(Taken::Overtaken);
+        }
         let shipped = write(&mut tx, (intake, &folds), with).await?;
         tx.commit().await?;
         intake.written(with.uses);
@@ -111,7 +119,9 @@ impl Store {
         let mut batches: Vec<&Batch> = batches.iter().collect();
         batches.sort_by_key(|batch| (batch.boot, batch.lane, batch.from));
         let mut tx = self.begin_write().await?;
-        let mut intake = Intake::new(keep);
+        let held = is_same(&mut tx, self.engine().share_row(), 0).await?;
+        let meters = if held { Meters::default() } else { load_set(&mut tx).await? };
+        let mut intake = Intake::new(keep).with_meters(meters);
         let mut before = None;
         for batch in batches {
             if before.replace((batch.boot, batch.lane)) != Some((batch.boot, batch.lane)) {
@@ -215,6 +225,7 @@ async fn write(
     }
     intake.models.write(conn).await?;
     intake.calls.write(conn).await?;
+    write_tally(conn, &intake.tally).await?;
     shipped.quotas = intake.sums.write(conn, folds, with.totals).await?;
     // Last, because every lease of an account waits for its row.
     intake.draws.write(&intake.lanes, conn).await?;

@@ -1,0 +1,23 @@
+//! What meters counted: each event once, in the transaction that says that it was counted.
+//!
+//! Records are counted by whoever moves the cursor of the sink `meters` over them; requests by the shipment
+//! that takes them over. Both check that meters are still those that they counted for, so that a meter counts
+//! from its creation on and nothing before: neither twice nor not at all. Values are kept by minute, hour and
+//! group, and merge into any window. What must never be here: where events come from.
+
+mod count;
+mod dashboards;
+mod retention;
+mod set;
+mod values;
+mod views;
+mod write;
+
+pub(crate) use count::request;
+pub use dashboards::{Dashboard, DashboardAt, NewDashboard, WIDGETS_MAX, Widget, WidgetForm};
+pub use set::Meters;
+pub(crate) use set::{is_same, load_set};
+pub use values::{GROUPS_SHOWN_MAX, GroupValues, MeterQuestion, MeterValue, MeterValues};
+pub use views::{MeterFilter, MeterView};
+pub use write::Counting;
+pub(crate) use write::write_tally;

@@ -1,0 +1,114 @@
+//! Meters of a file compared with their rows. A meter that is to count something else counts anew, under a new
+//! series: what the old one counted means something else.
+
+use std::borrow::Cow;
+
+use sqlx::AnyConnection;
+use tollgate_core::{
+    id::ProjectId,
+    meter::spec::{MeterSpec, check_meter},
+};
+
+use super::{
+    checks::under,
+    diff::{Diff, Edit, RowOf},
+    prune::{delete, split},
+    rows::{ProjectRow, Spec},
+};
+use crate::{
+    error::{Entity, StoreError},
+    random,
+    sql::{Statement, run, sql},
+};
+
+/// Meters of one project.
+const METERS_MAX: usize = 200;
+
+impl Spec for MeterSpec {
+    fn name(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.name)
+    }
+}
+
+impl Diff<'_> {
+    /// Compares the meters of the file with their rows.
+    pub(super) fn meters(&mut self) -> Result<(), StoreError> {
+        for (index, written) in self.resources.meters.iter().enumerate() {
+            let field = format!("meter[{index}]");
+            let problems = check_meter(written);
+            if !problems.is_empty() {
+                self.errors.extend(under(&field, problems));
+                continue;
+            }
+            let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
+            let spec = MeterSpec { project: project.full_name(), ..written.clone() };
+            let (edits, mut rows) = (self.edits.len(), std::mem::take(&mut self.state.meters));
+            let id = self.put(Entity::Meter, &project, spec, &mut rows)?;
+            let count = rows.iter().filter(|row| row.project == project.id).count();
+            self.state.meters = rows;
+            if let Some(edit) = self.edits.get_mut(edits) {
+                let series = (u64::from_le_bytes(random::id_bytes()?) >> 1) as i64;
+                edit.row = RowOf::Meter { series };
+            }
+            if self.places.insert((Entity::Meter, id), index).is_some() {
+                let problem = format!("meter `{}` stands here twice; leave one away", written.name);
+                self.error(format!("{field}.name"), problem);
+            }
+            if count > METERS_MAX {
+                let problem = format!("project `{}` has more than {METERS_MAX} meters", project.full_name());
+                self.error(field, problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the meters that the file does not name, of a project that it names.
+    pub(super) fn prune_meters(&mut self, project: &ProjectRow) -> Result<(), StoreError> {
+        let rows = std::mem::take(&mut self.state.meters);
+        let (gone, kept) = split(rows, project.id, |id| self.places.contains_key(&(Entity::Meter, id)));
+        self.state.meters = kept;
+        for row in gone {
+            let edit = delete(Entity::Meter, project, &row)?;
+            self.edits.push(edit);
+        }
+        Ok(())
+    }
+}
+
+/// Notes first that meters, or names that they show, change: who counts waits for the commit and counts anew.
+pub(super) async fn meters_change(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
+    let is_seen = |edit: &Edit| edit.kind == Entity::Meter || edit.kind == Entity::Service;
+    if edits.iter().any(is_seen) {
+        run(sql("UPDATE meter_head SET version = version + 1 WHERE id = 1"), conn).await?;
+    }
+    for edit in edits {
+        if let RowOf::Meter { series } = edit.row {
+            let make = sql("INSERT INTO meter_series (series, groups, others, skipped) VALUES ($1, 0, 0, 0)");
+            run(make.bind(series), conn).await?;
+        }
+    }
+    Ok(())
+}
+
+/// It counts from the next record and this moment on.
+pub(super) fn meter_inserted(edit: &Edit, series: i64, now_us: i64) -> Statement {
+    sql("INSERT INTO meters (id, project, name, spec, version, series, from_us, from_position) \
+         VALUES ($1, $2, $3, $4, 1, $5, $6, (SELECT next FROM event_shards WHERE shard = 0))")
+    .bind(edit.id)
+    .bind(edit.project.map(ProjectId::to_sql))
+    .bind(edit.name.clone())
+    .bind(edit.after.clone().unwrap_or_default())
+    .bind(series)
+    .bind(now_us)
+}
+
+/// It counts anew from here.
+pub(super) fn meter_updated(edit: &Edit, series: i64, now_us: i64) -> Statement {
+    sql("UPDATE meters SET spec = $1, version = $2, series = $3, from_us = $4, \
+         from_position = (SELECT next FROM event_shards WHERE shard = 0) WHERE id = $5")
+    .bind(edit.after.clone().unwrap_or_default())
+    .bind(edit.version as i64)
+    .bind(series)
+    .bind(now_us)
+    .bind(edit.id)
+}
