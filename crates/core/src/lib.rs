@@ -16,6 +16,7 @@
 //! | [`path`], [`route`] | the one spelling of a path; which service takes a request |
 //! | [`address`] | who the client is behind trusted proxies; networks |
 //! | [`key`], [`keyring`], [`authenticate`] | the grammar of keys, all keys in memory, recognising one |
+//! | [`signature`] | whether the holder of a secret has written a body |
 //! | [`facts`], [`admit`], [`explain`] | what is known of a request; the decision; its trace in words |
 //! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
 //! | [`resource`], [`name`], [`service_spec`], [`upstream_spec`], [`llm_spec`], [`llm_service`], [`field_error`] | resources as written, and what may be written |
@@ -26,6 +27,7 @@
 //! | [`meter`], [`usage_report`] | what is counted from events; what services report of requests they served themselves |
 //! | [`rule`], [`blocks`] | rules that block and unblock by themselves: written, compiled, watching; who is blocked |
 //! | [`notice`] | what happened that people want told: its types, and patterns of them |
+//! | [`webhook`] | who is told; where such requests may go, and when they are tried again |
 //! | [`model`], [`predict_spec`], [`predict_service`], [`serving`], [`tensor`] | models that answer with numbers; services that ask them; the numbers |
 //! | [`authz`] | what people may do: the [`authz::Permit`] every mutation needs |
 
@@ -68,10 +70,12 @@ pub mod rule;
 pub mod secret;
 pub mod service;
 pub mod service_spec;
+pub mod signature;
 pub mod serving;
 pub mod tables;
 pub mod tensor;
 pub mod time;
 pub mod upstream_spec;
 pub mod url_pattern;
+pub mod webhook;
 pub mod usage_report;

@@ -17,8 +17,10 @@ use crate::{
     money::price::{PriceSpec, Provider},
     predict_spec::ModelSpec,
     rule::spec::RuleSpec,
+    signature::spec::SignatureSpec,
     time::Span,
     upstream_spec::{HealthSpec, TimeoutsSpec, UpstreamTlsSpec},
+    webhook::WebhookSpec,
 };
 
 /// An organisation.
@@ -135,6 +137,9 @@ pub struct ServiceSpec {
     /// Serves without a key. Off unless said; announced at start.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub public: bool,
+    /// Kind `proxy`: how requests are signed, beside a key or instead of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureSpec>,
     /// Whether a client may upgrade to WebSocket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub websocket: bool,
@@ -463,4 +468,7 @@ pub struct Resources {
     /// `[[model]]`
     #[serde(rename = "model", skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelSpec>,
+    /// `[[webhook]]`
+    #[serde(rename = "webhook", skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<WebhookSpec>,
 }

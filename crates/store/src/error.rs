@@ -50,8 +50,14 @@ pub enum Entity {
     Webhook,
     /// A delivery to a webhook.
     Delivery,
+    /// A webhook.
+    Webhook,
+    /// A delivery to a webhook.
+    Delivery,
     /// A meter.
     Meter,
+    /// A version of a model.
+    Model,
     /// A dashboard.
     Dashboard,
     /// A rule.
@@ -89,7 +95,10 @@ impl Entity {
             Self::EventType => "event_type",
             Self::Webhook => "webhook",
             Self::Delivery => "delivery",
+            Self::Webhook => "webhook",
+            Self::Delivery => "delivery",
             Self::Meter => "meter",
+            Self::Model => "model",
             Self::Dashboard => "dashboard",
             Self::Rule => "rule",
             Self::Block => "block",

@@ -31,6 +31,7 @@ mod usage;
 mod usage_blocks;
 mod usage_models;
 mod usage_spans;
+mod webhooks;
 mod world;
 
 /// Makes of every function two tests, one an engine.
@@ -107,6 +108,14 @@ conformance! {
         reminders_are_told_once_each,
         what_is_old_is_forgotten_and_positions_go_on,
         pages_of_notices_hold_each_once;
+    webhooks:
+        webhooks_are_applied_exported_and_pruned,
+        a_webhook_is_told_what_it_wants_and_nothing_from_before, an_overtaken_sender_writes_nothing,
+        a_receiver_that_is_gone_or_fails_for_days_is_switched_off_and_resumed,
+        tests_go_to_one_webhook_and_replays_send_the_same_again,
+        secrets_of_webhooks_overlap_and_are_nowhere_in_the_clear,
+        a_dead_receiver_keeps_no_more_than_a_bound_and_loses_nothing,
+        a_deleted_webhook_takes_everything_with_it;
     reminders:
         each_is_made_once_and_ends_when_it_is_so_no_longer, a_digest_is_taken_once_a_day,
         what_was_not_handed_over_is_in_the_next_digest,

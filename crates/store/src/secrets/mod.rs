@@ -94,6 +94,7 @@ pub(super) enum OwnPlace {
     Secret { id: i64, project: ProjectId, name: String },
     SecondFactor { account: i64, is_pending: bool },
     Hmac(i64),
+    Webhook { webhook: i64, number: i64 },
 }
 
 impl OwnPlace {
@@ -102,6 +103,7 @@ impl OwnPlace {
             Self::Secret { project, name, .. } => Place::Secret(*project, name),
             Self::SecondFactor { account, .. } => Place::SecondFactor(*account),
             Self::Hmac(id) => Place::Hmac(*id),
+            Self::Webhook { webhook, number } => Place::Webhook { webhook: *webhook, number: *number },
         }
     }
 }
@@ -337,6 +339,13 @@ pub(super) async fn everything(conn: &mut AnyConnection) -> Result<Vec<Sealed>, 
     for row in all(sql("SELECT id, secret FROM hmac_secrets WHERE sealed = 1"), conn).await? {
         let words = "the key of imported HMACs".to_owned();
         found.push(Sealed { place: OwnPlace::Hmac(row.int(0)?), words, bytes: row.blob(1)?.to_vec() });
+    }
+    let text = "SELECT s.webhook, s.number, s.sealed, w.name FROM webhook_secrets s \
+                JOIN webhooks w ON w.id = s.webhook";
+    for row in all(sql(text), conn).await? {
+        let place = OwnPlace::Webhook { webhook: row.int(0)?, number: row.int(1)? };
+        let words = format!("the secret of webhook `{}`", row.text(3)?);
+        found.push(Sealed { place, words, bytes: row.blob(2)?.to_vec() });
     }
     Ok(found)
 }

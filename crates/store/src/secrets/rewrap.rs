@@ -74,6 +74,12 @@ impl Store {
                 OwnPlace::Hmac(id) => {
                     sql("UPDATE hmac_secrets SET secret = $1 WHERE id = $2").bind(sealed).bind(id)
                 }
+                OwnPlace::Webhook { webhook, number } => {
+                    sql("UPDATE webhook_secrets SET sealed = $1 WHERE webhook = $2 AND number = $3")
+                        .bind(sealed)
+                        .bind(webhook)
+                        .bind(number)
+                }
             };
             run(update, write.conn()).await?;
         }

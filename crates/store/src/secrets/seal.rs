@@ -29,6 +29,13 @@ pub(crate) enum Place<'a> {
     SecondFactor(i64),
     /// The key of imported HMACs with this id.
     Hmac(i64),
+    /// What deliveries to a webhook are signed with.
+    Webhook {
+        /// Its id.
+        webhook: i64,
+        /// Which of its secrets.
+        number: i64,
+    },
 }
 
 impl Place<'_> {
@@ -38,6 +45,7 @@ impl Place<'_> {
             Self::Secret(project, name) => ("secret", project.to_sql(), name),
             Self::SecondFactor(account) => ("second factor", account, ""),
             Self::Hmac(id) => ("hmac", id, ""),
+            Self::Webhook { webhook, .. } => ("webhook", webhook, ""),
         };
         let mut bytes = b"tollgate ".to_vec();
         bytes.extend_from_slice(kind.as_bytes());
@@ -45,6 +53,9 @@ impl Place<'_> {
         bytes.extend_from_slice(&installation.to_le_bytes());
         bytes.extend_from_slice(&owner.to_le_bytes());
         bytes.extend_from_slice(name.as_bytes());
+        if let Self::Webhook { number, .. } = self {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
         bytes
     }
 }
