@@ -79,10 +79,12 @@ pub enum Check {
     Limits = 14,
     /// Every budget can pay ([`afford`]).
     Budget = 15,
+    /// The request is signed as the service asks.
+    Signature = 16,
 }
 
 /// The checks in the order they are asked; [`Check::Limits`] comes after them, and [`Check::Budget`] last.
-pub const ORDER: [Check; 14] = [
+pub const ORDER: [Check; 15] = [
     Check::State,
     Check::Expiry,
     Check::Environment,
@@ -97,6 +99,7 @@ pub const ORDER: [Check; 14] = [
     Check::Origin,
     Check::UserAgent,
     Check::App,
+    Check::Signature,
 ];
 
 impl Check {
@@ -120,6 +123,7 @@ impl Check {
             Self::App => "app",
             Self::Limits => "limits",
             Self::Budget => "budget",
+            Self::Signature => "signature",
         }
     }
 }

@@ -133,6 +133,12 @@ codes! {
     NoModel = 39, "no_model";
     /// The model cannot be used now.
     ModelUnavailable = 40, "model_unavailable";
+    /// The request is not signed.
+    SignatureMissing = 41, "signature_missing";
+    /// The signature fits no secret.
+    SignatureInvalid = 42, "signature_invalid";
+    /// The signature is too old, from the future, or was used before.
+    SignatureExpired = 43, "signature_expired";
 }
 
 impl Code {

@@ -155,6 +155,7 @@ fn passed_words(check: Check, case: Case<'_>) -> String {
         Check::Model | Check::Referer | Check::Origin | Check::UserAgent | Check::App => {
             format!("allowed by policy {policy}")
         }
+        Check::Signature => "signed with a secret of the service".to_owned(),
         Check::Limits | Check::Budget => String::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::service::Service;
+use crate::{service::Service, signature::SignatureFact};
 
 /// Everything a decision may look at. What is not known is `None`, and a restriction on something
 /// unknown refuses.
@@ -32,6 +32,8 @@ pub struct Facts<'a> {
     pub ios_bundle: Option<&'a str>,
     /// Scopes asked for beside those of the method and endpoint.
     pub scopes: &'a [&'a str],
+    /// What is known of its signature, where the service asks for one.
+    pub signature: SignatureFact,
     /// The model of a model call.
     pub model: Option<&'a str>,
     /// The tokens that a model call asks for; `None` for anything else, which token limits do not count.

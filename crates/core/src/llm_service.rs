@@ -9,6 +9,7 @@ use crate::{
     money::{price::Provider, table::MODEL_LEN_MAX},
     predict_spec::PREDICT_PATH,
     resource::{ServiceKind, ServiceSpec},
+    signature::spec::SignatureSpec,
 };
 
 /// Fallbacks a service may have.
@@ -53,10 +54,11 @@ impl ServiceSpec {
         self
     }
 
-    /// Every credential that it names: its own and those of its fallbacks.
+    /// Every credential that it names: its own, those of its fallbacks, and those of its signature.
     pub fn credentials_named(&self) -> impl Iterator<Item = &CredentialSpec> {
         let of_fallbacks = self.fallbacks.iter().filter_map(|fallback| fallback.credential.as_ref());
-        self.credential.iter().chain(of_fallbacks)
+        let of_signature = self.signature.iter().flat_map(SignatureSpec::credentials_named);
+        self.credential.iter().chain(of_fallbacks).chain(of_signature)
     }
 }
 
@@ -116,7 +118,7 @@ fn check_fallback(field: &str, fallback: &FallbackSpec, errors: &mut Vec<FieldEr
     }
 }
 
-fn check_credential(credential: &CredentialSpec, field: &str, errors: &mut Vec<FieldError>) {
+pub(crate) fn check_credential(credential: &CredentialSpec, field: &str, errors: &mut Vec<FieldError>) {
     match credential {
         CredentialSpec::Env(name) if !is_variable(name) => errors.push(FieldError::new(
             format!("{field}.env"),

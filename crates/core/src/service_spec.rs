@@ -8,6 +8,7 @@ use crate::{
     pattern::PathPattern,
     predict_service::check_predict,
     resource::{HeadersSpec, MatchSpec, ServiceKind, ServiceSpec},
+    signature::spec::check_signature,
     time::Span,
 };
 
@@ -45,6 +46,7 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
     check_llm(spec, &mut errors);
     check_ingest(spec, &mut errors);
     check_metrics(spec, &mut errors);
+    check_signature(spec, &mut errors);
     check_predict(spec, &mut errors);
     if spec.retries > RETRIES_MAX {
         errors.push(FieldError::new("retries", format!("{} is over the bound of 5", spec.retries)));

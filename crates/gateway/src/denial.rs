@@ -197,7 +197,9 @@ impl Flawed {
 /// `WWW-Authenticate` (RFC 6750 §3): no error where no credential was sent.
 fn challenge(code: Code) -> Option<&'static FieldValue> {
     match code {
-        Code::KeyMissing => Some(&names::BEARER),
+        Code::KeyMissing | Code::SignatureMissing | Code::SignatureInvalid | Code::SignatureExpired => {
+            Some(&names::BEARER)
+        }
         Code::KeyMalformed | Code::KeyUnknown | Code::KeyRevoked | Code::KeyExpired => {
             Some(&names::BEARER_INVALID)
         }

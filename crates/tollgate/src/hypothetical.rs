@@ -21,6 +21,7 @@ use tollgate_core::{
     policy::Policy,
     secret::Secret,
     service::Service,
+    signature::SignatureFact,
     tables::{Snapshot, Tables},
     time::Clock as _,
 };
@@ -91,6 +92,7 @@ pub(crate) async fn decide(
         android_certificate: header("x-android-cert"),
         ios_bundle: header("x-ios-bundle-identifier"),
         scopes: &scopes,
+        signature: SignatureFact::Unknown,
         model: args.model.as_deref(),
         tokens: None,
         cost: 0,

@@ -208,7 +208,7 @@ pub const API_ENTRIES: [&Entry; 5] =
     [&TOKEN_MISSING, &TOKEN_UNKNOWN, &NO_ENDPOINT, &METHOD_NOT_ALLOWED, &INTERNAL];
 
 /// One entry a code, in the order of their numbers.
-static ENTRIES: [Entry; 41] = [
+static ENTRIES: [Entry; 44] = [
     INTERNAL,
     own(
         "malformed_request",
@@ -489,5 +489,26 @@ static ENTRIES: [Entry; 41] = [
         "Model cannot be used now",
         Retry::Wait(5),
         "Wait as long as `Retry-After` says; an administrator finds the cause at `tollgate models list`.",
+    ),
+    own(
+        "signature_missing",
+        Status::Unauthorized,
+        "Signature missing",
+        Retry::Never,
+        "Sign the request as the service says; a header of the signature is not there, or not whole.",
+    ),
+    own(
+        "signature_invalid",
+        Status::Unauthorized,
+        "Signature wrong",
+        Retry::Never,
+        "Sign the very bytes of the body with the service's secret; one of the two is another one.",
+    ),
+    own(
+        "signature_expired",
+        Status::Unauthorized,
+        "Signature does not count any more",
+        Retry::Never,
+        "Sign the request anew: this signature is too old, from the future, or was used before.",
     ),
 ];

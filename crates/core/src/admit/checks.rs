@@ -12,6 +12,7 @@ use crate::{
     keyring::{KeyRecord, KeyState},
     policy::{App, Policy, certificate},
     service::Service,
+    signature::SignatureFact,
 };
 
 /// What one check says.
@@ -42,6 +43,7 @@ pub(crate) fn ask(check: Check, case: Case<'_>) -> Outcome {
         Check::Origin => origin(case),
         Check::UserAgent => user_agent(case),
         Check::App => app(case),
+        Check::Signature => signature(case),
         Check::Limits | Check::Budget => Outcome::Open,
     }
 }
@@ -333,6 +335,37 @@ fn app(case: Case<'_>) -> Outcome {
         (None, None) => "a request that names no app".to_owned(),
     };
     Outcome::Fail(Code::AppNotAllowed, format!("{who} is not among the apps of policy {}", policy.name))
+}
+
+/// A signature that nobody has looked at refuses: what only the gateway can see, nobody else can vouch for.
+fn signature(case: Case<'_>) -> Outcome {
+    let Some(spec) = case.facts.service.and_then(|service| service.spec.signature.as_ref()) else {
+        return Outcome::Open;
+    };
+    let field = spec.fields().signature;
+    let (code, words) = match case.facts.signature {
+        SignatureFact::Valid => return Outcome::Pass,
+        // To be asked again once the body is read.
+        SignatureFact::Unread => return Outcome::Open,
+        SignatureFact::Unknown => (
+            Code::SignatureMissing,
+            "the service takes signed requests only, and only the gateway can see whether one is".to_owned(),
+        ),
+        SignatureFact::Missing => (
+            Code::SignatureMissing,
+            format!("the service takes signed requests only, and {field} is not there or not whole"),
+        ),
+        SignatureFact::Invalid => (Code::SignatureInvalid, format!("{field} fits neither body nor secret")),
+        SignatureFact::Expired => (
+            Code::SignatureExpired,
+            format!("the moment in the signature is more than {} from now", spec.tolerance),
+        ),
+        SignatureFact::Repeated => (
+            Code::SignatureExpired,
+            "a request with this very signature was here before; sign each one anew".to_owned(),
+        ),
+    };
+    Outcome::Fail(code, words)
 }
 
 /// The case's policy with one of its restrictions, when it has it.

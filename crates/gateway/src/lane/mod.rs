@@ -40,6 +40,7 @@ use crate::{
     options::GatewayOptions,
     ports::{Ports, Treasury},
     service::balance::Registry,
+    signed::Replays,
     slow_hash::{RehashSink, SlowHashes},
 };
 
@@ -59,6 +60,7 @@ pub(crate) struct Shared<C> {
     pub(crate) bodies_held: AtomicU64,
     pub(crate) intake: Arc<dyn Intake>,
     pub(crate) ingest_room: Arc<Room>,
+    pub(crate) replays: Replays,
 }
 
 impl<C> Shared<C> {
@@ -79,6 +81,7 @@ impl<C> Shared<C> {
             bodies_held: AtomicU64::new(0),
             intake: ports.intake,
             ingest_room,
+            replays: Replays::default(),
         };
         Ok((shared, ports.writers))
     }

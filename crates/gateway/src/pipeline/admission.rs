@@ -9,6 +9,7 @@ use tollgate_core::{
     keyring::KeyRecord,
     policy::Policy,
     service::Service,
+    signature::SignatureFact,
     tables::Consumer,
     time::Now,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
     pub(crate) sender: Sender,
     pub(crate) now: Now,
+    /// Where the service asks for one.
+    pub(crate) signature: SignatureFact,
 }
 
 impl<C: Counters + 'static> Gateway<C> {
@@ -106,6 +109,7 @@ impl<C: Counters + 'static> Gateway<C> {
             android_certificate: field(apps, "x-android-cert"),
             ios_bundle: field(apps, "x-ios-bundle-identifier"),
             scopes: &[],
+            signature: request.signature,
             model,
             tokens,
             cost,

@@ -6,13 +6,16 @@
 //! sent upstream; without a ticket it is refused, for it could not be counted (I12).
 
 pub(crate) mod admission;
-mod models;
+pub(crate) mod models;
 mod own;
 pub(crate) mod recognition;
 
 use std::rc::Rc;
 
-use tollgate_core::{code::Code, counters::Counters, id::DecisionId, resource::ServiceKind, time::Now};
+use tollgate_core::{
+    code::Code, counters::Counters, id::DecisionId, resource::ServiceKind, signature::SignatureFact,
+    time::Now,
+};
 use tollgate_wire::text::DecisionText;
 
 use crate::{
@@ -30,6 +33,7 @@ use crate::{
     proxy::{self, body_denial},
     request::{self, Sender},
     service::cors,
+    signed,
 };
 
 impl<C: Counters + 'static> Gateway<C> {
@@ -67,7 +71,7 @@ impl<C: Counters + 'static> Gateway<C> {
             Err(error) => return Err(Denial::new(Code::MalformedRequest, error.to_string())),
         };
         account.note_path(&path);
-        let request = admission::Request { path: &path, sender, now };
+        let request = admission::Request { path: &path, sender, now, signature: SignatureFact::Unknown };
         if let Some(endpoint) = own::endpoint(head.method(), &path) {
             // Boxed, as it is rare: every request carries the room that this function needs.
             return Box::pin(self.serve_own(endpoint, account, exchange, request)).await;
@@ -88,6 +92,10 @@ impl<C: Counters + 'static> Gateway<C> {
         if service.llm.is_some() {
             // Boxed, so that other requests carry no room for it.
             return Box::pin(models::call::serve(account, exchange, request, service)).await;
+        }
+        if service.signing.is_some() {
+            // Boxed, as it is rare.
+            return Box::pin(signed::serve(self, account, exchange, request, service)).await;
         }
         let caller = if service.service.spec.public {
             account.note_outcome(Code::Valid, "");

@@ -14,6 +14,7 @@ use tollgate_core::{
     predict_spec::PREDICT_BYTES_DEFAULT,
     resource::{HeadersSpec, ServiceKind, ServiceSpec},
     service::Service,
+    signature::spec::SIGNED_BYTES_DEFAULT,
     tables::Tables,
 };
 
@@ -32,6 +33,7 @@ use crate::{
     identity::value_of,
     options::GatewayOptions,
     request::credential::Places,
+    signed::Signing,
 };
 
 /// One service, compiled by one lane.
@@ -45,6 +47,8 @@ pub(crate) struct ProxyService {
     pub(crate) timeouts: Timeouts,
     pub(crate) tenant: FieldValue,
     pub(crate) project: FieldValue,
+    /// Of a service that asks for signatures.
+    pub(crate) signing: Option<Box<Signing>>,
     /// Of a service of kind `llm`.
     pub(crate) llm: Option<Box<LlmService>>,
     tenant_name: Box<str>,
@@ -66,6 +70,7 @@ impl ProxyService {
         let Upstreams { origins, conditions } = Upstreams::of(service, &spec.upstreams, registry);
         Self {
             llm: LlmService::compile(service, registry).map(Box::new),
+            signing: Signing::compile(service).map(Box::new),
             cors: Cors::of(spec, &places),
             places,
             retarget: Retarget::of(spec),
@@ -99,6 +104,8 @@ impl ProxyService {
         let usual = match spec.kind {
             ServiceKind::Ingest => BODY_BYTES_DEFAULT,
             ServiceKind::Metrics => METRICS_BODY_BYTES_DEFAULT,
+            // It is held whole until its signature is known to be right.
+            ServiceKind::Proxy if spec.signature.is_some() => SIGNED_BYTES_DEFAULT,
             ServiceKind::Predict => PREDICT_BYTES_DEFAULT,
             ServiceKind::Proxy | ServiceKind::Llm => options.body_bytes_max,
         };

@@ -154,11 +154,11 @@ impl Login {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the service itself names the variable that its operator sets")]
-fn variable(name: &str) -> Result<String, String> {
+pub(crate) fn variable(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|error| format!("variable {name}: {error}"))
 }
 
-fn file(path: &str) -> Result<String, String> {
+pub(crate) fn file(path: &str) -> Result<String, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     if text.len() > CREDENTIAL_BYTES_MAX {
         return Err(format!("{path}: longer than {CREDENTIAL_BYTES_MAX} bytes"));

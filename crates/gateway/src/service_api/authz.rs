@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use tollgate_core::{
     code::Code, counters::Counters, facts::Facts, id::DecisionId, resource::ServiceKind, service::Service,
-    tables::ServiceToken,
+    signature::SignatureFact, tables::ServiceToken,
 };
 use tollgate_wire::{headers, text::push_id};
 
@@ -142,6 +142,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
             android_certificate: only(head, "x-android-cert"),
             ios_bundle: only(head, "x-ios-bundle-identifier"),
             scopes: &[],
+            signature: SignatureFact::Unknown,
             model: None,
             tokens: None,
             cost: 1,

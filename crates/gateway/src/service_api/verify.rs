@@ -5,7 +5,8 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tollgate_core::{
-    code::Code, counters::Counters, facts::Facts, path::normalise, service::Service, tables::ServiceToken,
+    code::Code, counters::Counters, facts::Facts, path::normalise, service::Service,
+    signature::SignatureFact, tables::ServiceToken,
 };
 use tollgate_wire::{
     codes::entry,
@@ -157,6 +158,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
             android_certificate: headers.and_then(|headers| text(&headers.android_certificate)),
             ios_bundle: headers.and_then(|headers| text(&headers.ios_bundle)),
             scopes: &scopes,
+            signature: SignatureFact::Unknown,
             model: text(&request.model),
             tokens: None,
             cost: request.units(),

@@ -64,7 +64,7 @@ impl Stage {
         let given = self.world.intake.take();
         let points: Vec<Value> = given
             .iter()
-            .flat_map(|batch| batch.records.iter().map(|record| (batch, record)))
+            .flat_map(|batch| batch.records.iter().map(move |record| (batch, record)))
             .map(|(batch, record)| {
                 assert_eq!(batch.kind(record), "tollgate.metric");
                 serde_json::from_slice(batch.bytes(record.data)).unwrap()

@@ -26,6 +26,7 @@ mod models;
 mod paths;
 mod ports;
 mod services;
+mod signed;
 mod streams;
 mod upstreams;
 mod world;

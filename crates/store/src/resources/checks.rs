@@ -8,6 +8,7 @@ use tollgate_core::{
     id::{PolicyId, ServiceId},
     llm_spec::CredentialSpec,
     policy::{Policy, PolicyRow},
+    predict_service::second_match,
     resource::{MatchSpec, ServiceSpec},
     route::{could_tie, takes_from},
     service::{Service, ServiceRow},
@@ -34,7 +35,8 @@ impl Diff<'_> {
         let present = |row: &&SpecRow<ServiceSpec>| row.project == project.id && row.spec.name == spec.name;
         let present = self.state.services.iter().find(present).map(|row| &row.spec);
         let destination = |spec: &ServiceSpec| {
-            (spec.upstreams.clone(), spec.credential.clone(), spec.fallbacks.clone(), spec.tls.clone())
+            let own = (spec.credential.clone(), spec.signature.clone());
+            (spec.upstreams.clone(), own, spec.fallbacks.clone(), spec.tls.clone())
         };
         let is_moved = present.is_none_or(|old| destination(old) != destination(spec));
         if is_moved && (names_secret(spec) || present.is_some_and(names_secret)) {
@@ -42,8 +44,8 @@ impl Diff<'_> {
         }
         let problem = match present {
             Some(old) if names_host(old) && destination(old) != destination(spec) => {
-                "this service sends a credential of the host: only its operator changes `credential`, `upstreams`, \
-                 `fallback` and `tls`, with `tollgate apply` on the host"
+                "this service sends a credential of the host: only its operator changes `credential`, `signature`, \
+                 `upstreams`, `fallback` and `tls`, with `tollgate apply` on the host"
             }
             Some(old) if names_host(old) => return,
             _ if names_host(spec) => {
@@ -76,9 +78,11 @@ impl Diff<'_> {
     }
 
     fn ties(&self) -> Vec<FieldError> {
-        let mut groups: HashMap<(Option<String>, String), Vec<&SpecRow<ServiceSpec>>> = HashMap::new();
+        let mut groups: HashMap<(Option<String>, String), Vec<Taker<'_>>> = HashMap::new();
         for row in self.state.services.iter().chain(&self.state.others) {
-            groups.entry(place_of(&row.spec.matches)).or_default().push(row);
+            for matches in std::iter::once(row.spec.matches.clone()).chain(second_match(&row.spec)) {
+                groups.entry(place_of(&matches)).or_default().push((row, matches));
+            }
         }
         let mut errors = Vec::new();
         for group in groups.values() {
@@ -90,9 +94,9 @@ impl Diff<'_> {
         errors
     }
 
-    fn tie(&self, first: &SpecRow<ServiceSpec>, second: &SpecRow<ServiceSpec>) -> Option<FieldError> {
+    fn tie(&self, (first, one): &Taker<'_>, (second, two): &Taker<'_>) -> Option<FieldError> {
+        let (first, second): (&SpecRow<ServiceSpec>, &SpecRow<ServiceSpec>) = (first, second);
         let is_own = |row: &SpecRow<ServiceSpec>| self.state.project_by_id(row.project).is_some();
-        let (one, two) = (&first.spec.matches, &second.spec.matches);
         // Of another tenant's requests none may be taken, not even by a better match.
         let clashes = could_tie(one, two)
             || (is_own(first) && !is_own(second) && takes_from(one, two))
@@ -141,6 +145,9 @@ impl Diff<'_> {
         self.errors.append(&mut errors);
     }
 }
+
+/// A service, and one of the matches by which it takes requests.
+type Taker<'r> = (&'r SpecRow<ServiceSpec>, MatchSpec);
 
 /// What two services must share to tie.
 fn place_of(matches: &MatchSpec) -> (Option<String>, String) {

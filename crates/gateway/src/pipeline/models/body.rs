@@ -58,7 +58,16 @@ pub(crate) async fn read_whole<C: Counters + 'static>(
     bytes_max: u64,
 ) -> Result<Whole<C>, Denial> {
     check_coding(head)?;
-    body.limit(bytes_max.min(BODY_BYTES_MAX as u64)).map_err(body_denial)?;
+    read_held(gateway, body, bytes_max.min(BODY_BYTES_MAX as u64)).await
+}
+
+/// As [`read_whole`], whatever the body is.
+pub(crate) async fn read_held<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    body: &mut RequestBody,
+    bytes_max: u64,
+) -> Result<Whole<C>, Denial> {
+    body.limit(bytes_max).map_err(body_denial)?;
     let mut room = Room { shared: Arc::clone(&gateway.shared), bytes: 0 };
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {

@@ -12,7 +12,7 @@
 //! | `body` | bodies read whole, within bounds |
 
 mod answer;
-mod body;
+pub(crate) mod body;
 pub(super) mod call;
 mod course;
 mod unmetered;
