@@ -64,7 +64,9 @@ impl Block {
         let noun = self.subject.whose.noun();
         let here = if self.service.is_some() { " for this service" } else { "" };
         let Self { rule_name, reason, .. } = self;
-        format!("rule {rule_name} has blocked the {noun}{here} {until}: {reason}; an administrator can lift it")
+        format!(
+            "rule {rule_name} has blocked the {noun}{here} {until}: {reason}; an administrator can lift it"
+        )
     }
 }
 
@@ -87,6 +89,11 @@ impl Blocks {
         self.held.is_empty()
     }
 
+    /// Puts a block in place of all that its subject had.
+    pub fn replace(&mut self, block: Block) {
+        self.held.insert(block.subject, vec![block]);
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Block> {
         self.held.values().flatten()
@@ -96,15 +103,19 @@ impl Blocks {
     #[must_use]
     #[inline]
     pub fn find(&self, record: &KeyRecord, service: Option<ServiceId>, wall_us: i64) -> Option<&Block> {
-        if self.held.is_empty() { None } else { self.find_any(record, service, wall_us) }
+        let who = [record.id.0, record.consumer.0, record.project.0];
+        if self.held.is_empty() { None } else { self.find_of(who, service, wall_us) }
     }
 
+    /// The same, of a key, consumer and project by their ids.
     #[cold]
-    fn find_any(&self, record: &KeyRecord, service: Option<ServiceId>, wall_us: i64) -> Option<&Block> {
+    #[must_use]
+    pub fn find_of(&self, who: [u64; 3], service: Option<ServiceId>, wall_us: i64) -> Option<&Block> {
+        let [key, consumer, project] = who;
         let subjects = [
-            (Whose::Key, record.id.0),
-            (Whose::Consumer, record.consumer.0),
-            (Whose::Project, record.project.0),
+            (Whose::Key, key),
+            (Whose::Consumer, consumer),
+            (Whose::Project, project),
             (Whose::Service, service.map_or(0, |service| service.0)),
         ];
         subjects

@@ -2,8 +2,8 @@
 
 use sqlx::AnyConnection;
 use tollgate_core::id::{
-    AccountId, ConsumerId, InvitationId, JobId, KeyId, PolicyId, ProjectId, ServiceId, ServiceTokenId,
-    SessionId, TenantId, UserId,
+    AccountId, BlockId, ConsumerId, InvitationId, JobId, KeyId, PolicyId, ProjectId, RuleId, ServiceId,
+    ServiceTokenId, SessionId, TenantId, UserId,
 };
 
 use crate::{
@@ -176,7 +176,7 @@ fn misfit(row: &Row, seq: i64, before: &Verified) -> Result<Option<String>, Stor
     Ok((!fits).then(|| "its fields do not give its hash; it was altered".to_owned()))
 }
 
-fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
+pub(crate) fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
     let entity = row.text(5)?.to_owned();
     Ok(AuditRow {
         seq: row.count(0)?,
@@ -207,6 +207,8 @@ pub(crate) fn subject(entity: &str, id: i64) -> String {
         "session" => SessionId::from_sql(id).to_string(),
         "invitation" => InvitationId::from_sql(id).to_string(),
         "job" => JobId::from_sql(id).to_string(),
+        "rule" => RuleId::from_sql(id).to_string(),
+        "block" => BlockId::from_sql(id).to_string(),
         "account" => AccountId::from_sql(id).to_string(),
         _ => format!("{entity}_{id}"),
     }

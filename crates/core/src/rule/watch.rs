@@ -533,7 +533,8 @@ mod tests {
         }
         watch.replace_rules(vec![Rule { above: 50, ..rule(HUNDRED, BLOCK) }]);
         assert!(look(&mut watch, &seen(NOON + 60)).is_some());
-        let observing = Rule { above: 50, mode: crate::rule::spec::RuleMode::Observe, ..rule(HUNDRED, BLOCK) };
+        let observing =
+            Rule { above: 50, mode: crate::rule::spec::RuleMode::Observe, ..rule(HUNDRED, BLOCK) };
         watch.replace_rules(vec![observing]);
         assert!(look(&mut watch, &seen(NOON + 61)).is_some(), "what it does now it has not done yet");
         watch.replace_rules(Vec::new());

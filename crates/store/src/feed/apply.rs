@@ -14,6 +14,7 @@ use crate::{
     chain,
     error::StoreError,
     open::Store,
+    rules::load_blocks,
     sql::{Columns as _, Row, all, one, sql},
 };
 
@@ -26,6 +27,7 @@ const IDS_MAX: usize = 500;
 #[derive(Default)]
 struct Asked {
     tables: bool,
+    blocks: bool,
     keys: BTreeSet<i64>,
     consumers: BTreeSet<i64>,
     imports: Vec<i64>,
@@ -142,6 +144,9 @@ impl Store {
         if asked.tables {
             snapshot.replace_tables(load_tables(self, conn, seq).await?);
         }
+        if asked.blocks {
+            snapshot.replace_blocks(load_blocks(conn).await?);
+        }
         // Last: the fast digest is there before the one it replaces is gone.
         for (digest, version) in &asked.removed {
             snapshot.keyring.remove(digest, *version);
@@ -170,6 +175,9 @@ impl Asked {
             }
             // People and jobs; requests are decided without them.
             "user" | "session" | "invitation" | "job" => {}
+            "block" => self.blocks = true,
+            // That a rule told something.
+            "rule_firing" => {}
             // Funds; what is left of them is asked of the ledger.
             "account" => {}
             _ => self.tables = true,

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::StoreError,
     open::Store,
+    rules::load_blocks,
     sql::{Columns as _, only, sql},
 };
 
@@ -32,6 +33,7 @@ impl Store {
         let mut tx = self.begin_read().await?;
         let applied = read_head(self.engine(), &mut tx).await?;
         let tables = load_tables(self, &mut tx, applied.seq).await?;
+        let blocks = load_blocks(&mut tx).await?;
         let count = "SELECT (SELECT COUNT(*) FROM keys) + (SELECT COUNT(*) FROM consumers)";
         let keys = only(sql(count), &mut tx).await?.count(0)?;
         tx.rollback().await?;
@@ -40,6 +42,7 @@ impl Store {
         let lane = || self.load_ranges(&ranges, snapshot);
         tokio::try_join!(lane(), lane(), lane(), lane())?;
         snapshot.replace_tables(tables);
+        snapshot.replace_blocks(blocks);
         Ok(applied)
     }
 
