@@ -105,7 +105,8 @@ impl Subject<'_> {
         };
         let policy = record.policy.and_then(|id| self.tables.policies.get(&id)).map(|policy| &**policy);
         let now = Now { wall_us: 1_764_000_000_000_000, mono_ns: mono_ns() };
-        admit(Case { facts: self.facts, record: &record, policy, blocks: Blocks::NONE, now }, self.counters).is_allowed()
+        admit(Case { facts: self.facts, record: &record, policy, blocks: Blocks::NONE, now }, self.counters)
+            .is_allowed()
     }
 
     /// Nanoseconds per call over all asked keys; every one of them must be allowed.

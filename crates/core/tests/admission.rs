@@ -53,8 +53,10 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
     let mended = service("");
     let mut seen = Vec::new();
     for _ in 0..=ORDER.len() {
-        let decision =
-            admit(Case { facts: &facts, record: &key, policy: Some(&own), blocks: Blocks::NONE, now: NOW }, &Memory::default());
+        let decision = admit(
+            Case { facts: &facts, record: &key, policy: Some(&own), blocks: Blocks::NONE, now: NOW },
+            &Memory::default(),
+        );
         let failed = decision.failed.unwrap();
         seen.push(failed);
         match failed {
@@ -79,8 +81,10 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
     let mut expected = ORDER.to_vec();
     expected.push(Check::Limits);
     assert_eq!(seen, expected);
-    let decision =
-        admit(Case { facts: &facts, record: &key, policy: Some(&own), blocks: Blocks::NONE, now: NOW }, &Memory::default());
+    let decision = admit(
+        Case { facts: &facts, record: &key, policy: Some(&own), blocks: Blocks::NONE, now: NOW },
+        &Memory::default(),
+    );
     assert!(decision.is_allowed());
 }
 
@@ -165,7 +169,11 @@ fn whose_requests_count_together_is_as_written() {
         let own = policy(&format!("limit = [{{ name = 'one', amount = 1, window = '1m', per = '{per}' }}]"));
         let (facts, counters) = (facts(&tiles), Memory::default());
         let ask = |key: &KeyRecord| {
-            admit(Case { facts: &facts, record: key, policy: Some(&own), blocks: Blocks::NONE, now: NOW }, &counters).code
+            admit(
+                Case { facts: &facts, record: key, policy: Some(&own), blocks: Blocks::NONE, now: NOW },
+                &counters,
+            )
+            .code
         };
         assert_eq!(ask(&record()), Code::Valid);
         assert_eq!(ask(&same), Code::RateLimited, "{per}");
@@ -237,7 +245,8 @@ fn counters_that_cannot_count_refuse() {
     let (tiles, own) = (service(""), policy(BURST));
     for refusal in [Refusal::Full, Refusal::Exhausted { index: 7, retry_after_ns: None }] {
         let facts = facts(&tiles);
-        let case = Case { facts: &facts, record: &record(), policy: Some(&own), blocks: Blocks::NONE, now: NOW };
+        let case =
+            Case { facts: &facts, record: &record(), policy: Some(&own), blocks: Blocks::NONE, now: NOW };
         assert_eq!(admit(case, &Broken(refusal)).code, Code::Overloaded);
     }
 }

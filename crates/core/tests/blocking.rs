@@ -68,7 +68,8 @@ fn which_service_it_is_about_being_unknown_a_closed_one_refuses() {
 #[test]
 fn a_block_ends_at_its_moment_by_the_clock_of_the_decision() {
     let until = NOON_US + 60_000_000;
-    let at = |wall_us: i64| asked(vec![block(Whose::Key, 11, None, Some(until))], true, Now { wall_us, ..NOW }).0;
+    let at =
+        |wall_us: i64| asked(vec![block(Whose::Key, 11, None, Some(until))], true, Now { wall_us, ..NOW }).0;
     assert_eq!((at(NOON_US), at(until - 1), at(until)), (Code::KeyBlocked, Code::KeyBlocked, Code::Valid));
 }
 
@@ -82,5 +83,8 @@ fn the_refusal_names_the_rule_the_end_and_what_it_saw() {
          threshold is 100 requests; an administrator can lift it"
     );
     let both = vec![block(Whose::Key, 11, None, Some(hour)), block(Whose::Consumer, 22, None, None)];
-    assert!(words(both).contains("the consumer until somebody lifts the block"), "the one that holds longest");
+    assert!(
+        words(both).contains("the consumer until somebody lifts the block"),
+        "the one that holds longest"
+    );
 }

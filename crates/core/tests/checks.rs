@@ -42,7 +42,10 @@ impl Table {
 
     fn row(&mut self, name: &str, situation: &Situation<'_>, says: Says) {
         let Situation { policy, record, facts } = situation;
-        let decision = admit(Case { facts, record, policy: *policy, blocks: Blocks::NONE, now: NOW }, &Memory::default());
+        let decision = admit(
+            Case { facts, record, policy: *policy, blocks: Blocks::NONE, now: NOW },
+            &Memory::default(),
+        );
         assert_eq!(said(&decision, self.check), says, "{name}: {decision:?}");
         let words = match says {
             Says::Open => "open".to_owned(),
