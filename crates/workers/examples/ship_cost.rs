@@ -79,6 +79,7 @@ async fn main() {
         rehashes: received,
         seal: None,
         remind: None,
+        rules: false,
         funds: None,
         node: 1,
         boot,

@@ -15,6 +15,7 @@
 //! | `remind` | tells of keys that expire, grow old or are not used | – |
 //! | `relay` | hands records on to Kafka, forgets those that are past their time | I15 |
 //! | `funds` | leases parts of budgets, gives them back, tells thresholds, recomputes balances | I7, I10 |
+//! | `rules` | watches what is shipped for rules, blocks, ends blocks | – |
 //! | `seal` | signs checkpoints of the audit into a file and a system log | I20 |
 //! | `retention` | folds usage into hours and days, forgets what is old, sweeps counters | I13 |
 //!
@@ -31,6 +32,7 @@ mod rehash;
 mod relay;
 mod remind;
 mod retention;
+mod rules;
 mod running;
 mod runs;
 mod seal;

@@ -24,6 +24,7 @@ use crate::{
     rehash,
     remind::{RemindOptions, Reminding},
     retention::Retention,
+    rules::Rules,
     runs::Runs,
     seal::{SealOptions, Sealer},
     ship::{Failure, QuotaSink, Shipper},
@@ -86,6 +87,8 @@ pub struct Parts {
     pub seal: Option<SealOptions>,
     /// Whom to remind of what; only where the node has the role for it.
     pub remind: Option<RemindOptions>,
+    /// Whether this node may watch for rules.
+    pub rules: bool,
     /// What this process has of budgets; one that serves nothing has none.
     pub funds: Option<FundsOptions>,
     /// This node.
@@ -145,6 +148,8 @@ impl Parts {
             progress: Arc::clone(&progress),
             quotas: Arc::clone(&self.quotas),
             ship_every: self.options.ship_every,
+            snapshot: Arc::clone(&self.snapshot),
+            kept_ns: 0,
             keep: !self.options.decisions_kept.is_zero(),
             asks: Arc::clone(&asks),
             moved: Arc::clone(&moved),
@@ -193,7 +198,7 @@ impl Prepared {
     pub async fn start(self) -> Result<Running, StoreError> {
         let Self { parts, applied, shipper, runs, progress, moved, asks } = self;
         let Parts {
-            store, snapshot, clock, rehashes, node, boot, options, sweep, seal, remind, funds, ..
+            store, snapshot, clock, rehashes, node, boot, options, sweep, seal, remind, rules, funds, ..
         } = parts;
         let beat = Beat {
             store: Arc::clone(&store),
@@ -205,6 +210,13 @@ impl Prepared {
             moved: Arc::clone(&moved),
         };
         store.heartbeat(&beat.now()).await?;
+        let rules = rules.then(|| Rules {
+            store: Arc::clone(&store),
+            snapshot: Arc::clone(&snapshot),
+            clock: Arc::clone(&clock),
+            node,
+            sees: !options.decisions_kept.is_zero(),
+        });
         let feed = Feed {
             store: Arc::clone(&store),
             snapshot,
@@ -240,6 +252,7 @@ impl Prepared {
             tokio::spawn(rehash::run(Arc::clone(&store), clock, rehashes, stopped.clone())),
             tokio::spawn(retention.run(stopped.clone())),
         ];
+        tasks.extend(rules.map(|rules| tokio::spawn(rules.run(stopped.clone()))));
         tasks.extend(reminding.map(|reminding| tokio::spawn(reminding.run(stopped.clone()))));
         let keeper = funds.map(|options| {
             let (store, clock) = (Arc::clone(&store), Arc::clone(&clock_of_funds));

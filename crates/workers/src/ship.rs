@@ -9,7 +9,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
-use tollgate_core::time::Clock;
+use tollgate_core::{tables::Snapshot, time::Clock};
 use tollgate_journal::{Extent, Journal, JournalError, Reader, State};
 use tollgate_store::{Intake, LastUses, QuotaTotal, Shipped, Store, StoreError, Taken, With};
 
@@ -25,6 +25,8 @@ const WRITE_MAX: Duration = Duration::from_secs(30);
 /// The pause after a failure: this, doubled each time up to the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LONGEST: Duration = Duration::from_secs(2);
+/// Where rules watch, decisions wait no longer than this for their block.
+const WATCHED_EVERY_NS: u64 = 300_000_000;
 
 /// Who wants to know what quotas have taken over all nodes.
 pub trait QuotaSink: Send + Sync + 'static {
@@ -40,6 +42,10 @@ pub(crate) struct Shipper {
     pub(crate) quotas: Arc<dyn QuotaSink>,
     /// How often the journal is read.
     pub(crate) ship_every: Duration,
+    /// Says whether rules watch.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// When blocks were written for rules.
+    pub(crate) kept_ns: u64,
     /// Whether raw decisions are kept.
     pub(crate) keep: bool,
     pub(crate) asks: Arc<Asks>,
@@ -186,6 +192,9 @@ impl Shipper {
         if has_any && (must_write || is_due) && !self.write(intake, must_write).await? {
             return Ok(None);
         }
+        if !self.show_rules(intake, now_ns).await? {
+            return Ok(None);
+        }
         if intake.is_empty() {
             self.progress.shipped_until(self.read_until_us);
         }
@@ -259,6 +268,24 @@ impl Shipper {
         self.quotas.merge(&quotas);
         self.release(intake)?;
         Ok(true)
+    }
+
+    /// Where rules watch: writes decisions soon, without the sums unless calls of models are among them, which
+    /// are written with these. `false` when somebody else has shipped the same.
+    async fn show_rules(&mut self, intake: &mut Intake, now_ns: u64) -> Result<bool, Failure> {
+        let is_due = now_ns.saturating_sub(self.kept_ns) >= WATCHED_EVERY_NS;
+        if intake.is_empty() || !self.keep || !is_due || self.snapshot.tables_ref().rules.is_empty() {
+            return Ok(true);
+        }
+        self.kept_ns = now_ns;
+        if intake.has_calls() {
+            return self.write(intake, false).await;
+        }
+        if !intake.finish_blocks() {
+            return Ok(true);
+        }
+        let kept = tokio::time::timeout(WRITE_MAX, self.store.keep_blocks(intake)).await;
+        Ok(kept.map_err(|_| slow())?? != Taken::Overtaken)
     }
 
     /// Whether writing would make room that the journal needs soon.

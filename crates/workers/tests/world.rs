@@ -147,6 +147,7 @@ impl World {
             rehashes: received,
             seal: None,
             remind: None,
+            rules: true,
             funds: None,
             node: 7,
             boot: self.boots,

@@ -92,6 +92,7 @@ pub fn parse(name: &str, text: &str) -> Result<ResourceFile, Vec<Located>> {
         prices: reader.all(&table, "price"),
         budgets: reader.all(&table, "budget"),
         event_types: reader.all(&table, "event_type"),
+        rules: reader.all(&table, "rule"),
     };
     if reader.errors.is_empty() {
         Ok(ResourceFile { resources, places: reader.places })

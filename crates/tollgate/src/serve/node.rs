@@ -107,6 +107,7 @@ impl Node {
             rehashes: rehash_inbox,
             seal: seals(config, roles)?,
             remind: reminding(config, roles, courier.as_ref()),
+            rules: roles.contains(&Role::Workers),
             funds: Some(funds),
             node,
             boot,

@@ -1,0 +1,268 @@
+//! Watching for rules: decisions of all nodes, as they are shipped, are counted by the one node that holds the
+//! watch, and what rules do is written down.
+//!
+//! A watch that begins, or gets a rule that counts in another way, counts the decisions of the past first
+//! without acting, then takes up what rules have done and what people have lifted: it stands where the watch
+//! before it stood, whoever held it. Then it reads on from there, each decision once. What it owes (a rule has
+//! acted and the database did not take it) is done before it reads further, so nothing is queued without a bound.
+
+mod past;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use tollgate_core::{
+    id::BlockId,
+    rule::{Rule, spec::Metric, watch::Watch},
+    tables::{Snapshot, Tables},
+    time::Clock,
+};
+use tollgate_store::{Cursors, Fired, Outcome, Store, StoreError, WatchLease, WatchLost};
+
+use crate::{faults::Faults, stop::Stop};
+
+/// How often it looks for decisions that were shipped.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How long a node holds the watch without saying so again, and how often it does.
+const LEASE_US: i64 = 10_000_000;
+const KEEP_EVERY_NS: u64 = 3_000_000_000;
+/// Lifts are looked for so far back: one that was begun earlier may be committed later.
+const LIFTS_US: i64 = 60_000_000;
+/// How often the end of blocks is looked for, and what is past its time forgotten.
+const END_EVERY_NS: u64 = 500_000_000;
+const FORGET_EVERY_NS: u64 = 3_600_000_000_000;
+/// How long one call of the database may take.
+const CALL_MAX: Duration = Duration::from_secs(30);
+/// Reads of one turn, some 30,000 decisions each: the lease is kept in between.
+const READS_MAX: u32 = 16;
+
+pub(crate) struct Rules {
+    pub(crate) store: Arc<Store>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node: u64,
+    /// Whether raw decisions are kept; rules see nothing where they are not.
+    pub(crate) sees: bool,
+}
+
+/// Why a turn failed.
+enum Fault {
+    Store(StoreError),
+    Slow,
+    Lost,
+}
+
+impl From<WatchLost> for Fault {
+    fn from(_: WatchLost) -> Self {
+        Self::Lost
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, Fault> {
+    tokio::time::timeout(CALL_MAX, call).await.map_err(|_| Fault::Slow)?.map_err(Fault::Store)
+}
+
+/// What the holder of the watch knows.
+struct Watching {
+    lease: WatchLease,
+    kept_ns: u64,
+    watch: Watch,
+    cursors: Cursors,
+    /// The rules that it watches for.
+    rules: Arc<[Rule]>,
+    /// Whether any looks at tokens or money.
+    calls: bool,
+    /// Lifts that were taken up.
+    lifted: HashSet<BlockId>,
+    /// What rules did and is not written yet; of one read at most.
+    owed: Vec<Fired>,
+    /// Requests without room that were told of.
+    left_out: u64,
+}
+
+impl Rules {
+    pub(crate) async fn run(self, mut stop: Stop) {
+        let mut faults = Faults::of("rules");
+        let mut watching: Option<Watching> = None;
+        let (mut ended_ns, mut forgot_ns) = (None::<u64>, None::<u64>);
+        if !self.sees {
+            tracing::info!("raw decisions are not kept, so that rules see nothing");
+        }
+        loop {
+            let turn = async {
+                let now = self.clock.now();
+                if is_due(&mut ended_ns, now.mono_ns, END_EVERY_NS) {
+                    self.end_blocks(now.wall_us).await?;
+                }
+                if is_due(&mut forgot_ns, now.mono_ns, FORGET_EVERY_NS) {
+                    within(self.store.forget_rule_history(now.wall_us)).await?;
+                }
+                self.turn(&mut watching).await
+            };
+            match turn.await {
+                Ok(()) => {
+                    faults.worked();
+                }
+                Err(Fault::Lost) => watching = None,
+                Err(Fault::Store(error)) => {
+                    faults.failed(self.clock.now(), &error, error.cause());
+                }
+                Err(Fault::Slow) => {
+                    faults.failed(self.clock.now(), &"the database did not answer within 30 s", None);
+                }
+            }
+            if stop.pause(LOOK_EVERY, std::future::pending()).await {
+                break;
+            }
+        }
+        if let Some(watching) = watching {
+            // Where it cannot be given back, it runs out.
+            let _left = within(self.store.leave_watch(watching.lease)).await;
+        }
+    }
+
+    /// Ends blocks whose moment has come.
+    async fn end_blocks(&self, now_us: i64) -> Result<(), Fault> {
+        let is_due = self.snapshot.blocks_ref().iter().any(|block| !block.holds(now_us));
+        if is_due {
+            within(self.store.end_blocks(now_us)).await?;
+        }
+        Ok(())
+    }
+
+    async fn turn(&self, slot: &mut Option<Watching>) -> Result<(), Fault> {
+        let tables = self.snapshot.tables();
+        if tables.rules.is_empty() || !self.sees {
+            if let Some(watching) = slot.take() {
+                within(self.store.leave_watch(watching.lease)).await?;
+            }
+            return Ok(());
+        }
+        let watching = match slot {
+            Some(watching) => watching,
+            None => {
+                let Some(begun) = self.begin(&tables).await? else { return Ok(()) };
+                slot.insert(begun)
+            }
+        };
+        self.follow(watching, &tables).await?;
+        for _ in 0..READS_MAX {
+            self.settle(watching).await?;
+            self.keep(watching).await?;
+            let seen = within(self.store.read_on(&mut watching.cursors, watching.calls)).await?;
+            if seen.is_empty() {
+                break;
+            }
+            let Watching { watch, owed, .. } = &mut *watching;
+            for seen in &seen {
+                watch.look(seen, |firing| {
+                    if let Some(project) = tables.projects.get(&firing.rule.project) {
+                        owed.push(Fired::of(&firing, project.tenant));
+                    }
+                });
+            }
+            self.tell_left_out(watching);
+        }
+        Ok(())
+    }
+
+    /// Takes the watch; `None` while another node holds it.
+    async fn begin(&self, tables: &Tables) -> Result<Option<Watching>, Fault> {
+        let now = self.clock.now();
+        let span = (now.wall_us, now.wall_us.saturating_add(LEASE_US));
+        let Some(lease) = within(self.store.take_watch(self.node, span)).await? else { return Ok(None) };
+        let mut watching = Watching {
+            lease,
+            kept_ns: now.mono_ns,
+            watch: Watch::default(),
+            cursors: Cursors::default(),
+            rules: Arc::from([]),
+            calls: false,
+            lifted: HashSet::new(),
+            owed: Vec::new(),
+            left_out: 0,
+        };
+        self.recall(&mut watching, tables).await?;
+        Ok(Some(watching))
+    }
+
+    /// Takes up what changed: rules, and blocks that people lifted.
+    async fn follow(&self, watching: &mut Watching, tables: &Tables) -> Result<(), Fault> {
+        if !Arc::ptr_eq(&watching.rules, &tables.rules) {
+            if watching.watch.counts_all(&tables.rules) && watching.calls == looks_at_calls(&tables.rules) {
+                watching.watch.replace_rules(tables.rules.to_vec());
+                watching.rules = Arc::clone(&tables.rules);
+            } else {
+                self.settle(watching).await?;
+                self.recall(watching, tables).await?;
+            }
+        }
+        // A lift that is not in the snapshot yet ends nothing either.
+        let since_us = self.clock.now().wall_us.saturating_sub(LIFTS_US);
+        let lifts = within(self.store.lifts_since(since_us)).await?;
+        for lift in lifts.iter().filter(|lift| !watching.lifted.contains(&lift.block)) {
+            watching.watch.forget(lift.rule, lift.subject, lift.at_us);
+            watching.owed.retain(|fired| {
+                (fired.rule.id, fired.subject) != (lift.rule, lift.subject) || fired.at_us > lift.at_us
+            });
+        }
+        watching.lifted = lifts.iter().map(|lift| lift.block).collect();
+        Ok(())
+    }
+
+    /// Writes down what rules did.
+    async fn settle(&self, watching: &mut Watching) -> Result<(), Fault> {
+        while let Some(fired) = watching.owed.first() {
+            let now_us = self.clock.now().wall_us;
+            let outcome = within(self.store.act(watching.lease, fired, now_us)).await??;
+            let (rule, words) = (&fired.rule.name, fired.words());
+            match outcome {
+                Outcome::Done => tracing::info!(%rule, subject = ?fired.subject, "a rule acted: {words}"),
+                Outcome::Observed => {
+                    tracing::info!(%rule, subject = ?fired.subject, "a rule would act: {words}")
+                }
+                Outcome::NoRoom => {
+                    tracing::error!(%rule, subject = ?fired.subject, "there are too many blocks for another one");
+                }
+                Outcome::Nothing => {}
+            }
+            watching.owed.remove(0);
+            self.keep(watching).await?;
+        }
+        Ok(())
+    }
+
+    /// Says again that it watches, when it is time.
+    async fn keep(&self, watching: &mut Watching) -> Result<(), Fault> {
+        let now = self.clock.now();
+        if now.mono_ns.saturating_sub(watching.kept_ns) < KEEP_EVERY_NS {
+            return Ok(());
+        }
+        let until_us = now.wall_us.saturating_add(LEASE_US);
+        within(self.store.keep_watch(watching.lease, until_us, &watching.cursors)).await??;
+        watching.kept_ns = now.mono_ns;
+        Ok(())
+    }
+
+    fn tell_left_out(&self, watching: &mut Watching) {
+        let left_out = watching.watch.left_out();
+        if left_out > watching.left_out {
+            let more = left_out - watching.left_out;
+            tracing::warn!(requests = more, "more keys and consumers than rules can watch at once");
+            watching.left_out = left_out;
+        }
+    }
+}
+
+/// Whether any of the rules looks at tokens or money.
+fn looks_at_calls(rules: &[Rule]) -> bool {
+    rules.iter().any(|rule| matches!(rule.metric, Metric::Tokens | Metric::Cost))
+}
+
+/// Whether it is time again; it then counts as done.
+fn is_due(last_ns: &mut Option<u64>, now_ns: u64, every_ns: u64) -> bool {
+    let due = last_ns.is_none_or(|last| now_ns.saturating_sub(last) >= every_ns);
+    if due {
+        *last_ns = Some(now_ns);
+    }
+    due
+}

@@ -1,0 +1,83 @@
+//! Beginning anew: what was decided within the longest window is counted, what rules have done and what people
+//! have lifted is taken up.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tollgate_core::{
+    rule::{Rule, spec::RuleMode, watch::Watch},
+    tables::Tables,
+};
+use tollgate_store::{LastFiring, Parts, Recorded, ReplaySpan};
+
+use super::{Fault, LEASE_US, Rules, Watching, looks_at_calls, within};
+
+/// Decisions that are counted again at most, the newest: some ten seconds.
+const RECALLED_MAX: u64 = 5_000_000;
+
+impl Rules {
+    /// Counts the past for the rules as they are now, and goes on from there.
+    pub(super) async fn recall(&self, watching: &mut Watching, tables: &Tables) -> Result<(), Fault> {
+        let began = self.clock.now();
+        let mut watch = Watch::default();
+        watch.replace_rules(tables.rules.to_vec());
+        let longest_us = tables.rules.iter().map(|rule| rule.window_us).max().unwrap_or(0);
+        let wanted_us = began.wall_us.saturating_sub(longest_us);
+        let calls = looks_at_calls(&tables.rules);
+        let span = ReplaySpan {
+            from_us: wanted_us,
+            to_us: i64::MAX,
+            tenant: None,
+            parts: Parts { texts: false, calls },
+            records_max: RECALLED_MAX,
+        };
+        let lifts = within(self.store.lifts_since(wanted_us)).await?;
+        let mut replay = within(self.store.replay(span)).await?;
+        if replay.from_us() > wanted_us {
+            let seconds = (began.wall_us - replay.from_us()) / 1_000_000;
+            tracing::warn!(
+                seconds,
+                "rules with longer windows begin with what happened within these seconds"
+            );
+        }
+        let mut waiting = lifts.iter().peekable();
+        loop {
+            let part = within(replay.next()).await?;
+            if part.is_empty() {
+                break;
+            }
+            for seen in part.iter().filter_map(Recorded::seen) {
+                while let Some(lift) = waiting.next_if(|lift| lift.at_us <= seen.at_us) {
+                    watch.forget(lift.rule, lift.subject, lift.at_us);
+                }
+                watch.recall(&seen);
+            }
+            self.keep(watching).await?;
+            tokio::task::yield_now().await;
+        }
+        waiting.for_each(|lift| watch.forget(lift.rule, lift.subject, lift.at_us));
+        let lifted: HashMap<_, i64> =
+            lifts.iter().map(|lift| ((lift.rule, lift.subject), lift.at_us)).collect();
+        for LastFiring { rule, subject, at_us, until_us, observed, action } in
+            within(self.store.last_firings(wanted_us)).await?
+        {
+            // What the rule did as it was before, it has not done as it is now.
+            let does_so = |own: &Rule| {
+                own.id == rule && own.action == action && (own.mode == RuleMode::Observe) == observed
+            };
+            let stands = lifted.get(&(rule, subject)).is_none_or(|lifted_us| at_us > *lifted_us);
+            if stands && tables.rules.iter().any(does_so) {
+                watch.acted(rule, subject, until_us);
+            }
+        }
+        watching.watch = watch;
+        watching.cursors = replay.cursors().clone();
+        watching.rules = Arc::clone(&tables.rules);
+        watching.calls = calls;
+        watching.lifted = lifts.iter().map(|lift| lift.block).collect();
+        // From here on blocks of decisions that are read may be packed anew.
+        let until_us = self.clock.now().wall_us.saturating_add(LEASE_US);
+        within(self.store.keep_watch(watching.lease, until_us, &watching.cursors)).await??;
+        watching.kept_ns = self.clock.now().mono_ns;
+        Ok(())
+    }
+}
