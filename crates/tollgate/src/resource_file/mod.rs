@@ -24,8 +24,8 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// Errors reported of one resource.
 const ERRORS_PER_RESOURCE_MAX: usize = 32;
 /// The kinds of this version.
-const KINDS: [&str; 8] =
-    ["tenant", "project", "service", "policy", "consumer", "price", "budget", "event_type"];
+const KINDS: [&str; 9] =
+    ["tenant", "project", "service", "policy", "consumer", "price", "budget", "event_type", "rule"];
 
 /// A file that was read.
 #[derive(Debug)]
