@@ -6,6 +6,7 @@ use tollgate_core::code::Code;
 use tollgate_wire::{
     codes::{Entry, TOKEN_MISSING, TOKEN_UNKNOWN, entry},
     problem::Problem,
+    text::push_number,
 };
 
 use crate::{
@@ -26,12 +27,13 @@ pub(super) struct Mistake {
     entry: &'static Entry,
     detail: Cow<'static, str>,
     allow: Option<&'static str>,
+    retry_after_s: Option<u64>,
 }
 
 impl Mistake {
     /// A mistake with its words; empty words mean the catalogue's remedy.
     pub(super) fn new(entry: &'static Entry, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { entry, detail: detail.into(), allow: None }
+        Self { entry, detail: detail.into(), allow: None, retry_after_s: None }
     }
 
     /// A question that cannot be read.
@@ -63,6 +65,13 @@ impl Mistake {
         self
     }
 
+    /// The same mistake, to be tried again after so many seconds.
+    #[must_use]
+    pub(super) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
     /// The name of its code.
     pub(super) fn code(&self) -> &'static str {
         self.entry.name
@@ -77,6 +86,9 @@ impl Mistake {
             .with_body(problem.to_body());
         if let Some(methods) = self.allow {
             answer.head.set(&ALLOW, &FieldValue::of(methods));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            answer.head.set_text(&names::RETRY_AFTER, |out| push_number(out, seconds));
         }
         // RFC 6750 §3: no error where no token was sent.
         if self.entry == &TOKEN_MISSING {

@@ -17,6 +17,7 @@
 //! | `names` | services by name |
 //! | `ask` | the way from a credential and facts to a decision |
 //! | `verify` | JSON questions and answers |
+//! | `usage` | reports of requests that services served themselves |
 //! | `original` | the client's request, as a proxy describes it |
 //! | `authz` | answers that proxies understand |
 //! | `mistake` | questions that cannot be answered |
@@ -27,6 +28,7 @@ mod mistake;
 mod names;
 mod original;
 mod token;
+mod usage;
 mod verify;
 
 use std::rc::Rc;
@@ -75,6 +77,7 @@ struct ServiceApi<C> {
 enum Endpoint {
     Verify,
     VerifyBatch,
+    Usage,
     Forward,
     Nginx,
 }
@@ -85,6 +88,7 @@ impl Endpoint {
         let endpoint = match path {
             "/v1/keys/verify" => Self::Verify,
             "/v1/keys/verify-batch" => Self::VerifyBatch,
+            "/v1/usage" => Self::Usage,
             "/authz/forward" => return Ok(Self::Forward),
             "/authz/nginx" => return Ok(Self::Nginx),
             _ => return Err(Mistake::new(&NO_ENDPOINT, "")),
@@ -103,6 +107,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         match endpoint {
             Endpoint::Verify => self.verify(exchange).await,
             Endpoint::VerifyBatch => self.verify_batch(exchange).await,
+            Endpoint::Usage => self.usage(exchange).await,
             Endpoint::Forward => self.forward(&exchange.head).await,
             Endpoint::Nginx => Ok(self.nginx(&exchange.head).await),
         }

@@ -226,7 +226,7 @@ pub(super) fn one_spelling(target: &str) -> Result<Cow<'_, str>, Denial> {
 }
 
 /// The body of a question.
-async fn whole_body(exchange: &mut Exchange, bytes_max: u64) -> Result<Bytes, Mistake> {
+pub(super) async fn whole_body(exchange: &mut Exchange, bytes_max: u64) -> Result<Bytes, Mistake> {
     check_content(&exchange.head)?;
     exchange.body.collect(bytes_max).await.map_err(Mistake::of_body)
 }
@@ -251,7 +251,7 @@ fn unsupported(detail: &'static str) -> Mistake {
     Mistake::new(entry(Code::UnsupportedContent), detail)
 }
 
-fn json(body: Vec<u8>) -> Answer {
+pub(super) fn json(body: Vec<u8>) -> Answer {
     Answer::new(200)
         .with(&names::CONTENT_TYPE, &names::APPLICATION_JSON)
         .with(&names::CACHE_CONTROL, &names::NO_STORE)

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tollgate_core::secret::Secret;
 use tollgate_store::{IngestOptions, Policy};
-use tollgate_workers::{KAFKA_SPEAKS_TLS, KafkaOptions, Sasl};
+use tollgate_workers::{KAFKA_SPEAKS_TLS, KafkaOptions, KafkaReports, Sasl};
 
 use super::{
     people::{flag, setting},
@@ -21,6 +21,8 @@ pub struct Events {
     pub waiting_bytes_max: u64,
     /// Bytes that must stay free on the disk of an embedded database.
     pub disk_free_min: u64,
+    /// Bytes of records that may lie in the database.
+    pub kept_bytes_max: u64,
     /// How long ids and names of requests are remembered.
     pub remembered: Duration,
     /// Ids that are remembered at most.
@@ -48,6 +50,12 @@ pub struct Kafka {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<Arc<Secret<String>>>,
+    /// The topic of reports of usage; none is read when not set.
+    pub usage_topic: Option<String>,
+    /// The consumer group that reads it.
+    pub usage_group: String,
+    /// Whether points of services of kind `metrics` go there too.
+    pub metrics: bool,
     /// The largest message.
     pub message_bytes_max: u64,
     /// What happens to later records of a tenant when one is not taken.
@@ -63,6 +71,7 @@ impl Events {
             ids_max: usize::try_from(self.ids_max).unwrap_or(usize::MAX),
             remembered_us: i64::try_from(self.remembered.as_micros()).unwrap_or(i64::MAX),
             disk_free_min: self.disk_free_min,
+            kept_bytes_max: self.kept_bytes_max,
             ..IngestOptions::default()
         }
     }
@@ -86,6 +95,13 @@ impl Kafka {
             sasl,
             message_bytes_max: u32::try_from(self.message_bytes_max).unwrap_or(u32::MAX),
         })
+    }
+
+    /// Where reports of usage are read from, where they are.
+    #[must_use]
+    pub fn reports(&self) -> Option<KafkaReports> {
+        let topic = self.usage_topic.clone()?;
+        Some(KafkaReports { kafka: self.options()?, topic, group: self.usage_group.clone() })
     }
 
     /// What this build cannot do of what is asked, and the setting that asks for it.
@@ -120,6 +136,7 @@ pub(super) const TOGETHER: &[(&str, &str)] = &[
     ("kafka.sasl.user", "kafka.sasl.password"),
     ("kafka.sasl.password", "kafka.sasl.mechanism"),
     ("kafka.sasl.mechanism", "kafka.brokers"),
+    ("kafka.usage_topic", "kafka.brokers"),
 ];
 
 /// The settings, in the order of the documentation.
@@ -138,6 +155,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         ("ingest.disk_free_min", "bytes, 0B to 1TiB", "1GiB"),
         "Bytes that must stay free on the disk of an embedded database; with less, batches get 503 `overloaded` and everything else goes on.",
         |written, config| put(&mut config.events.disk_free_min, bytes(written, 0..=1 << 40)),
+    ),
+    setting(
+        ("ingest.kept_bytes_max", "bytes, 1MiB to 1PiB", "100GiB"),
+        "Bytes of records, as they are packed, that may lie in the database, whatever they wait for; with more, batches get 503 `overloaded`. On PostgreSQL, whose disk Tollgate does not see, this is what keeps it from running full.",
+        |written, config| put(&mut config.events.kept_bytes_max, bytes(written, 1 << 20..=1 << 50)),
     ),
     setting(
         ("ingest.remembered", "length of time, 1m to 90d", "24h"),
@@ -196,6 +218,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         |written, config| put(&mut config.events.kafka.message_bytes_max, bytes(written, 1 << 10..=64 << 20)),
     ),
     setting(
+        ("kafka.usage_topic", "name of a topic", ""),
+        "A topic that services report requests to which they served themselves, as to `POST /v1/usage`. Nodes with the role `workers` read it; who may write there may report for every tenant.",
+        |written, config| put(&mut config.events.kafka.usage_topic, text(written).and_then(topic).map(Some)),
+    ),
+    setting(
+        ("kafka.usage_group", "name of a consumer group", "tollgate"),
+        "The consumer group that reads `kafka.usage_topic`.",
+        |written, config| put(&mut config.events.kafka.usage_group, text(written).and_then(topic)),
+    ),
+    setting(
+        ("kafka.metrics", "`true` or `false`", "false"),
+        "Whether points of services of kind `metrics` go to the topic too, as records of type `tollgate.metric`.",
+        |written, config| put(&mut config.events.kafka.metrics, flag(written)),
+    ),
+    setting(
         ("kafka.poison", "`hold` or `skip`", "hold"),
         "What happens to the later records of a tenant when the brokers never take one: they wait for `tollgate outbox retry` or `skip`, or go on without it.",
         |written, config| put(&mut config.events.kafka.poison, choice(written, &["hold", "skip"])),
@@ -217,7 +254,7 @@ fn brokers(text: String) -> Result<String, String> {
 }
 
 /// A name that Kafka takes (`Topic.validate` of its clients).
-fn topic(text: String) -> Result<String, String> {
+pub(super) fn topic(text: String) -> Result<String, String> {
     let good = (1..=249).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         && !matches!(text.as_str(), "." | "..");

@@ -24,8 +24,8 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// Errors reported of one resource.
 const ERRORS_PER_RESOURCE_MAX: usize = 32;
 /// The kinds of this version.
-const KINDS: [&str; 9] =
-    ["tenant", "project", "service", "policy", "consumer", "price", "budget", "event_type", "rule"];
+const KINDS: [&str; 12] =
+    ["tenant", "project", "service", "policy", "consumer", "price", "budget", "event_type", "model", "meter", "webhook", "rule"];
 
 /// A file that was read.
 #[derive(Debug)]
@@ -92,6 +92,9 @@ pub fn parse(name: &str, text: &str) -> Result<ResourceFile, Vec<Located>> {
         prices: reader.all(&table, "price"),
         budgets: reader.all(&table, "budget"),
         event_types: reader.all(&table, "event_type"),
+        meters: reader.all(&table, "meter"),
+        webhooks: reader.all(&table, "webhook"),
+        models: reader.all(&table, "model"),
         rules: reader.all(&table, "rule"),
     };
     if reader.errors.is_empty() {

@@ -1,25 +1,44 @@
-//! Records: from the gateway to the store, and on to Kafka.
+//! Records: from the gateway to the store, and on to Kafka and InfluxDB.
 
 use std::sync::Arc;
 
-use tollgate_core::{event::Batch, time::Clock};
-use tollgate_gateway::intake::{Intake, Receipt};
-use tollgate_store::{Committing, Ingester, Store};
-use tollgate_workers::{EventOptions, RelayOptions, Relaying};
+use tollgate_core::{counters::Counters, event::Batch, metric::METRIC_TYPE, tables::Snapshot, time::Clock};
+use tollgate_gateway::intake::{Intake, NotReported, Receipt, ReportReceipt, UsageReport};
+use tollgate_store::{Committing, Ingester, Store, Stream};
+use tollgate_workers::{
+    EventOptions, InfluxSink, KafkaOptions, MakeProducer, Metering, MetersKept, RelayOptions, Relaying,
+    ReportOptions, Reporter, Reporting, StreamOptions, Takes, UsageIn,
+};
 
 use crate::{cli::Role, config::Config};
 
-/// The name of the sink, which its cursor is told apart by.
+/// The names of the sinks, which their cursors are told apart by.
 const KAFKA: &str = "kafka";
+const INFLUX: &str = "influx";
 /// Messages on their way to it at once.
 const IN_FLIGHT_MAX: usize = 16_384;
 
-/// Hands batches to the store.
-pub(super) struct Batches(Ingester);
+/// Hands batches to the store, and reports of usage to what counts them.
+pub(super) struct Batches {
+    ingester: Ingester,
+    usage: Arc<UsageIn>,
+}
 
 impl Intake for Batches {
     fn submit(&self, batch: Batch) -> Receipt {
-        Box::pin(self.0.submit(batch))
+        Box::pin(self.ingester.submit(batch))
+    }
+
+    fn report(&self, report: UsageReport) -> ReportReceipt {
+        let UsageReport { tenant, services, requests } = report;
+        let usage = Arc::clone(&self.usage);
+        Box::pin(async move {
+            let reporter = Reporter { tenant: Some(tenant), services };
+            usage.take(&reporter, requests).await.map_err(|refused| match refused {
+                tollgate_workers::NotReported::Wrong(wrong) => NotReported::Wrong(wrong),
+                tollgate_workers::NotReported::NotTaken(refused) => NotReported::NotTaken(refused),
+            })
+        })
     }
 }
 
@@ -27,6 +46,14 @@ impl Intake for Batches {
 pub(super) struct Records {
     committing: Committing,
     relaying: Relaying,
+    metering: Option<Metering>,
+    reporting: Option<Reporting>,
+}
+
+/// What reports of usage are held against.
+pub(super) struct Known {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) counters: Arc<dyn Counters + Send + Sync>,
 }
 
 impl Records {
@@ -34,35 +61,78 @@ impl Records {
     pub(super) fn start(
         store: &Arc<Store>,
         clock: &Arc<dyn Clock>,
-        node: u64,
+        (node, known): (u64, Known),
         (config, roles): (&Config, &[Role]),
     ) -> (Arc<Batches>, Self) {
         let (ingester, committing) = Ingester::start(Store::clone(store), config.events.intake());
         let works = roles.contains(&Role::Workers);
-        let kafka = config.events.kafka.options().filter(|_| works);
-        let relays = kafka.map(|kafka| RelayOptions {
-            sink: KAFKA.to_owned(),
-            producers: Arc::new(kafka),
-            policy: config.events.kafka.policy(),
-            in_flight_max: IN_FLIGHT_MAX,
+        let Known { snapshot, counters } = known;
+        let usage = UsageIn::new(Arc::clone(store), snapshot, ingester.clone(), counters, Arc::clone(clock));
+        let usage = Arc::new(usage);
+        let kept = MetersKept { minutes: config.retention.usage_minutes, hours: config.retention.usage };
+        let metering = works.then(|| Metering::start(store, clock, node, kept));
+        let reports = config.events.kafka.reports().filter(|_| works);
+        let reporting = reports.map(|from| {
+            let options = ReportOptions { from: Arc::new(from) };
+            Reporting::start(Arc::clone(&usage), Arc::clone(clock), options)
         });
+        let relays = if works { relays(config, clock) } else { Vec::new() };
         let options = EventOptions {
-            relays: relays.into_iter().collect(),
+            relays,
+            streams: if works { streams(config) } else { Vec::new() },
             kept: config.events.kept,
             remembered: config.events.remembered,
             forgets: works,
         };
         (
-            Arc::new(Batches(ingester)),
-            Self { committing, relaying: Relaying::start(store, clock, node, options) },
+            Arc::new(Batches { ingester, usage }),
+            Self { committing, relaying: Relaying::start(store, clock, node, options), metering, reporting },
         )
     }
 
     /// Ends it when nothing is answered any more: what waits is committed.
     pub(super) async fn stop(self) {
+        if let Some(reporting) = self.reporting {
+            reporting.stop().await;
+        }
         if let Err(error) = self.committing.end().await {
             tracing::error!(%error, "the intake of records ended badly");
         }
         self.relaying.stop().await;
+        if let Some(metering) = self.metering {
+            metering.stop().await;
+        }
     }
+}
+
+/// Decisions and changes, where there are topics for them.
+fn streams(config: &Config) -> Vec<StreamOptions> {
+    let Some(kafka) = config.events.kafka.options() else { return Vec::new() };
+    let to = |stream: Stream, topic: &Option<String>, one_in: u64| {
+        let topic = topic.clone()?;
+        let producers: Arc<dyn MakeProducer> = Arc::new(KafkaOptions { topic, ..kafka.clone() });
+        Some(StreamOptions { stream, producers, one_in })
+    };
+    let topics = &config.topics;
+    let decisions = to(Stream::Decisions, &topics.decisions, topics.decisions_one_in);
+    [to(Stream::Audit, &topics.audit, 1), decisions].into_iter().flatten().collect()
+}
+
+/// One relay for each sink that is set.
+fn relays(config: &Config, clock: &Arc<dyn Clock>) -> Vec<RelayOptions> {
+    let kafka = config.events.kafka.options().map(|kafka| RelayOptions {
+        sink: KAFKA.to_owned(),
+        takes: if config.events.kafka.metrics { Takes::All } else { Takes::AllBut(METRIC_TYPE) },
+        producers: Arc::new(kafka),
+        policy: config.events.kafka.policy(),
+        in_flight_max: IN_FLIGHT_MAX,
+    });
+    let influx = config.influx.options().map(|options| RelayOptions {
+        sink: INFLUX.to_owned(),
+        takes: Takes::Only(METRIC_TYPE),
+        producers: Arc::new(InfluxSink { options, clock: Arc::clone(clock) }),
+        policy: config.influx.policy(),
+        in_flight_max: IN_FLIGHT_MAX,
+    });
+    kafka.into_iter().chain(influx).collect()
 }

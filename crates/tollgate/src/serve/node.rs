@@ -20,15 +20,14 @@ use tollgate_gateway::http::serve::Serving;
 use tollgate_journal::Journal;
 use tollgate_store::Store;
 use tollgate_workers::{
-    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions, UsageKept,
-};
+    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions, UsageKept, Webhooks};
 
 use super::{
     control::{ControlServer, start_control},
     data_plane::{DataPlane, open_journal},
     health::{NodeHealth, Phase},
-    ingest::Records,
-    listeners,
+    ingest::{Known, Records},
+    listeners, models,
     sinks::{Post, Quotas, REHASHES_MAX},
     treasury::Purse,
 };
@@ -47,6 +46,7 @@ pub(crate) struct Node {
     courier: Option<Arc<SmtpCourier>>,
     running: Running,
     records: Records,
+    webhooks: Option<Webhooks>,
     health: Arc<NodeHealth>,
     clock: Arc<SystemClock>,
     upkeep: JoinHandle<()>,
@@ -88,14 +88,20 @@ impl Node {
         let (treasury, funds) = Purse::new(roles.contains(&Role::Workers));
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
         let wall: Arc<dyn tollgate_core::time::Clock> = clock.clone();
-        let (intake, records) = Records::start(&store, &wall, node, (config, roles));
-        let plane = DataPlane {
+        let counters = Arc::new(LocalCounters::default());
+        let known = Known { snapshot: snapshot.clone(), counters: counters.clone() };
+        let (intake, records) = Records::start(&store, &wall, (node, known), (config, roles));
+        let webhooks = roles
+            .contains(&Role::Workers)
+            .then(|| Webhooks::start(&store, &wall, node, config.webhooks.options()));
+        let mut plane = DataPlane {
             snapshot,
-            counters: Arc::new(LocalCounters::default()),
+            counters,
             treasury,
             clock: clock.clone(),
             rehashes,
             intake,
+            models: models::port(None),
         };
         let parts = Parts {
             store: store.clone(),
@@ -115,6 +121,9 @@ impl Node {
         };
         let prepared: Prepared = parts.prepare().await.map_err(prepare_failure)?;
         health.follow(prepared.progress());
+        let host = models::start((config, roles), &plane.snapshot, &wall).await?;
+        plane.models = models::port(host.as_ref());
+        health.holds(host);
         announce(&store, &plane.snapshot, config.assertion.key_file.is_some()).await?;
         let running = prepared.start().await?;
         let (running, (gateway, service_api)) =
@@ -129,6 +138,7 @@ impl Node {
             courier,
             running,
             records,
+            webhooks,
             health,
             clock,
             upkeep,
@@ -161,6 +171,9 @@ impl Node {
             }
         }
         self.records.stop().await;
+        if let Some(webhooks) = self.webhooks {
+            webhooks.stop().await;
+        }
         let stopped = self.running.stop().await;
         self.upkeep.abort();
         if let Err(error) = self.clock.persist() {

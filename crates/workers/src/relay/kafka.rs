@@ -63,7 +63,8 @@ pub struct KafkaCheck {
 }
 
 impl KafkaOptions {
-    fn config(&self) -> ClientConfig {
+    /// How brokers are reached by whoever reads or writes.
+    pub(crate) fn reached(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         let protocol = match (self.tls, self.sasl.is_some()) {
             (false, false) => "plaintext",
@@ -75,6 +76,14 @@ impl KafkaOptions {
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "tollgate")
             .set("security.protocol", protocol)
+            .set("reconnect.backoff.max.ms", "2000");
+        self.secure(&mut config);
+        config
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = self.reached();
+        config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("message.timeout.ms", "0")
@@ -84,8 +93,11 @@ impl KafkaOptions {
             .set("queue.buffering.max.kbytes", "131072")
             .set("message.max.bytes", self.message_bytes_max.to_string())
             // The same partition for a key as Kafka's own clients choose.
-            .set("partitioner", "murmur2_random")
-            .set("reconnect.backoff.max.ms", "2000");
+            .set("partitioner", "murmur2_random");
+        config
+    }
+
+    fn secure(&self, config: &mut ClientConfig) {
         if let Some(ca_file) = &self.ca_file {
             config.set("ssl.ca.location", ca_file);
         }
@@ -95,7 +107,6 @@ impl KafkaOptions {
                 .set("sasl.username", &sasl.username)
                 .set("sasl.password", sasl.password.expose());
         }
-        config
     }
 
     /// Asks a broker for the topic; waits that long at most. Blocks.

@@ -1,0 +1,171 @@
+//! Counting records into meters: one counter at a time, each record once (I13).
+//!
+//! It is a sink like any other: it holds a lease with an epoch, reads blocks from its cursor on, and moves the
+//! cursor in the commit that adds what it counted. After any fault it begins at the cursor again. Requests are not
+//! counted here: the shipment counts them.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tollgate_core::{meter::set::Tally, time::Clock};
+use tollgate_store::{Counting, Meters, Outbox, RelayLease, Store, StoreError};
+
+use crate::{faults::Faults, stop::Stop};
+
+/// The name of the sink.
+pub const METERS_SINK: &str = "meters";
+/// How long a lease lasts without being kept.
+const LEASE_US: i64 = 15_000_000;
+/// How often it is kept where nothing is counted.
+const KEEP_US: i64 = 4_000_000;
+/// The pause where there is nothing to count.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The pause after a fault, and while another counts.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The pause between two steps of forgetting, and how often it begins.
+const BREATH: Duration = Duration::from_millis(20);
+const FORGET_EVERY_US: i64 = 60_000_000;
+/// How long the task may take to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long values of meters are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct MetersKept {
+    /// Values by minute.
+    pub minutes: Duration,
+    /// Values by hour.
+    pub hours: Duration,
+}
+
+/// The running task.
+pub struct Metering {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Metering {
+    /// Starts it on the present tokio runtime. `node` is who holds the lease.
+    #[must_use]
+    pub fn start(store: &Arc<Store>, clock: &Arc<dyn Clock>, node: u64, kept: MetersKept) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let counter =
+            Counter { store: Arc::clone(store), clock: Arc::clone(clock), node, kept, forgot_us: 0 };
+        Self { stop, task: tokio::spawn(counter.run(Stop::new(stopped))) }
+    }
+
+    /// Ends it, and gives the lease back. Nothing is lost if that does not come about.
+    pub async fn stop(mut self) {
+        // Nobody listening means that it has ended already.
+        let _listeners = self.stop.send(true);
+        match timeout(STOP_PATIENCE, &mut self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "counting meters ended badly"),
+            Err(_late) => {
+                tracing::warn!("counting meters takes too long to end and is left behind");
+                self.task.abort();
+            }
+        }
+    }
+}
+
+struct Counter {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    node: u64,
+    kept: MetersKept,
+    /// When it looked for what can go.
+    forgot_us: i64,
+}
+
+impl Counter {
+    async fn run(mut self, mut stop: Stop) {
+        metrics::describe_counter!("tollgate_meter_records_total", "Records that meters have looked at");
+        let mut faults = Faults::of("meters");
+        loop {
+            match self.turn(&mut stop, &mut faults).await {
+                Ok(()) if stop.is_asked() => return,
+                Ok(()) => {}
+                Err(error) => {
+                    faults.failed(self.clock.now(), &error, error.cause());
+                }
+            }
+            if stop.pause(PAUSE, std::future::pending()).await {
+                return;
+            }
+        }
+    }
+
+    /// From taking the lease until a fault, until somebody else counts, or the end.
+    async fn turn(&mut self, stop: &mut Stop, faults: &mut Faults) -> Result<(), StoreError> {
+        let now_us = self.clock.now().wall_us;
+        let span = (now_us, now_us.saturating_add(LEASE_US));
+        let Some(mut lease) = self.store.take_relay(METERS_SINK, self.node, span).await? else {
+            return Ok(());
+        };
+        let (mut meters, mut kept_us) = (self.store.meters_now(None).await?, now_us);
+        loop {
+            meters = self.store.meters_now(Some(meters)).await?;
+            let before = lease.sent;
+            let now_us = self.clock.now().wall_us;
+            let (sent, tally) = self.count(&lease, &meters).await?;
+            let is_idle = sent == before;
+            if !is_idle || now_us.saturating_sub(kept_us) >= KEEP_US {
+                let until_us = now_us.saturating_add(LEASE_US);
+                match self.store.count_meters(&lease, (sent, until_us), (meters.version(), &tally)).await? {
+                    Counting::Done => (lease.sent, kept_us) = (sent, now_us),
+                    Counting::Lost => return Ok(()),
+                    Counting::Changed => continue,
+                }
+                metrics::counter!("tollgate_meter_records_total").increment(sent - before);
+            }
+            faults.worked();
+            self.forget(stop).await?;
+            let pause = if is_idle { LOOK_EVERY } else { Duration::ZERO };
+            if stop.is_asked() || (is_idle && stop.pause(pause, std::future::pending()).await) {
+                return self.store.leave_relay(&lease).await;
+            }
+        }
+    }
+
+    /// What meters count of the next records, and where these end.
+    async fn count(&self, lease: &RelayLease, meters: &Arc<Meters>) -> Result<(u64, Tally), StoreError> {
+        if meters.is_empty() {
+            // Without meters there is nothing to look at. One that comes in between is found by the commit.
+            return Ok((self.store.events_end().await?.max(lease.sent), Tally::default()));
+        }
+        let outbox = self.store.outbox(lease.sent).await?;
+        if outbox.is_empty() {
+            return Ok((lease.sent, Tally::default()));
+        }
+        let (from, meters) = (lease.sent, Arc::clone(meters));
+        // Some megabytes of JSON: other tasks go on meanwhile.
+        let counted = tokio::task::spawn_blocking(move || counted(&outbox, from, &meters)).await;
+        counted.unwrap_or_else(|_| Err(StoreError::Corrupt("records could not be counted".to_owned())))
+    }
+
+    /// Forgets some of what is past its time.
+    async fn forget(&mut self, stop: &mut Stop) -> Result<(), StoreError> {
+        let now_us = self.clock.now().wall_us;
+        if now_us.saturating_sub(self.forgot_us) < FORGET_EVERY_US {
+            return Ok(());
+        }
+        let before =
+            |kept: Duration| now_us.saturating_sub(i64::try_from(kept.as_micros()).unwrap_or(i64::MAX));
+        for _ in 0..50 {
+            let gone =
+                self.store.forget_meters_before(before(self.kept.minutes), before(self.kept.hours)).await?;
+            if gone == 0 {
+                self.forgot_us = now_us;
+                return Ok(());
+            }
+            if stop.pause(BREATH, std::future::pending()).await {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn counted(outbox: &Outbox, from: u64, meters: &Meters) -> Result<(u64, Tally), StoreError> {
+    Ok((outbox.ends, outbox.tally(from, meters)?))
+}
