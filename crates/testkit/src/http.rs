@@ -77,6 +77,19 @@ impl Call {
         Self::new("POST", target).header("content-type", "application/json").body(body.to_string())
     }
 
+    /// A POST with the fields of a form.
+    pub fn post_form(target: &str, fields: &[(&str, &str)]) -> Self {
+        let encoded = |text: &str| -> String {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric();
+            let byte = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+            text.bytes().map(byte).collect()
+        };
+        let fields: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let call = Self::new("POST", target).header("content-type", "application/x-www-form-urlencoded");
+        call.body(fields.join("&"))
+    }
+
     /// Adds one header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

@@ -1,7 +1,7 @@
 //! Tests only: throw-away servers and small clients around the real `tollgate` binary.
 //!
 //! What is here: [`Postgres`] and [`Upstream`] (servers to stand in front of and behind Tollgate), [`Directory`],
-//! [`OpenIdProvider`] and [`MailServer`] (who knows people and reaches them),
+//! [`Influx`] and [`Influx2`] (where points go), [`OpenIdProvider`] and [`MailServer`] (who knows people and reaches them),
 //! [`Tollgate`] (the real binary in a temporary folder on free ports), [`raw`] (bytes over TCP) and
 //! [`http`] (a plain client), [`browser`] (a real Chromium), and [`wait_until`], which every test uses instead of sleeping.
 //!
@@ -26,6 +26,8 @@ pub mod browser;
 mod depth;
 mod directory;
 pub mod http;
+mod influx;
+mod influx2;
 mod mail;
 mod model_upstream;
 mod openid;
@@ -39,6 +41,8 @@ mod wait;
 
 pub use depth::Depth;
 pub use directory::{Directory, certificate};
+pub use influx::Influx;
+pub use influx2::{Influx2, InfluxMood};
 pub use mail::{MailServer, Received};
 pub use model_upstream::{Billing, ModelUpstream, Rates};
 pub use openid::OpenIdProvider;
