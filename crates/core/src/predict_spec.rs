@@ -114,7 +114,7 @@ pub enum RemoteProtocol {
 }
 
 /// What a model is tried with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleSpec {
     /// The inputs, as JSON text, as a request has them: `{"features": [[1, 2]]}`.

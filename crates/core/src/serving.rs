@@ -3,7 +3,13 @@
 //! The port between the gateway and whatever holds models: it finds the version that a request means and runs it.
 //! Nothing here waits: an answer is called back.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
+};
 
 use crate::{
     id::ProjectId,
@@ -36,6 +42,8 @@ pub struct Served {
     pub engine: Option<Arc<dyn Engine>>,
     /// Requests that it takes at once.
     pub places: Arc<Places>,
+    /// How they went.
+    pub tally: Arc<Tally>,
 }
 
 /// Why no version takes requests under a name.
@@ -71,7 +79,7 @@ pub enum NotRun {
 /// Requests of one version that wait or run at once.
 #[derive(Debug)]
 pub struct Places {
-    taken: std::sync::atomic::AtomicU32,
+    taken: AtomicU32,
     most: u32,
 }
 
@@ -79,13 +87,12 @@ impl Places {
     /// So many.
     #[must_use]
     pub const fn new(most: u32) -> Self {
-        Self { taken: std::sync::atomic::AtomicU32::new(0), most }
+        Self { taken: AtomicU32::new(0), most }
     }
 
     /// Takes one; `None` when all are taken. It is given back when it is dropped.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Option<Place> {
-        use std::sync::atomic::Ordering::{AcqRel, Acquire};
         let one_more = |taken: u32| (taken < self.most).then_some(taken + 1);
         self.taken.try_update(AcqRel, Acquire, one_more).ok()?;
         Some(Place(Arc::clone(self)))
@@ -94,7 +101,7 @@ impl Places {
     /// How many are taken.
     #[must_use]
     pub fn taken(&self) -> u32 {
-        self.taken.load(std::sync::atomic::Ordering::Relaxed)
+        self.taken.load(Relaxed)
     }
 }
 
@@ -104,7 +111,79 @@ pub struct Place(Arc<Places>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+        self.0.taken.fetch_sub(1, AcqRel);
+    }
+}
+
+/// How the requests of one version went on this node, since it started.
+#[derive(Debug, Default)]
+pub struct Tally {
+    answered: AtomicU64,
+    failed: AtomicU64,
+    refused: AtomicU64,
+    /// Answers by the power of two of their microseconds.
+    took: [AtomicU64; SCALES],
+}
+
+/// Powers of two of microseconds that are told apart: the last is over half an hour.
+const SCALES: usize = 32;
+
+/// What a tally says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tallied {
+    /// Answered.
+    pub answered: u64,
+    /// Failed or late.
+    pub failed: u64,
+    /// Refused because too many were under way.
+    pub refused: u64,
+    /// Half of the answers took at most this many microseconds, to the next power of two; 0 without any.
+    pub median_us: u64,
+    /// And of a hundred ninety-nine this many.
+    pub p99_us: u64,
+}
+
+impl Tally {
+    /// Counts an answer.
+    pub fn answered(&self, took_ns: u64) {
+        let scale = (u64::BITS - (took_ns / 1_000).leading_zeros()) as usize;
+        if let Some(count) = self.took.get(scale.min(SCALES - 1)) {
+            count.fetch_add(1, Relaxed);
+        }
+        self.answered.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that got no answer.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that was one too many.
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// What it says now.
+    #[must_use]
+    pub fn read(&self) -> Tallied {
+        let counts: Vec<u64> = self.took.iter().map(|count| count.load(Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let within = |percent: u64| {
+            let wanted = (total * percent).div_ceil(100);
+            let mut seen = 0;
+            let scale = counts.iter().position(|count| {
+                seen += count;
+                seen >= wanted
+            });
+            if total == 0 { 0 } else { scale.map_or(u64::MAX, |scale| 1 << scale) }
+        };
+        Tallied {
+            answered: self.answered.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            median_us: within(50),
+            p99_us: within(99),
+        }
     }
 }
 
@@ -134,5 +213,16 @@ mod tests {
         drop(one);
         assert_eq!(places.taken(), 1);
         assert!(places.take().is_some());
+    }
+
+    #[test]
+    fn a_tally_tells_the_median_and_the_slowest_to_a_power_of_two() {
+        let tally = Tally::default();
+        assert_eq!(tally.read(), Tallied::default());
+        (0..98).for_each(|_| tally.answered(100_000));
+        tally.answered(40_000_000);
+        tally.answered(40_000_000);
+        let read = tally.read();
+        assert_eq!((read.answered, read.median_us, read.p99_us), (100, 128, 65_536));
     }
 }

@@ -4,15 +4,18 @@ use std::{future::Future, pin::Pin, rc::Rc, sync::Arc};
 
 use smallvec::SmallVec;
 use tollgate_core::{
+    admit::sharing::{SharedCharge, SharedVerdict},
     budget::{
         funds::{Drawn, Funds, Hold, LEGS_USUAL},
         held::HeldBudget,
     },
+    counters::{Lack, RuleId},
     id::AccountId,
     money::amount::Amount,
     period::Window,
+    serving::Models,
     tables::Snapshot,
-    time::Clock,
+    time::{Clock, Now},
 };
 use tollgate_journal::Writer;
 
@@ -30,6 +33,8 @@ pub struct Ports<C> {
     pub counters: Arc<C>,
     /// What may be spent of budgets.
     pub treasury: Arc<dyn Treasury>,
+    /// Limits that all nodes count together.
+    pub limits: Arc<dyn SharedLimits>,
     /// One writer of the usage journal for each lane; their lanes follow one another.
     pub writers: Vec<Writer>,
     /// Time.
@@ -38,6 +43,8 @@ pub struct Ports<C> {
     pub rehash: Arc<dyn RehashSink>,
     /// Takes batches of records.
     pub intake: Arc<dyn Intake>,
+    /// Holds models.
+    pub models: Arc<dyn Models>,
     /// Makes each lane's resolver of the hosts that keys are bound to.
     pub host_lookup: MakeHostLookup,
 }
@@ -54,6 +61,53 @@ pub trait Treasury: Send + Sync {
     /// together, so that one call does not take what was asked for another. Answered within a bound of
     /// time, whatever the ledger does; the funds are there when it is.
     fn refill(&self, wants: Wants) -> Pin<Box<dyn Future<Output = Refilled> + Send>>;
+
+    /// Asks for parts of quotas to be set aside for this process. Answered within a bound of time; what was
+    /// set aside is in the counters when it is. Where quotas are counted here alone, nobody is asked.
+    fn lease(&self, needs: QuotaNeeds) -> Pin<Box<dyn Future<Output = Refilled> + Send>> {
+        let _nobody_is_asked = needs;
+        Box::pin(std::future::ready(Refilled::Silent))
+    }
+}
+
+/// Limits that all nodes count together.
+pub trait SharedLimits: Send + Sync {
+    /// Takes all charges or none. Answered within a small bound of time, whatever becomes of those who count.
+    fn take(
+        &self,
+        charges: SmallVec<[SharedCharge; 2]>,
+        now: Now,
+    ) -> Pin<Box<dyn Future<Output = SharedVerdict> + Send>>;
+}
+
+/// Nobody counts them: what needs them is refused.
+pub struct NoSharedLimits;
+
+impl SharedLimits for NoSharedLimits {
+    fn take(
+        &self,
+        charges: SmallVec<[SharedCharge; 2]>,
+        now: Now,
+    ) -> Pin<Box<dyn Future<Output = SharedVerdict> + Send>> {
+        let _nobody_counts = (charges, now);
+        Box::pin(std::future::ready(SharedVerdict::Unknown))
+    }
+}
+
+/// What is needed of several quotas at once.
+pub type QuotaNeeds = SmallVec<[QuotaNeed; LEGS_USUAL]>;
+
+/// What is needed of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaNeed {
+    /// The quota.
+    pub rule: RuleId,
+    /// Whose count.
+    pub subject: u64,
+    /// The amount of the quota.
+    pub amount: u64,
+    /// What is lacking, and of which period.
+    pub lack: Lack,
 }
 
 /// What is wanted of several accounts at once.

@@ -90,8 +90,24 @@ pub fn infer_body(answered: &Answered<'_>, id: Option<&str>) -> Vec<u8> {
     out
 }
 
+/// A question to a server of the protocol.
+#[must_use]
+pub fn infer_request(specs: &[TensorSpec], inputs: &[Tensor], id: &str) -> Vec<u8> {
+    let mut out = b"{\"id\":".to_vec();
+    push_json_string(&mut out, id);
+    out.extend_from_slice(b",\"inputs\":[");
+    for (index, (spec, tensor)) in specs.iter().zip(inputs).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_infer_tensor(&mut out, &spec.name, tensor);
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
 /// Writes a tensor as the protocol has it, with its elements flat.
-pub(super) fn push_infer_tensor(out: &mut Vec<u8>, name: &str, tensor: &Tensor) {
+fn push_infer_tensor(out: &mut Vec<u8>, name: &str, tensor: &Tensor) {
     out.extend_from_slice(b"{\"name\":");
     push_json_string(out, name);
     out.extend_from_slice(b",\"shape\":[");

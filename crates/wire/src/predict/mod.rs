@@ -11,8 +11,8 @@ mod question;
 
 pub use self::{
     answer::{
-        Answered, error_body, infer_body, metadata_body, name_ready_body, push_inputs, push_nested,
-        push_outputs, question_body,
+        Answered, error_body, infer_body, infer_request, metadata_body, name_ready_body, push_inputs,
+        push_nested, push_outputs, question_body,
     },
     elements::{read_nested, typed_guess},
     infer::{Infer, InferOutputs},

@@ -51,18 +51,18 @@ use crate::{
 
 /// How long what was found out of a caller is believed while its body arrives: less than a revocation takes
 /// to reach a node.
-const BELIEVED_NS: u64 = 100_000_000;
+pub(crate) const BELIEVED_NS: u64 = 100_000_000;
 
 /// Who calls, as was found out before the body.
-pub(super) struct Entered {
-    pub(super) known: Recognition,
+pub(crate) struct Entered {
+    pub(crate) known: Recognition,
     pub(super) tables: Rc<LaneTables>,
     /// Where the credential stood.
     pub(super) place: Place,
 }
 
 impl Entered {
-    pub(super) fn policy(&self) -> Option<&Policy> {
+    pub(crate) fn policy(&self) -> Option<&Policy> {
         policy_of(&self.tables, &self.known.record)
     }
 
@@ -71,7 +71,7 @@ impl Entered {
     }
 
     /// What upstream and answer are told of the caller.
-    pub(super) fn caller(&self, decision: &Decision, service: &ProxyService) -> Caller {
+    pub(crate) fn caller(&self, decision: &Decision, service: &ProxyService) -> Caller {
         let policy = self.policy();
         Caller {
             at_ns: self.known.now.mono_ns,
@@ -138,7 +138,7 @@ pub(crate) async fn serve<C: Counters + 'static>(
 }
 
 /// Finds the caller, and refuses who is refused whatever the body says.
-async fn enter<C: Counters + 'static>(
+pub(crate) async fn enter<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
     exchange: &Exchange,
@@ -202,7 +202,10 @@ async fn ask<C: Counters + 'static>(
     let tokens = policy.and_then(|policy| token_ask(policy, call, &terms));
     let judged =
         Judged { known: &entered.known, policy, service: Some(&service), model: Some(&model), tokens };
-    let decision = gateway.judge(&exchange.head, request, judged, 1);
+    let mut decision = gateway.judge(&exchange.head, request, judged, 1);
+    if decision.is_open() {
+        decision = gateway.judge_beyond(&exchange.head, request, judged, (1, decision)).await;
+    }
     account.note_decision(&decision, policy);
     if !decision.is_allowed() {
         return Err(Denial::of_decision(&decision, policy, service.service.spec.headers));

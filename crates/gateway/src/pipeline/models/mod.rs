@@ -13,6 +13,6 @@
 
 mod answer;
 pub(crate) mod body;
-pub(super) mod call;
+pub(crate) mod call;
 mod course;
 mod unmetered;

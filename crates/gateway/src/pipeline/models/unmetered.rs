@@ -50,7 +50,10 @@ pub(super) async fn serve<C: Counters + 'static>(
         }
     }
     let judged = Judged { known: &entered.known, policy, service: Some(&service), model: None, tokens: None };
-    let decision = gateway.judge(&exchange.head, request, judged, 1);
+    let mut decision = gateway.judge(&exchange.head, request, judged, 1);
+    if decision.is_open() {
+        decision = gateway.judge_beyond(&exchange.head, request, judged, (1, decision)).await;
+    }
     account.note_decision(&decision, policy);
     if !decision.is_allowed() {
         return Err(Denial::of_decision(&decision, policy, service.service.spec.headers));

@@ -1,0 +1,172 @@
+//! ONNX files: read, adapted, checked, made ready to run (by tract).
+//!
+//! What lives here: from bytes to something that runs, and running it. What does not: threads and versions.
+//! Keeps: no input chooses an index or a size ([`danger`]), for the operators do not bound them.
+
+mod adapt;
+mod convert;
+mod danger;
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use tollgate_core::tensor::{AXES_MAX, Data, DataType, Tensor, TensorSpec};
+use tract_onnx::{
+    pb,
+    prelude::{
+        Framework as _, InferenceFact, InferenceModel, InferenceModelExt as _, IntoRunnable as _, TDim,
+        TValue, ToDim as _, TypedRunnableModel,
+    },
+    tract_hir::{infer::Factoid as _, internal::DimLike as _},
+};
+
+use self::convert::{from_tract, into_tract, kind_of};
+
+/// The largest file that is read, in bytes.
+pub const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Inputs and outputs of one model.
+const ENDS_MAX: usize = 256;
+
+/// Why a file is no model that can run here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unusable(pub(crate) String);
+
+impl Unusable {
+    pub(crate) fn new(problem: impl std::fmt::Display) -> Self {
+        Self(problem.to_string())
+    }
+
+    /// What tract says, with its causes.
+    fn of(what: &str, error: &impl std::fmt::Debug) -> Self {
+        let words: String = format!("{error:?}").chars().filter(|sign| *sign != '\u{1b}').take(600).collect();
+        let words = words.split("\n\nStack backtrace").next().unwrap_or_default();
+        Self(format!("{what}: {}", words.split_whitespace().collect::<Vec<_>>().join(" ")))
+    }
+}
+
+/// A model that is ready to run, on any thread, as often at once as wanted.
+pub(crate) struct Onnx {
+    plan: Arc<TypedRunnableModel>,
+    /// What it takes.
+    pub(crate) inputs: Box<[TensorSpec]>,
+    /// What it gives.
+    pub(crate) outputs: Box<[TensorSpec]>,
+    /// Of each output: the texts of the classes whose numbers the graph gives.
+    texts: Box<[Option<Vec<String>>]>,
+}
+
+impl Onnx {
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// When it is no ONNX, or has something that cannot be run here.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unusable> {
+        let mut proto = pb::ModelProto::decode(bytes)
+            .map_err(|error| Unusable(format!("it is not an ONNX file: {error}")))?;
+        let graph =
+            proto.graph.as_mut().ok_or_else(|| Unusable::new("it is not an ONNX file: it has no graph"))?;
+        let output_names: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+        if graph.output.len() > ENDS_MAX || graph.input.len() > ENDS_MAX || output_names.is_empty() {
+            return Err(Unusable(format!("it has no outputs, or more than {ENDS_MAX} inputs or outputs")));
+        }
+        danger::check(graph)?;
+        let mut texts = adapt::adapt(graph)?;
+        let framework = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
+        let mut model = framework
+            .model_for_proto_model(&proto)
+            .map_err(|error| Unusable::of("it has something that is not known here", &error))?;
+        let inputs = open_axes(&mut model)?;
+        let plan = model
+            .into_optimized()
+            .and_then(|model| model.into_runnable())
+            .map_err(|error| Unusable::of("it cannot be made ready to run", &error))?;
+        let mut outputs = outputs_of(&plan, &output_names)?;
+        let texts: Vec<Option<Vec<String>>> = output_names.iter().map(|name| texts.remove(name)).collect();
+        for (spec, _) in outputs.iter_mut().zip(&texts).filter(|(_, texts)| texts.is_some()) {
+            spec.kind = DataType::Text;
+        }
+        Ok(Self { plan, inputs: inputs.into(), outputs: outputs.into(), texts: texts.into() })
+    }
+
+    /// Whether rows of several requests can be joined: the first axis of every end is open.
+    pub(crate) fn is_joinable(&self) -> bool {
+        !self.inputs.is_empty() && self.inputs.iter().chain(&self.outputs).all(TensorSpec::is_joinable)
+    }
+
+    /// Runs it on inputs that are as [`Self::inputs`] says.
+    ///
+    /// # Errors
+    /// What the operators say.
+    pub(crate) fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, String> {
+        let inputs = inputs
+            .into_iter()
+            .map(|tensor| into_tract(tensor).map(TValue::from))
+            .collect::<Result<_, _>>()?;
+        let outputs = self.plan.run(inputs).map_err(|error| Unusable::of("the model failed", &error).0)?;
+        let outputs = outputs.iter().zip(&self.texts);
+        outputs.map(|(output, texts)| Ok(in_words(from_tract(output)?, texts.as_deref()))).collect()
+    }
+}
+
+/// Puts texts of classes in place of their numbers.
+fn in_words(tensor: Tensor, texts: Option<&[String]>) -> Tensor {
+    match (texts, &tensor.data) {
+        (Some(texts), Data::I64(numbers)) => {
+            let word =
+                |number: &i64| usize::try_from(*number).ok().and_then(|number| texts.get(number).cloned());
+            let words = numbers.iter().map(|number| word(number).unwrap_or_default()).collect();
+            Tensor { data: Data::Text(words), ..tensor }
+        }
+        _ => tensor,
+    }
+}
+
+/// What the model takes. Axes without a length get a name of their own; the first axes of all inputs share one, as
+/// they are the rows.
+fn open_axes(model: &mut InferenceModel) -> Result<Vec<TensorSpec>, Unusable> {
+    let ends = model.input_outlets().map_err(|error| Unusable::of("it has no inputs", &error))?.to_vec();
+    let mut specs = Vec::with_capacity(ends.len());
+    for (index, outlet) in ends.iter().enumerate() {
+        let name = model.node(outlet.node).name.clone();
+        let fact = model.input_fact(index).map_err(|error| Unusable::of("it has no inputs", &error))?.clone();
+        let datum = fact.datum_type.concretize();
+        let kind = datum.and_then(kind_of);
+        let (Some(datum), Some(kind), Some(axes)) = (datum, kind, fact.shape.rank().concretize()) else {
+            return Err(Unusable(format!("its input `{name}` is of a type or shape that is not known here")));
+        };
+        let mut shape: Vec<Option<usize>> = Vec::new();
+        let mut dims: Vec<TDim> = Vec::new();
+        for (axis, dim) in fact.shape.dims().enumerate() {
+            let length = dim.concretize().and_then(|dim| dim.to_usize().ok());
+            shape.push(length);
+            dims.push(match length {
+                Some(length) => length.to_dim(),
+                None if axis == 0 => model.symbols.sym("rows").to_dim(),
+                None => model.symbols.sym(&format!("axis_{index}_{axis}")).to_dim(),
+            });
+        }
+        if shape.len() != usize::try_from(axes).unwrap_or(usize::MAX) || shape.len() > AXES_MAX {
+            return Err(Unusable(format!("its input `{name}` has no shape, or over {AXES_MAX} axes")));
+        }
+        model
+            .set_input_fact(index, InferenceFact::dt_shape(datum, dims))
+            .map_err(|error| Unusable::of("its inputs cannot be used", &error))?;
+        specs.push(TensorSpec { name: name.into(), kind, shape: shape.into() });
+    }
+    Ok(specs)
+}
+
+fn outputs_of(plan: &Arc<TypedRunnableModel>, names: &[String]) -> Result<Vec<TensorSpec>, Unusable> {
+    let model = plan.model();
+    let mut specs = Vec::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        let fact =
+            model.output_fact(index).map_err(|error| Unusable::of("its outputs cannot be used", &error))?;
+        let kind = kind_of(fact.datum_type)
+            .ok_or_else(|| Unusable(format!("its output `{name}` is of a type that is not known here")))?;
+        let shape = fact.shape.iter().map(|dim| dim.to_usize().ok()).collect();
+        specs.push(TensorSpec { name: name.as_str().into(), kind, shape });
+    }
+    Ok(specs)
+}

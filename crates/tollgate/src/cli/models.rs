@@ -1,0 +1,26 @@
+//! `tollgate models …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Lists registered models, and whether their files can be used on this host
+    List,
+    /// Reads an ONNX file, says what it takes and gives, and tries it
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The file, or `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// What to try it with, as JSON: `{"features": [[1, 2, 3, 4]]}`
+    #[arg(long, value_name = "JSON")]
+    pub(crate) sample: Option<String>,
+    /// Sample and shapes as a node has them; prints nothing but what is wrong.
+    #[arg(long, value_name = "JSON", hide = true, conflicts_with = "sample")]
+    pub(crate) trial: Option<String>,
+}
