@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The type of the records that points become. Types that begin with `tollgate.` are not for senders of records.
 pub const METRIC_TYPE: &str = "tollgate.metric";
@@ -20,6 +20,8 @@ pub const TAG_LEN_MAX: usize = 1024;
 pub const TEXT_LEN_MAX: usize = 65_535;
 /// Tags of a point at most, the host's included.
 pub const TAGS_MAX: usize = 64;
+/// Bytes of all tags together, so that the series, with every sign escaped, stays within the 65,535 that InfluxDB takes.
+pub const TAGS_BYTES_MAX: usize = 32_000;
 /// Fields of a point at most.
 pub const FIELDS_MAX: usize = 256;
 /// The first moment that is taken, nanoseconds since 1970: 3 March 1973. Seconds, milliseconds and microseconds of
@@ -28,14 +30,12 @@ pub const TIMESTAMP_NS_MIN: i64 = 100_000_000_000_000_000;
 /// The last one: what InfluxDB can keep (`models.MaxNanoTime`), 11 April 2262.
 pub const TIMESTAMP_NS_MAX: i64 = i64::MAX - 1;
 
-/// One point.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One point. As JSON it is kept; reading that is the business of who has a reader that keeps every digit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
     /// What is measured.
     pub measurement: String,
     /// What it is told apart by, by name.
-    #[serde(default)]
     pub tags: BTreeMap<String, String>,
     /// What was measured, by name; at least one.
     pub fields: BTreeMap<String, FieldValue>,
@@ -44,7 +44,7 @@ pub struct Point {
 }
 
 /// The value of a field. In JSON a whole number without a point is an integer, and `5.0` is a float.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FieldValue {
     /// A whole number.
@@ -75,6 +75,24 @@ impl Point {
         }
         // Writing into memory cannot fail.
         let _ = write!(out, " {}", self.timestamp);
+    }
+}
+
+impl FieldValue {
+    /// A number as JSON writes it (RFC 8259 §6), to the last digit: an integer when it has neither point nor exponent.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do about it.
+    pub fn of_number(text: &str) -> Result<Self, &'static str> {
+        if !text.contains(['.', 'e', 'E']) {
+            let number = text.parse().map(Self::Integer);
+            return number.map_err(|_| "it is no whole number of 64 bits; send it as a string");
+        }
+        let number: f64 = text.parse().map_err(|_| "it is not a number")?;
+        if number.is_finite() {
+            return Ok(Self::Float(number));
+        }
+        Err("it is larger than a number can be, about 1.8e308; send it as a string")
     }
 }
 

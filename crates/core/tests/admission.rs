@@ -10,6 +10,7 @@ use tollgate_core::{
     keyring::{KeyRecord, KeyState, Narrowing},
     policy::Policy,
     service::Service,
+    signature::SignatureFact,
     time::Now,
 };
 
@@ -50,7 +51,7 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
         ..record()
     };
     let mut facts = Facts { model: Some("m"), ..facts(&tiles) };
-    let mended = service("");
+    let mended = service("signature = { scheme = 'github', secret = { secret = 's' } }");
     let mut seen = Vec::new();
     for _ in 0..=ORDER.len() {
         let decision = admit(
@@ -74,6 +75,7 @@ fn the_first_check_that_fails_decides_in_the_order_of_the_list() {
             Check::Origin => own.origins = None,
             Check::UserAgent => own.user_agents = None,
             Check::App => own.apps = None,
+            Check::Signature => facts.signature = SignatureFact::Valid,
             Check::Limits => own.rules = [].into(),
             Check::Budget => panic!("only calls that cost money are asked"),
         }

@@ -11,6 +11,7 @@ use tollgate_core::{
     keyring::{KeyRecord, KeyState, Narrowing},
     policy::Policy,
     service::Service,
+    signature::SignatureFact,
 };
 
 use crate::fixture::{Memory, NOON_US, NOW, OTHER_PROJECT, PROJECT, policy, record, service, service_of};
@@ -266,6 +267,28 @@ fn endpoints() {
     ] {
         let facts = Facts { service: service.map(|own| &**own), method, path, ..facts(&tiles) };
         table.row(name, &Situation { policy: Some(own), record: record(), facts }, says);
+    }
+    insta::assert_snapshot!(table.text());
+}
+
+#[test]
+fn signatures() {
+    let (plain, open) = (service(""), policy(""));
+    let signed = service("signature = { scheme = 'stripe', secret = { secret = 's' } }");
+    let mut table = Table::new(Check::Signature);
+    let (missing, expired) = (Says::Fail(Code::SignatureMissing), Says::Fail(Code::SignatureExpired));
+    for (name, service, signature, says) in [
+        ("not asked for", &plain, SignatureFact::Invalid, Says::Open),
+        ("right", &signed, SignatureFact::Valid, Says::Pass),
+        ("the body is not read yet", &signed, SignatureFact::Unread, Says::Open),
+        ("nobody has looked", &signed, SignatureFact::Unknown, missing),
+        ("not there", &signed, SignatureFact::Missing, missing),
+        ("wrong", &signed, SignatureFact::Invalid, Says::Fail(Code::SignatureInvalid)),
+        ("too old", &signed, SignatureFact::Expired, expired),
+        ("was here before", &signed, SignatureFact::Repeated, expired),
+    ] {
+        let facts = Facts { signature, ..facts(service) };
+        table.row(name, &Situation { policy: Some(&open), record: record(), facts }, says);
     }
     insta::assert_snapshot!(table.text());
 }

@@ -7,6 +7,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 use tollgate_core::metric::{FieldValue, moment_ns};
 
 /// Members of one object at most: tags or fields.
@@ -71,39 +72,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
 pub(super) struct Value(pub(super) FieldValue);
 
 impl<'de> Deserialize<'de> for Value {
+    /// Over its text, for the reader of JSON may round the last digit of a number.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl Visitor<'_> for Visit {
-            type Value = Value;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, `true`, `false` or a string")
-            }
-
-            fn visit_bool<E: Error>(self, is_so: bool) -> Result<Value, E> {
-                Ok(Value(FieldValue::Boolean(is_so)))
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-                Ok(Value(FieldValue::Integer(number)))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-                let number = i64::try_from(number).map_err(|_| {
-                    E::custom("it is over 9223372036854775807, the largest whole number; send it as a string")
-                })?;
-                Ok(Value(FieldValue::Integer(number)))
-            }
-
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-                Ok(Value(FieldValue::Float(number)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-                Ok(Value(FieldValue::Text(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_any(Visit)
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let value = match text.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(text).map(FieldValue::Text).map_err(D::Error::custom)?,
+            Some(b't') => FieldValue::Boolean(true),
+            Some(b'f') => FieldValue::Boolean(false),
+            Some(b'-' | b'0'..=b'9') => FieldValue::of_number(text).map_err(D::Error::custom)?,
+            _ => return Err(D::Error::custom("it is not a number, `true`, `false` or a string")),
+        };
+        Ok(Self(value))
     }
 }
 

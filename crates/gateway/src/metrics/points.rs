@@ -4,8 +4,8 @@
 use serde_json::de::{Deserializer, StrRead};
 use tollgate_core::{
     metric::{
-        FIELDS_MAX, FieldValue, HOST_TAG, Point, TAGS_MAX, TEXT_LEN_MAX, check_measurement, check_name,
-        check_tag, check_timestamp,
+        FIELDS_MAX, FieldValue, HOST_TAG, Point, TAGS_BYTES_MAX, TAGS_MAX, TEXT_LEN_MAX, check_measurement,
+        check_name, check_tag, check_timestamp,
     },
     metrics_spec::{HostRule, NumberRule},
 };
@@ -202,6 +202,10 @@ fn point(written: Written<'_>, terms: &Terms<'_>) -> Result<Point, Flaw> {
     put_host(&mut tags, terms)?;
     if tags.len() > TAGS_MAX {
         return Err(flaw("/tags", format!("{} tags are over the bound of {TAGS_MAX}", tags.len())));
+    }
+    let bytes: usize = tags.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    if bytes > TAGS_BYTES_MAX {
+        return Err(flaw("/tags", format!("their {bytes} bytes are over the bound of {TAGS_BYTES_MAX}")));
     }
     let timestamp = timestamp.map_or(terms.arrived_ns, |moment| moment.0);
     checked("/timestamp", check_timestamp(timestamp))?;

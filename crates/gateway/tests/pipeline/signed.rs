@@ -108,7 +108,7 @@ async fn a_signed_request_counts_as_one_with_the_key_that_the_service_names() {
     let reply = stage.send(stage.message("msg_1", (NEW, 0), body)).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let seen = stage.world.upstream.take_seen().pop().unwrap();
-    assert_eq!(seen.body, body);
+    assert_eq!(seen.body, body.as_bytes());
     assert!(seen.header("x-tollgate-key-id").is_some_and(|id| id.starts_with("key_")));
     assert!(seen.header("webhook-signature").is_some(), "who wants to may look again");
     assert!(reply.header("ratelimit").is_some_and(|rate| rate.contains("r=3")), "{:?}", reply.headers);

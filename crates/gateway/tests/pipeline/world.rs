@@ -145,11 +145,13 @@ impl Plan {
         let ports = Ports {
             snapshot: snapshot.clone(),
             counters: counters.clone(),
+            limits: Arc::new(tollgate_gateway::ports::NoSharedLimits),
             treasury: treasury.clone(),
             writers: (0..self.lanes).map(|lane| journal.writer(lane).expect("open a writer")).collect(),
             clock: clock.clone(),
             rehash: rehash.clone(),
             intake: intake.clone(),
+            models: Arc::new(tollgate_core::serving::NoModels),
             host_lookup: host_lookup(&names, &door, &asked),
         };
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -243,6 +245,8 @@ fn tables(resources: &Resources) -> Tables {
         budgets: budgets(resources),
         secrets: HashMap::new(),
         event_types: event_types(resources),
+        rules: Arc::from([]),
+        models: HashMap::new(),
         seq: 1,
     }
 }
@@ -374,6 +378,8 @@ impl World {
             budgets: old.budgets.clone(),
             secrets: old.secrets.clone(),
             event_types: old.event_types.clone(),
+            rules: Arc::clone(&old.rules),
+            models: HashMap::new(),
             seq: old.seq + 1,
         };
         change(&mut new);
