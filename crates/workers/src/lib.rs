@@ -18,6 +18,7 @@
 //! | `webhooks` | tells webhooks what happened, signed, again until it is taken | I15 |
 //! | `funds` | leases parts of budgets, gives them back, tells thresholds, recomputes balances | I7, I10 |
 //! | `rules` | watches what is shipped for rules, blocks, ends blocks | – |
+//! | `quotas` | leases parts of quotas, gives them back | I22 |
 //! | `seal` | signs checkpoints of the audit into a file and a system log | I20 |
 //! | `meters` | counts records into meters | I13 |
 //! | `usage_in` | takes what services report of requests they served, from a topic too | I13, I16 |
@@ -34,6 +35,7 @@ mod influx;
 mod kept;
 mod meters;
 mod pace;
+mod quotas;
 mod rehash;
 mod relay;
 mod remind;
@@ -54,6 +56,7 @@ pub use funds::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
 pub use kept::UsageKept;
 pub use influx::{InfluxOptions, InfluxSink, InfluxTarget};
 pub use meters::{METERS_SINK, Metering, MetersKept};
+pub use quotas::{QUOTA_ASKS_MAX, QuotaAsk, QuotaCells, QuotaGranted, QuotaNeed, QuotaOptions};
 pub use relay::{
     Ack, Acks, EventOptions, Fault, Header, KAFKA_SPEAKS_TLS, KafkaCheck, KafkaOptions, MakeProducer,
     Message, Producer, RelayOptions, Relaying, Sasl, SendError, StreamOptions, Takes,

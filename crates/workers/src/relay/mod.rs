@@ -10,6 +10,7 @@ mod message;
 mod producer;
 mod running;
 mod session;
+mod stream;
 mod window;
 
 use std::{sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use tollgate_core::time::Clock;
 use tollgate_store::{Policy, Store};
 
 use self::session::{Ended, Session};
+pub use self::stream::StreamOptions;
 pub use self::{
     kafka::{KAFKA_SPEAKS_TLS, KafkaCheck, KafkaOptions, Sasl},
     producer::{Ack, Acks, Fault, Header, MakeProducer, Message, Producer, SendError},
@@ -30,11 +32,37 @@ const LEASE_US: i64 = 15_000_000;
 /// The pause before another try.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Which records a sink takes, by their type; the others it passes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takes {
+    /// All of them.
+    #[default]
+    All,
+    /// Those of one type.
+    Only(&'static str),
+    /// Those of every other type.
+    AllBut(&'static str),
+}
+
+impl Takes {
+    /// Whether it takes records of a type.
+    #[must_use]
+    pub fn takes(self, kind: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(own) => kind == own,
+            Self::AllBut(other) => kind != other,
+        }
+    }
+}
+
 /// The relay of one sink.
 #[derive(Clone)]
 pub struct RelayOptions {
     /// The name of the sink: what its cursor is told apart by.
     pub sink: String,
+    /// Which records it takes.
+    pub takes: Takes,
     /// What makes its producers.
     pub producers: Arc<dyn MakeProducer>,
     /// What happens to the later records of a tenant when one is not taken.

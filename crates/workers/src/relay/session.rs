@@ -193,7 +193,7 @@ impl<'r> Session<'r> {
                 outcome = Err((gap(&self.lease.sink, self.window.next(), event.position), None));
                 return;
             }
-            if self.held.contains_key(&event.sender.tenant) {
+            if !self.relay.options.takes.takes(event.kind) || self.held.contains_key(&event.sender.tenant) {
                 self.window.passed();
                 return;
             }

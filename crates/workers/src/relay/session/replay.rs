@@ -118,7 +118,7 @@ impl Session<'_> {
             if is_over || event.position >= to || event.sender.tenant != tenant {
                 return;
             }
-            if left_out.contains(&event.position) {
+            if left_out.contains(&event.position) || !self.relay.options.takes.takes(event.kind) {
                 return;
             }
             match self.send(&event) {
