@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Need] = &[
     Need { what: "a C compiler (cc)", present: || find("cc").is_some(), package: "gcc" },
     Need { what: "PostgreSQL's server programs", present: postgres, package: "postgresql" },
     Need { what: "setpriv", present: || find("setpriv").is_some(), package: "util-linux" },
+    Need { what: "redis-server", present: || find("redis-server").is_some(), package: "redis-server" },
     Need { what: "nginx", present: || find("nginx").is_some(), package: "nginx-light" },
     Need { what: "python3 with venv", present: venv, package: "python3-venv" },
     Need { what: "caddy", present: || find("caddy").is_some(), package: "caddy" },

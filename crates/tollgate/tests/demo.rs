@@ -36,6 +36,6 @@ fn the_demo_sends_its_requests_and_leaves_something_to_look_at() {
         serde_json::from_str::<serde_json::Value>(&printed.stdout).expect("JSON")
     };
     assert!(ask(&["usage"])["total"]["requests"].as_u64().is_some_and(|requests| requests > 40));
-    assert_eq!(ask(&["keys", "list"])["keys"].as_array().map(Vec::len), Some(7), "keys are not piled up");
+    assert_eq!(ask(&["keys", "list"])["keys"].as_array().map(Vec::len), Some(8), "keys are not piled up");
     assert_eq!(ask(&["audit", "verify"])["intact"], true);
 }

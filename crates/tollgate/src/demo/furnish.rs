@@ -23,6 +23,8 @@ use crate::{
 };
 
 const RESOURCES: &str = include_str!("resources.toml");
+/// A small model, made by `crates/inference/tests/models/make.py`.
+const MODEL: &[u8] = include_bytes!("fraud.onnx");
 const PROJECT: &str = "demo/maps";
 const OWNER: &str = "owner@demo.example";
 /// The sample provider's credential, which no client has.
@@ -45,6 +47,8 @@ pub(super) struct Furnished {
     pub(super) assistant: Sample,
     /// May call a model, and has no budget left for it.
     pub(super) intern: Sample,
+    /// May submit points.
+    pub(super) agent: Sample,
     /// A token of the service API.
     pub(super) token: KeyText,
     /// The owner and their password, when they were just created.
@@ -67,7 +71,11 @@ struct Wanted {
 pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<Furnished, Failure> {
     let store = context.store_or_new().await?;
     let owner = owner(context, &store).await?;
-    let text = RESOURCES.replace("UPSTREAM", &upstream.to_string());
+    let model = std::path::absolute(context.config.data_dir.join("fraud.onnx"))?;
+    std::fs::write(&model, MODEL)?;
+    let text = RESOURCES
+        .replace("UPSTREAM", &upstream.to_string())
+        .replace("\"MODEL\"", &toml::Value::String(model.display().to_string()).to_string());
     let file = resource_file::parse("the demo's resources", &text).map_err(|errors| {
         Failure::failed(errors.iter().map(|error| format!("{error}\n")).collect::<String>())
     })?;
@@ -91,9 +99,10 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let assistant =
         key(context, &store, &permit, wanted("asks a model", "android-team", "assistant")).await?;
     let intern = key(context, &store, &permit, wanted("has spent all", "intern", "assistant")).await?;
+    let agent = key(context, &store, &permit, wanted("submits points", "web-1", "agent")).await?;
     let token = token(context, &store).await?;
     store.close().await;
-    Ok(Furnished { reader, hasty, shop, office, expired, assistant, intern, token, owner })
+    Ok(Furnished { reader, hasty, shop, office, expired, assistant, intern, agent, token, owner })
 }
 
 /// The first tenant and its owner, with a password drawn at random; nothing when they are there.

@@ -74,6 +74,16 @@ pub(super) async fn send_all(place: &Place, furnished: &Furnished) -> Result<Vec
         get("what a key may do", "/v1/me", Some(reader), "valid"),
         get("a page without key", "/status", None, "valid"),
         Sample { method: "POST", body: order(), ..get("creating an order", "/orders", Some(shop), "valid") },
+        Sample {
+            method: "POST",
+            body: Some(json!({ "field": "os_updates", "value": 5 })),
+            ..get("a host's figures", "/api/submit", Some(furnished.agent.key.expose()), "valid")
+        },
+        Sample {
+            method: "POST",
+            body: Some(json!({ "model": "fraud", "inputs": [[940, 3, 0.9, 12]] })),
+            ..get("asking for a prediction", "/api/v1/predict", Some(shop), "valid")
+        },
         get("no key", "/tiles/7/66/42", None, "key_missing"),
         get("a mistyped key", "/tiles/7/66/42", Some(&mistyped), "key_malformed"),
         get("an expired key", "/tiles/7/66/42", Some(furnished.expired.key.expose()), "key_expired"),
