@@ -41,6 +41,31 @@ pub fn check(bytes: &[u8], sample: Option<&SampleSpec>) -> Result<Checked, Unusa
     })
 }
 
+/// Runs a model again and again on its sample and gives how long each run took, in nanoseconds of `now_ns`.
+///
+/// # Errors
+/// As [`check`], and when there is nothing to run it on.
+pub fn rehearse(
+    bytes: &[u8],
+    sample: Option<&SampleSpec>,
+    times: u32,
+    now_ns: impl Fn() -> u64,
+) -> Result<Vec<u64>, Unusable> {
+    let onnx = Onnx::read(bytes)?;
+    warm_up(&onnx, sample)?;
+    let inputs = match sample {
+        Some(sample) => written(sample, &onnx.inputs)?,
+        None => zeros(&onnx.inputs).ok_or_else(|| Unusable::new("say a sample to run it on"))?,
+    };
+    let once = |_| {
+        let inputs = inputs.clone();
+        let begun = now_ns();
+        onnx.run(inputs).map_err(Unusable::new)?;
+        Ok(now_ns().saturating_sub(begun))
+    };
+    (0..times).map(once).collect()
+}
+
 /// Runs a model once, so that it is known to run and what it makes at its first run is made.
 pub(crate) fn warm_up(onnx: &Onnx, sample: Option<&SampleSpec>) -> Result<Vec<Tensor>, Unusable> {
     let inputs = match sample {

@@ -15,7 +15,7 @@ mod pool;
 mod serve;
 mod state;
 
-pub use check::{Checked, check};
+pub use check::{Checked, check, rehearse};
 pub use host::{Host, HostOptions, Trial, TrialInside};
 pub use onnx::{FILE_BYTES_MAX, Unusable};
 pub use state::{Condition, ModelState};

@@ -74,8 +74,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn mono_ns(&self) -> u64 {
-        let mono = clock_gettime(MONO);
-        mono.tv_sec.unsigned_abs() * 1_000_000_000 + mono.tv_nsec.unsigned_abs()
+        mono_ns()
     }
 
     fn now(&self) -> Now {
@@ -89,6 +88,12 @@ impl Clock for SystemClock {
         LAST_US.set(wall_us);
         Now { wall_us, mono_ns }
     }
+}
+
+/// The present moment for lengths of time, nanoseconds.
+pub(crate) fn mono_ns() -> u64 {
+    let mono = clock_gettime(MONO);
+    mono.tv_sec.unsigned_abs() * 1_000_000_000 + mono.tv_nsec.unsigned_abs()
 }
 
 fn system_wall_us() -> i64 {

@@ -24,6 +24,8 @@ pub(super) enum Requests {
     Get,
     /// `POST path` with the list's key in a JSON body, as a service with this token does.
     Verify { token: String },
+    /// `GET path` with these lines of Lua as headers; the list's key is `key` there.
+    GetPath { path: &'static str, headers: String },
     /// `POST path` with this JSON body and these lines of Lua as headers; the list's key is `key` there.
     Post { path: &'static str, headers: String, body: String },
 }
@@ -46,6 +48,7 @@ pub(super) fn script(folder: &Folder, name: &str, all: usize, requests: &Request
             ["Content-Type"] = "application/json",
           }}, '{{"key":"' .. key .. '"}}')"#
         ),
+        Requests::GetPath { path, headers } => format!(r#"wrk.format("GET", "{path}", {{ {headers} }})"#),
         Requests::Post { path, headers, body } => format!(
             r#"wrk.format("POST", "{path}", {{
             ["Content-Type"] = "application/json",

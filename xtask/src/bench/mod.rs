@@ -16,6 +16,7 @@ mod llm;
 mod load;
 mod micro;
 mod places;
+mod predict;
 mod report;
 mod rounds;
 mod sample;
@@ -74,6 +75,8 @@ enum What {
     Llm,
     /// Batches of records, on SQLite and PostgreSQL, against COPY and librdkafka.
     Ingest,
+    /// Questions to a small model, against FastAPI with onnxruntime.
+    Predict,
     /// Memory of 9,000 idle connections.
     Idle,
     /// Digest, look-up and decision, in one process (example `admit` of tollgate-core).
@@ -109,7 +112,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
             needs::provide(needs::TASKSET)?;
             return console::run(options);
         }
-        What::Gateway | What::Verify | What::Llm | What::Idle => {}
+        What::Gateway | What::Verify | What::Llm | What::Predict | What::Idle => {}
     }
     needs::provide(needs::BENCH)?;
     idle::raise_file_limit()?;
@@ -117,6 +120,7 @@ pub(crate) fn run(options: &Options) -> Outcome {
         What::Gateway => gateway::run(options),
         What::Verify => verify::run(options),
         What::Llm => llm::run(options),
+        What::Predict => predict::run(options),
         _ => idle::run(options),
     }
 }

@@ -58,6 +58,20 @@ impl Usage {
     }
 }
 
+/// CPU time, in microseconds, of the children of these processes that have ended: what a server that starts a
+/// process for each client has used for those that are gone.
+pub(super) fn ended_us(pids: &[u32]) -> f64 {
+    let of = |pid: &u32| -> Option<f64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = after_name(&text)?.split(' ').collect();
+        let tick_us = 1_000_000.0 / rustix::param::clock_ticks_per_second() as f64;
+        // proc(5): fields 16 and 17.
+        let ticks = |index: usize| fields.get(index)?.parse::<f64>().ok();
+        Some((ticks(13)? + ticks(14)?) * tick_us)
+    };
+    pids.iter().filter_map(of).sum()
+}
+
 /// CPU time of this process alone, without those that it has started.
 pub(super) fn own() -> Cpu {
     stat("/proc/self/stat").map(|(_, cpu)| cpu).unwrap_or_default()

@@ -37,7 +37,7 @@ const EFFECTS: &[&str] = &[
 ];
 const HTTP: &[&str] = &["http", "http-body", "hyper", "hyper-util", "axum", "h2"];
 const ALL: &[&str] =
-    &["core", "wire", "journal", "store", "counters", "gateway", "control", "workers", "client"];
+    &["core", "wire", "journal", "store", "counters", "gateway", "inference", "control", "workers", "client"];
 
 /// The table of the design, section "Rooms". A crate that is not here is refused: it needs a decision record first.
 const ROOMS: &[Room] = &[
@@ -47,6 +47,7 @@ const ROOMS: &[Room] = &[
     Room { name: "store", may_use: &["core", "journal"], never: HTTP },
     Room { name: "counters", may_use: &["core"], never: &["sqlx", "hyper", "axum"] },
     Room { name: "gateway", may_use: &["core", "wire", "journal", "counters"], never: &["sqlx", "axum"] },
+    Room { name: "inference", may_use: &["core", "wire"], never: &["sqlx", "axum", "hyper", "tokio"] },
     Room { name: "control", may_use: &["core", "wire", "store"], never: &["sqlx"] },
     Room { name: "workers", may_use: &["core", "store", "journal"], never: HTTP },
     Room { name: "client", may_use: &["core", "wire"], never: &["sqlx", "axum"] },

@@ -20,6 +20,9 @@ pub(crate) struct CheckArgs {
     /// What to try it with, as JSON: `{"features": [[1, 2, 3, 4]]}`
     #[arg(long, value_name = "JSON")]
     pub(crate) sample: Option<String>,
+    /// Run it so often, and say how long that took
+    #[arg(long, value_name = "TIMES", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub(crate) repeat: u32,
     /// Sample and shapes as a node has them; prints nothing but what is wrong.
     #[arg(long, value_name = "JSON", hide = true, conflicts_with = "sample")]
     pub(crate) trial: Option<String>,

@@ -44,6 +44,15 @@ struct Examined {
     joinable: bool,
     /// What it gave when it was tried.
     sample: Vec<Given>,
+    /// How long it took, when it was run again and again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took: Option<Took>,
+}
+
+#[derive(Serialize)]
+struct Took {
+    median_us: f64,
+    p99_us: f64,
 }
 
 #[derive(Serialize)]
@@ -131,7 +140,11 @@ fn examine(printer: &Printer, args: &CheckArgs) -> Result<(), Failure> {
     if args.trial.is_some() {
         return Ok(());
     }
-    let examined = Examined::of(&args.file, &checked);
+    let mut examined = Examined::of(&args.file, &checked);
+    if args.repeat > 0 {
+        let took = tollgate_inference::rehearse(&bytes, sample.as_ref(), args.repeat, crate::clock::mono_ns);
+        examined.took = Took::of(took.map_err(Failure::failed)?);
+    }
     printer.result(&examined, || {
         let ends = examined.inputs.iter().map(|end| ("takes", end));
         let ends = ends.chain(examined.outputs.iter().map(|end| ("gives", end)));
@@ -146,7 +159,13 @@ fn examine(printer: &Printer, args: &CheckArgs) -> Result<(), Failure> {
             format!("It was tried and gave {}.", gave.collect::<Vec<_>>().join(", "))
         };
         let table = print::table(["", "name", "datatype", "shape"], rows);
-        format!("{table}\n\n{tried} Requests {joins} be joined.")
+        let took = examined.took.as_ref().map_or_else(String::new, |took| {
+            format!(
+                " Runs took {:.1} µs at the median, 99 of 100 at most {:.1} µs.",
+                took.median_us, took.p99_us
+            )
+        });
+        format!("{table}\n\n{tried}{took} Requests {joins} be joined.")
     })
 }
 
@@ -162,7 +181,20 @@ impl Examined {
             outputs: checked.outputs.iter().map(End::of).collect(),
             joinable: checked.is_joinable,
             sample: checked.sample.iter().map(given).collect(),
+            took: None,
         }
+    }
+}
+
+impl Took {
+    /// Of runs in nanoseconds; nothing of none.
+    fn of(mut runs_ns: Vec<u64>) -> Option<Self> {
+        runs_ns.sort_unstable();
+        let within = |percent: usize| {
+            let place = (runs_ns.len() * percent).div_ceil(100).saturating_sub(1);
+            runs_ns.get(place).map(|nanos| *nanos as f64 / 1e3)
+        };
+        Some(Self { median_us: within(50)?, p99_us: within(99)? })
     }
 }
 

@@ -125,6 +125,7 @@ impl Stage {
     fn run(&self, way: &Way, length: Duration) -> Outcome<Run> {
         let servers = self.servers(way);
         let (before, own) = (Usage::of(&servers), sample::own());
+        let ended_us = sample::ended_us(&servers);
         let (records, seconds, client_us) = match way {
             Way::Door { node, with_ids } => {
                 let (node, key) = self.nodes.get(*node).and_then(Option::as_ref).ok_or("it does not run")?;
@@ -152,9 +153,10 @@ impl Stage {
             }
             Way::Broker => produce::run(self.broker.as_ref().ok_or("it does not run")?, length)?,
         };
-        let usage = Usage::of(&servers).since(&before);
+        let server_us =
+            Usage::of(&servers).since(&before).cpu.total_us() + sample::ended_us(&servers) - ended_us;
         let client_us = client_us.unwrap_or_else(|| sample::own().total_us() - own.total_us());
-        Ok(Run { records: records as f64, seconds, server_us: usage.cpu.total_us(), client_us })
+        Ok(Run { records: records as f64, seconds, server_us, client_us })
     }
 
     /// The processes that do the work of one way.
