@@ -53,6 +53,23 @@ fn everything() -> Value {
         "amount": "5", "period": "once", "time_zone": "Europe/Berlin",
         "refill": {"amount": "1", "every": "day", "up_to": "2"}, "thresholds": [50], "mode": "observe",
     }]);
+    document["webhook"] = json!([{
+        "tenant": "acme", "project": "maps", "url": "https://example.com/a", "events": ["*"], "enabled": false,
+        "description": "a",
+    }]);
+    document["rule"] = json!([{
+        "project": "maps", "name": "flood", "mode": "observe",
+        "when": {"metric": "cost", "service": "tiles", "code": "valid", "per": "consumer", "above": "1.50",
+                 "currency": "EUR", "window": "1h", "at_least": 5},
+        "then": {"action": "block", "service": "tiles", "until": "30m", "time_zone": "Europe/Berlin"},
+    }]);
+    document["model"] = json!([{
+        "project": "maps", "name": "fraud", "version": "3", "file": "/srv/fraud.onnx",
+        "remote": {"protocol": "tf-serving", "url": "http://127.0.0.1:8501", "model": "m", "version": "7"},
+        "aliases": ["stable"], "sample": {"inputs": "[[1]]", "shapes": {"y": [1, 2]}},
+        "batch": {"window": "2ms", "rows_max": 64}, "concurrency_max": 8, "timeout": "2s", "record_inputs": true,
+        "input": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
+    }]);
     document
 }
 
