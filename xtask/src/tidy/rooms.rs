@@ -49,7 +49,8 @@ const ROOMS: &[Room] = &[
     Room { name: "gateway", may_use: &["core", "wire", "journal", "counters"], never: &["sqlx", "axum"] },
     Room { name: "inference", may_use: &["core", "wire"], never: &["sqlx", "axum", "hyper", "tokio"] },
     Room { name: "control", may_use: &["core", "wire", "store"], never: &["sqlx"] },
-    Room { name: "workers", may_use: &["core", "store", "journal"], never: HTTP },
+    // It speaks HTTP to where records, points and webhooks go, and answers none.
+    Room { name: "workers", may_use: &["core", "store", "journal"], never: &["axum", "h2"] },
     Room { name: "client", may_use: &["core", "wire"], never: &["sqlx", "axum"] },
     Room { name: "tollgate", may_use: ALL, never: &[] },
     Room { name: "testkit", may_use: &[], never: &["sqlx"] },
