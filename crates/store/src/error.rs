@@ -44,12 +44,10 @@ pub enum Entity {
     Secret,
     /// A record that a sink did not take.
     ParkedEvent,
+    /// Somewhere that records are handed on to.
+    Sink,
     /// A version of a type of events.
     EventType,
-    /// A webhook.
-    Webhook,
-    /// A delivery to a webhook.
-    Delivery,
     /// A webhook.
     Webhook,
     /// A delivery to a webhook.
@@ -92,9 +90,8 @@ impl Entity {
             Self::Budget => "budget",
             Self::Secret => "secret",
             Self::ParkedEvent => "parked_event",
+            Self::Sink => "sink",
             Self::EventType => "event_type",
-            Self::Webhook => "webhook",
-            Self::Delivery => "delivery",
             Self::Webhook => "webhook",
             Self::Delivery => "delivery",
             Self::Meter => "meter",
