@@ -181,7 +181,8 @@ async fn what_is_wrong_is_named_with_its_place() {
         (r#"{"field":"a","value":1,"timestamp":"yesterday"}"#, "/timestamp"),
         (r#"{"field":"a","value":1,"timestamp":1.5}"#, "/timestamp"),
         (r#"{"field":"a","value":1,"colour":"red"}"#, "/colour"),
-        (r#"{"field":"a","field":"b","value":1}"#, "/field"),
+        (r#"{"field":"a","field":"b","value":1}"#, ""),
+        (r#"{"field":"a","value":1,"tags":{"t":"1","t":"2"}}"#, "/tags"),
         (r#"[1]"#, ""),
     ] {
         let call = Call::new("POST", "/api/submit").header("content-type", "application/json").body(body);
