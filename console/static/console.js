@@ -112,22 +112,23 @@
     const hidden = new Set(all(".legend button[aria-pressed=false]", figure).map(button => button.dataset.series));
     const wanted = data.series.filter(series => !hidden.has(series.name));
     // Stacked from the base; drawn from the top, so that what is below covers it.
-    const levels = stacked(wanted.map(series => series.values), 0).reverse();
-    const series = [...wanted].reverse();
+    // Lines of meters are each for themselves.
+    const levels = data.lines ? wanted.map(series => series.values) : stacked(wanted.map(series => series.values), 0).reverse();
+    const series = data.lines ? wanted : [...wanted].reverse();
     const plot = one(".plot", figure);
     plot.replaceChildren();
     const bars = (self, index) => uPlot.paths.bars({ size: [0.67, 40] })(self, index, 0, self.data[0].length - 1);
     const options = {
       width: plot.clientWidth, height: Number(figure.dataset.height || 200), legend: { show: false },
       padding: [8, 8, 0, 0], cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
-      scales: { x: { time: true }, y: { range: (_, __, most) => [0, nice(most)] } },
+      scales: { x: { time: true }, y: { range: (_, least, most) => [least < 0 ? -nice(-least) : 0, nice(most)] } },
       axes: [
         { stroke: colour("--ink-3"), grid: { show: false }, ticks: { show: false }, font: "11px system-ui", size: 22, space: 64, values: (self, marks) => marks.map(mark => moment(mark, self.scales.x.max - self.scales.x.min)) },
-        { stroke: colour("--ink-3"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, splits: (self, axis, least, most) => [0, 1, 2, 3, 4].map(step => most * step / 4), values: (self, marks) => marks.map(mark => mark.toLocaleString("en-GB", { maximumSignificantDigits: 3 })) },
+        { stroke: colour("--ink-3"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, splits: (self, axis, least, most) => [0, 1, 2, 3, 4].map(step => least + (most - least) * step / 4), values: (self, marks) => marks.map(mark => mark.toLocaleString("en-GB", { maximumSignificantDigits: 3 })) },
       ],
       series: [{}, ...series.map(own => ({
-        label: own.name, width: own.name === "Allowed" ? 1.5 : 0, points: { show: false }, paths: data.bars ? bars : undefined,
-        stroke: colour(own.colour), fill: own.name === "Allowed" && !data.bars ? colour("--allowed-area") : colour(own.colour),
+        label: own.name, width: data.lines || own.name === "Allowed" ? 1.5 : 0, points: { show: false }, paths: data.bars ? bars : undefined,
+        stroke: colour(own.colour), fill: data.lines ? undefined : own.name === "Allowed" && !data.bars ? colour("--allowed-area") : colour(own.colour),
       }))],
       hooks: { setSelect: [self => {
         if (self.select.width < 4 || !figure.dataset.events) return;

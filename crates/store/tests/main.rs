@@ -14,12 +14,15 @@ mod feed;
 mod import;
 mod ingest;
 mod keys;
+mod lease_rounds;
 mod leases;
 mod ledger;
+mod meters;
 mod nodes;
 mod notices;
 mod opening;
 mod people;
+mod quota_leases;
 mod reminders;
 mod resources;
 mod seals;
@@ -53,6 +56,10 @@ macro_rules! conformance {
 }
 
 conformance! {
+    meters:
+        meters_are_what_a_naive_recomputation_says, groups_beyond_the_bound_are_one_and_seen,
+        a_meter_counts_from_its_creation_on, requests_count_once_however_often_they_are_shipped,
+        a_report_counts_once_by_its_ids;
     budgets:
         a_changed_price_is_a_new_version_and_the_old_one_stays,
         a_version_to_come_can_be_changed_until_it_begins, people_price_their_own_tenant_only,
@@ -141,6 +148,12 @@ conformance! {
         what_is_shipped_is_drawn_once, an_overtaken_shipment_draws_nothing,
         what_nothing_covers_is_an_overrun, the_end_of_a_run_charges_what_is_open_and_frees_the_rest,
         a_lost_journal_charges_the_whole_lease, leases_do_what_their_model_does;
+    quota_leases:
+        a_quota_is_leased_up_to_its_amount, what_a_run_did_not_use_comes_back,
+        what_was_used_beyond_a_lease_is_left_for_nobody, quota_leases_do_what_their_model_does,
+        nodes_at_once_lease_all_of_a_quota_and_no_more;
+    lease_rounds:
+        a_round_gives_each_account_what_it_would_alone, rounds_at_once_never_pass_a_limit;
     budget_accounts:
         an_account_follows_its_budget, an_older_budget_changes_no_account, a_threshold_is_told_once;
     ledger:

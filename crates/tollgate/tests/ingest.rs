@@ -112,12 +112,12 @@ async fn a_record_that_breaks_its_schema_is_named_and_the_batch_is_not_kept() {
 }
 
 /// A broker; killed when it is dropped.
-struct Broker {
+pub(crate) struct Broker {
     process: std::process::Child,
 }
 
 impl Broker {
-    fn start(port: u16) -> Self {
+    pub(crate) fn start(port: u16) -> Self {
         let binary = std::env::var("TOLLGATE_KAFKA_BROKER").expect("cargo xtask test --only kafka sets it");
         let url = format!("tcp://127.0.0.1:{port}");
         let process = Command::new(binary)
@@ -145,9 +145,13 @@ fn client(port: u16) -> ClientConfig {
 }
 
 async fn make_topic(port: u16) {
+    make_topic_named(port, "app-events").await;
+}
+
+pub(crate) async fn make_topic_named(port: u16, name: &str) {
     let admin: AdminClient<DefaultClientContext> = client(port).create().expect("an admin client");
     wait_until(SOON, || async {
-        let topic = NewTopic::new("app-events", 1, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(2)));
         let is_there = |made: &Result<String, (String, RDKafkaErrorCode)>| {
             matches!(made, Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)))

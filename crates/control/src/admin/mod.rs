@@ -27,16 +27,21 @@ mod members;
 mod moment;
 mod openapi;
 pub(crate) mod prices;
+pub(crate) mod meters;
 mod query;
 mod repetition;
+mod records;
 mod resources;
+mod rules;
 mod secrets;
+mod models;
 mod status;
 mod table;
 mod tokens;
 mod trail;
 mod usage;
 mod view;
+pub(crate) mod webhooks;
 
 use std::sync::Arc;
 

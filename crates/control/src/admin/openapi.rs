@@ -105,7 +105,7 @@ pub(super) fn reference(schema: &str) -> Value {
 fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     let mut all = Vec::new();
     if endpoint.path.contains("{id}") {
-        let id = json!({ "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z]{3}_[0-9A-Za-z]+$" });
+        let id = json!({ "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z]{3}_[0-9A-Za-z]+(-[0-9]+)?$" });
         all.push(json!({ "name": "id", "in": "path", "required": true, "schema": id }));
     }
     all.extend(endpoint.params().map(parameter));

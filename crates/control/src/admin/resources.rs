@@ -1,9 +1,11 @@
-//! Tenants, projects, services, policies and consumers, one at a time. What is written goes through
+//! Tenants, projects, services, policies, consumers, rules and meters, one at a time. What is written goes through
 //! the same comparison, checks and transaction as a whole document.
 
 use tollgate_core::{
-    id::{ConsumerId, PolicyId, ProjectId, ServiceId, TenantId},
+    id::{ConsumerId, MeterId, PolicyId, ProjectId, RuleId, ServiceId, TenantId},
     resource::{ConsumerSpec, PolicySpec, ProjectSpec, ServiceSpec},
+    meter::spec::MeterSpec,
+    rule::spec::RuleSpec,
 };
 use tollgate_store::{Entity, ResourceAt, ResourceFilter, ResourceId, ResourceSpec};
 use tollgate_wire::admin as wire;
@@ -98,6 +100,8 @@ fn spec(call: &Call, kind: Entity) -> Result<ResourceSpec, Refused> {
     Ok(match kind {
         Entity::Service => ResourceSpec::Service(call.body::<Box<ServiceSpec>>()?),
         Entity::Policy => ResourceSpec::Policy(call.body::<Box<PolicySpec>>()?),
+        Entity::Meter => ResourceSpec::Meter(call.body::<Box<MeterSpec>>()?),
+        Entity::Rule => ResourceSpec::Rule(call.body::<Box<RuleSpec>>()?),
         _ => ResourceSpec::Consumer(call.body::<ConsumerSpec>()?),
     })
 }
@@ -112,6 +116,8 @@ fn resource_id(call: &Call, kind: Entity) -> Result<ResourceId, Refused> {
         Entity::Project => ResourceId::Project(call.id::<ProjectId>()?),
         Entity::Service => ResourceId::Service(call.id::<ServiceId>()?),
         Entity::Policy => ResourceId::Policy(call.id::<PolicyId>()?),
+        Entity::Meter => ResourceId::Meter(call.id::<MeterId>()?),
+        Entity::Rule => ResourceId::Rule(call.id::<RuleId>()?),
         _ => ResourceId::Consumer(call.id::<ConsumerId>()?),
     })
 }
@@ -121,6 +127,8 @@ const fn path(kind: Entity) -> &'static str {
         Entity::Project => "projects",
         Entity::Service => "services",
         Entity::Policy => "policies",
+        Entity::Meter => "meters",
+        Entity::Rule => "rules",
         _ => "consumers",
     }
 }

@@ -7,7 +7,7 @@ use tollgate_store::Entity;
 use super::{
     budgets, documents,
     endpoint::{Endpoint, Gives, Kind, Method, Param},
-    events, invoice, jobs, keys, members, prices, resources, secrets, status, tokens, trail, usage,
+    events, invoice, jobs, keys, members, meters, models, prices, records, resources, rules, secrets, status, tokens, trail, usage, webhooks,
 };
 
 /// Makes a handler of an asynchronous function.
@@ -91,9 +91,32 @@ const INVOICE: &[Param] = &[
 const SUBJECT: &[Param] =
     &[param("subject", Kind::Pattern(64, "^[a-z]{3}_[0-9A-Za-z]{11}$"), "About this thing: its id.")];
 
+const METER: &[Param] = &[
+    param("window", Kind::Word(meters::WINDOWS), "How long windows are; `hour` when not said."),
+    param("group_by", Kind::Text(1100), "Which of what the meter groups by, separated by commas; all together when not said."),
+    param("time_zone", Kind::Text(64), "Whose calendar counts: an IANA name; `UTC` when not said."),
+    param("groups", Kind::Number(1, 1000), "How many groups, those that have most; 50 when not said."),
+];
+const BLOCKS: &[Param] = &[
+    param("key_id", Kind::Pattern(64, "^key_[0-9A-Za-z]{11}$"), "That keep this key out."),
+    param("rule", Kind::Pattern(64, "^rul_[0-9A-Za-z]{11}$"), "Of this rule."),
+    param("ended", Kind::Flag, "Those that have ended too."),
+];
+const FIRINGS: &[Param] =
+    &[param("rule", Kind::Pattern(64, "^rul_[0-9A-Za-z]{11}$"), "Of this rule.")];
+
+const DELIVERIES: &[Param] =
+    &[param("state", Kind::Word(&["pending", "delivered", "failed"]), "In this state.")];
+const NOTICES: &[Param] = &[
+    param("key_id", Kind::Pattern(64, "^key_[0-9A-Za-z]{11}$"), "About this key."),
+    param("type", Kind::Pattern(64, "^[a-z_]+\\.[a-z_]+$"), "Of this type: `key.expiring`, `budget.threshold`, …"),
+];
+
+const PARKED: &[Param] = &[param("all", Kind::Flag, "Those that were left out too.")];
+
 use Action::{
-    ChangeKeys, ChangeMembers, ChangeProviderCredentials, ChangeResources, ChangeServiceTokens, ExportAudit,
-    ExportEverything, ReadAudit, ReadBudgets, ReadConsumers, ReadEvents, ReadInvitations, ReadKeys,
+    ChangeBlocks, ChangeKeys, ChangeMembers, ChangeProviderCredentials, ChangeResources, ChangeServiceTokens, ExportAudit,
+    ExportEverything, ReadAudit, ReadAutomation, ReadBudgets, ReadConsumers, ReadEvents, ReadInvitations, ReadKeys,
     ReadMembers, ReadPolicies, ReadProjects, ReadProviderCredentials, ReadServiceTokens, ReadServices,
     ReadSystem, ReadTenant, ReadUsage, RotateKeys, TendKeys,
 };
@@ -236,6 +259,124 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     on(Delete, "/prices/{id}", ChangeResources, to!(prices::end), "End a price")
         .about("It counts no more from now on, and stays to be looked at.")
         .guarded(),
+    on(Get, "/meters", ReadAutomation, to!(resources::list, Meter), "List meters")
+        .query(&[PAGE, PROJECT, NAMES])
+        .gives(Gives::List("Meter")),
+    on(Post, "/meters", ChangeResources, to!(resources::create, Meter), "Create a meter")
+        .about("It counts from now on.")
+        .takes("MeterSpec")
+        .gives(Gives::One(201, "Meter"))
+        .tagged(),
+    on(Get, "/meters/{id}", ReadAutomation, to!(resources::show, Meter), "Show a meter")
+        .gives(Gives::One(200, "Meter"))
+        .tagged(),
+    on(Put, "/meters/{id}", ChangeResources, to!(resources::replace, Meter), "Replace a meter")
+        .about("Its name and project stay. What it counted so far is forgotten, and it counts anew.")
+        .takes("MeterSpec")
+        .gives(Gives::One(200, "Meter"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/meters/{id}", ChangeResources, to!(resources::delete, Meter), "Delete a meter")
+        .about("With all that it counted.")
+        .guarded(),
+    on(Get, "/meters/{id}/values", ReadAutomation, to!(meters::values), "Show what a meter counted")
+        .about("By window and group: whole windows, from the one that holds `from` (a day ago when not said) to the one \
+            that holds the last moment before `to` (now when not said).")
+        .query(&[TIMES, METER])
+        .gives(Gives::One(200, "MeterValues")),
+    on(Get, "/rules", ReadAutomation, to!(resources::list, Rule), "List rules")
+        .query(&[PAGE, PROJECT, NAMES])
+        .gives(Gives::List("Rule")),
+    on(Post, "/rules", ChangeResources, to!(resources::create, Rule), "Create a rule")
+        .takes("RuleSpec")
+        .gives(Gives::One(201, "Rule"))
+        .tagged(),
+    on(Get, "/rules/{id}", ReadAutomation, to!(resources::show, Rule), "Show a rule")
+        .gives(Gives::One(200, "Rule"))
+        .tagged(),
+    on(Put, "/rules/{id}", ChangeResources, to!(resources::replace, Rule), "Replace a rule")
+        .about("Its name and project stay: they tell it from others.")
+        .takes("RuleSpec")
+        .gives(Gives::One(200, "Rule"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/rules/{id}", ChangeResources, to!(resources::delete, Rule), "Delete a rule")
+        .about("What it has blocked stays blocked until its time, or until somebody lifts it.")
+        .guarded(),
+    on(Get, "/rule-firings", ReadAutomation, to!(rules::firings), "List what rules did")
+        .about("Or would have done, where they only observe. Newest first.")
+        .query(&[PAGE, FIRINGS])
+        .gives(Gives::List("RuleFiring")),
+    on(Get, "/blocks", ReadKeys, to!(rules::blocks), "List blocks of rules")
+        .about("Newest first.")
+        .query(&[PAGE, BLOCKS])
+        .gives(Gives::List("Block")),
+    on(Post, "/blocks/{id}/lift", ChangeBlocks, to!(rules::lift), "Lift a block")
+        .about("The rule that set it begins anew with whom it blocked.")
+        .gives(Gives::One(200, "Block")),
+    on(Get, "/webhooks", ReadAutomation, to!(webhooks::list), "List webhooks")
+        .query(&[PAGE])
+        .gives(Gives::List("Webhook")),
+    on(Post, "/webhooks", ChangeResources, to!(webhooks::create), "Create a webhook")
+        .about("The answer has its secret, which is shown nowhere else. Project, tenant and address tell one from another.")
+        .takes("WebhookSpec")
+        .gives(Gives::One(201, "WebhookSecret"))
+        .tagged(),
+    on(Get, "/webhooks/{id}", ReadAutomation, to!(webhooks::show), "Show a webhook")
+        .gives(Gives::One(200, "Webhook"))
+        .tagged(),
+    on(Put, "/webhooks/{id}", ChangeResources, to!(webhooks::replace), "Replace what a webhook says")
+        .about("Its project, tenant and address stay: they tell it from others.")
+        .takes("WebhookSpec")
+        .gives(Gives::One(200, "Webhook"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/webhooks/{id}", ChangeResources, to!(webhooks::delete), "Delete a webhook")
+        .about("With its secrets and what is on its way.")
+        .guarded(),
+    on(Post, "/webhooks/{id}/rotate", ChangeResources, to!(webhooks::rotate), "Give a webhook another secret")
+        .about("The answer has it, and nothing else ever. Deliveries are signed with the former one too, for a while.")
+        .takes("WebhookRotation")
+        .gives(Gives::One(200, "WebhookSecret")),
+    on(Post, "/webhooks/{id}/test", ChangeResources, to!(webhooks::test), "Send an example to a webhook")
+        .gives(Gives::One(200, "WebhookTest")),
+    on(Post, "/webhooks/{id}/resume", ChangeResources, to!(webhooks::resume), "Send to a webhook again")
+        .about("That was switched off because its receiver failed.")
+        .gives(Gives::One(200, "Webhook")),
+    on(Get, "/webhooks/{id}/deliveries", ReadAutomation, to!(webhooks::deliveries), "List deliveries")
+        .about("Newest first.")
+        .query(&[PAGE, DELIVERIES])
+        .gives(Gives::List("Delivery")),
+    on(Post, "/webhooks/{id}/replay", ChangeResources, to!(webhooks::replay), "Send deliveries again")
+        .about("One, or all that were given up since a moment; with the same ids.")
+        .takes("WebhookReplay")
+        .gives(Gives::One(200, "WebhookReplayed")),
+    on(Get, "/notices", ReadEvents, to!(webhooks::notices), "List what happened that webhooks are told")
+        .about("Newest first.")
+        .query(&[PAGE, NOTICES])
+        .gives(Gives::List("Notice")),
+    on(Get, "/event-types", ReadAutomation, to!(records::types), "List types of events")
+        .about("With their schemas, by project, name and version.")
+        .query(&[PROJECT])
+        .gives(Gives::List("EventType")),
+    on(Post, "/event-types", ChangeResources, to!(records::register), "Register a version of a type of events")
+        .about("Or change one that is there. From then on records of the type are held against it.")
+        .takes("NewEventType")
+        .gives(Gives::One(201, "EventType")),
+    on(Post, "/event-types/try", ReadAutomation, to!(records::attempt), "Hold a record against a type")
+        .about("Keeps nothing.")
+        .takes("RecordTrial")
+        .gives(Gives::One(200, "RecordVerdict")),
+    on(Get, "/parked-events", ReadAutomation, to!(records::parked), "List records that a sink did not take")
+        .about("With the reason; the oldest first, at most a thousand.")
+        .query(&[PARKED])
+        .gives(Gives::List("ParkedEvent")),
+    on(Post, "/parked-events/{id}/retry", ChangeResources, to!(records::retry), "Have a record sent again")
+        .about("And those of the tenant that wait for it.")
+        .gives(Gives::One(200, "ParkedEvent")),
+    on(Post, "/parked-events/{id}/skip", ChangeResources, to!(records::skip), "Leave a record out")
+        .about("The sink never gets it; those that wait for it go on.")
+        .gives(Gives::One(200, "ParkedEvent")),
     on(Get, "/secrets", ReadProviderCredentials, to!(secrets::list), "List secrets")
         .about("Never what they are: nothing gives that back.")
         .query(&[PAGE])
@@ -379,6 +520,9 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .takes("NewInvitation")
         .gives(Gives::One(201, "CreatedInvitation")),
     on(Delete, "/invitations/{id}", ChangeMembers, to!(members::revoke_invitation), "Take an invitation back"),
+    on(Get, "/models", ReadServices, to!(models::list), "List models as this node sees them")
+        .about("Versions that are registered, whether they take requests here, and how that went since the node started.")
+        .gives(Gives::List("Model")),
     on(Get, "/status", ReadSystem, to!(status::show), "How the node is")
         .gives(Gives::One(200, "Status")),
 ];

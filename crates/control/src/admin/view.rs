@@ -101,6 +101,8 @@ pub(crate) enum Resource {
     Service(Box<wire::Service>),
     Policy(Box<wire::Policy>),
     Consumer(wire::Consumer),
+    Rule(Box<wire::Rule>),
+    Meter(Box<wire::Meter>),
 }
 
 pub(crate) fn resource(view: ResourceView) -> Resource {
@@ -116,6 +118,10 @@ pub(crate) fn resource(view: ResourceView) -> Resource {
             Resource::Policy(Box::new(wire::Policy { id, version, project, spec: *spec }))
         }
         ResourceSpec::Consumer(spec) => Resource::Consumer(wire::Consumer { id, version, project, spec }),
+        ResourceSpec::Meter(spec) => {
+            Resource::Meter(Box::new(wire::Meter { id, version, project, spec: *spec }))
+        }
+        ResourceSpec::Rule(spec) => Resource::Rule(Box::new(wire::Rule { id, version, project, spec: *spec })),
     }
 }
 

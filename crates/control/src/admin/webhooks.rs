@@ -54,7 +54,7 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Refused> {
     let kept = hidden(id);
     let secret = Some(secret.secret.expose().clone());
     let shown = wire::WebhookSecret { secret, notice: None, ..kept.clone() };
-    Ok(Answer::created(&shown, location)?.version(version).shown_once(&kept)?)
+    Answer::created(&shown, location)?.version(version).shown_once(&kept)
 }
 
 pub(crate) async fn replace(call: Call) -> Result<Answer, Refused> {

@@ -21,6 +21,7 @@ mod confirm;
 mod consumer;
 mod consumer_form;
 mod consumers;
+mod dashboards;
 mod event;
 mod events;
 mod form;
@@ -35,7 +36,10 @@ mod look;
 mod many;
 mod member;
 mod members;
+mod meters;
+mod models;
 mod new_key;
+mod notices;
 mod once;
 mod overview;
 mod pieces;
@@ -46,7 +50,12 @@ mod policy_words;
 mod prices;
 mod qr;
 mod range;
+mod records;
 mod reset;
+mod rule;
+mod rule_draft;
+mod rule_words;
+mod rules;
 mod search;
 mod second_factor;
 mod secrets;
@@ -64,6 +73,9 @@ mod trial;
 mod trouble;
 mod usage;
 mod visit;
+mod webhook;
+mod webhooks;
+mod widget;
 mod words;
 
 use axum::{
@@ -84,22 +96,43 @@ pub(crate) fn router() -> Router<App> {
         .route("/look", post(look::change))
         .route("/search", get(search::page).post(search::find))
         .route("/events", get(events::show))
+        .route("/events/notices", get(notices::show))
         .route("/events/{id}", get(event::show))
         .route("/usage", get(usage::show))
         .route("/policies", get(policies::show).post(policy::create))
         .route("/policies/new", get(policy::blank))
         .route("/policies/{id}", get(policy::show).post(policy::save))
         .route("/policies/{id}/delete", post(policy::delete))
+        .route("/models", get(models::list))
+        .route("/rules", get(rules::show).post(rule::create))
+        .route("/rules/new", get(rule::blank))
+        .route("/rules/{id}", get(rule::show).post(rule::save))
+        .route("/rules/{id}/delete", post(rule::delete))
+        .route("/blocks", get(rules::blocks))
+        .route("/blocks/{id}/lift", post(rules::lift))
         .route("/services", get(services::list).post(llm_service::create))
         .route("/services/new", get(llm_service::blank))
         .route("/services/{id}", get(services::show))
         .route("/services/{id}/edit", get(llm_service::edit).post(llm_service::save))
+        .merge(counted())
         .merge(money())
         .merge(holders())
         .merge(administration())
         .merge(doors())
+        .merge(telling())
+        .merge(recording())
         .merge(own())
         .layer(middleware::from_fn(trouble::frame))
+}
+
+/// Meters, and dashboards made of them.
+fn counted() -> Router<App> {
+    Router::new()
+        .route("/meters", get(meters::list))
+        .route("/meters/{id}", get(meters::show))
+        .route("/dashboards", get(dashboards::list).post(dashboards::create))
+        .route("/dashboards/{id}", get(dashboards::show).post(dashboards::change))
+        .route("/dashboards/{id}/delete", post(dashboards::delete))
 }
 
 /// Budgets, their ledger, prices.
@@ -167,6 +200,28 @@ fn administration() -> Router<App> {
         .route("/account/second-factor", post(second_factor::begin))
         .route("/account/second-factor/confirm", post(second_factor::confirm))
         .route("/account/second-factor/remove", post(second_factor::remove))
+}
+
+/// Records and their types.
+fn recording() -> Router<App> {
+    Router::new()
+        .route("/settings/records", get(records::show))
+        .route("/settings/records/types", post(records::register))
+        .route("/settings/records/try", post(records::attempt))
+        .route("/settings/records/{id}/retry", post(records::retry))
+        .route("/settings/records/{id}/skip", post(records::skip))
+}
+
+/// Webhooks.
+fn telling() -> Router<App> {
+    Router::new()
+        .route("/settings/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/settings/webhooks/{id}", get(webhook::show).post(webhook::save))
+        .route("/settings/webhooks/{id}/rotate", post(webhook::rotate))
+        .route("/settings/webhooks/{id}/test", post(webhook::test))
+        .route("/settings/webhooks/{id}/replay", post(webhook::replay))
+        .route("/settings/webhooks/{id}/resume", post(webhook::resume))
+        .route("/settings/webhooks/{id}/delete", post(webhook::delete))
 }
 
 /// Coming in and going out.

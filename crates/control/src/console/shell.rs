@@ -14,15 +14,17 @@ struct Place {
     group: u8,
 }
 
-static PLACES: [Place; 10] = [
+static PLACES: [Place; 12] = [
     place('o', "home", "Overview", "/", Action::ReadUsage, 0),
     place('e', "events", "Events", "/events", Action::ReadEvents, 0),
     place('u', "meter", "Usage", "/usage", Action::ReadUsage, 0),
+    place('d', "home", "Dashboards", "/dashboards", Action::ReadAutomation, 0),
     place('c', "people", "Consumers", "/consumers", Action::ReadConsumers, 1),
     place('k', "key", "Keys", "/keys", Action::ReadKeys, 1),
     place('p', "policy", "Policies", "/policies", Action::ReadPolicies, 1),
     place('s', "service", "Services", "/services", Action::ReadServices, 1),
     place('b', "meter", "Budgets", "/budgets", Action::ReadBudgets, 1),
+    place('r', "limited", "Rules", "/rules", Action::ReadAutomation, 1),
     place('a', "audit", "Audit", "/audit", Action::ReadAudit, 2),
     place('x', "settings", "Settings", "/settings", Action::UseOwnAccount, 2),
 ];
@@ -144,6 +146,8 @@ impl Shell {
     fn entry(&self, place: &Place) -> Entry {
         let path = self.path.split('?').next().unwrap_or("/");
         let path = if matches!(path, "/prices" | "/spend") { "/budgets" } else { path };
+        let path = if path == "/blocks" { "/rules" } else { path };
+        let path = if path.starts_with("/meters") { "/dashboards" } else { path };
         let below =
             path.strip_prefix(place.href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let is_account = place.href == "/settings" && path.starts_with("/account");
@@ -179,8 +183,13 @@ fn told(name: &str) -> Option<&'static str> {
         "token-revoked" => "Token revoked",
         "password" => "Password changed; your other sessions have ended",
         "removed" => "Removed",
+        "retried" => "It is tried again within seconds",
+        "left-out" => "It is left out; those that wait for it go on",
+        "lifted" => "Block lifted",
         "funded" => "Funds brought in",
         "ended-price" => "Price ended",
+        "test-sent" => "Test on its way; reload to see the answer",
+        "sent-again" => "Sent again; reload to see the answer",
         _ => return None,
     })
 }

@@ -109,3 +109,78 @@ impl Partial {
         self.sketch.as_ref().is_none_or(Sketch::is_exact)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        meter::{
+            set::MINUTE_US,
+            window::{WindowUnit, windows},
+        },
+        period::{Period, PeriodUnit},
+    };
+
+    /// Parts of one, a word, and in which piece it comes.
+    fn events() -> impl Strategy<Value = Vec<(i64, u8, usize)>> {
+        proptest::collection::vec((-10_000_i64..10_000, any::<u8>(), 0..5_usize), 0..200)
+    }
+
+    fn number(thousandths: i64) -> Number {
+        let sign = if thousandths < 0 { "-" } else { "" };
+        let size = thousandths.unsigned_abs();
+        Number::parse(&format!("{sign}{}.{:03}", size / 1_000, size % 1_000)).unwrap()
+    }
+
+    fn of<'e>(events: impl Iterator<Item = &'e (i64, u8, usize)>) -> Partial {
+        let mut part = Partial::default();
+        for (value, word, _) in events {
+            part.add(&Value::Number(number(*value)));
+            part.sketch.get_or_insert_default().add(&word.to_string());
+        }
+        part
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_merge_in_any_order_into_the_whole(events in events(), from in 0..5_usize) {
+            let mut whole = Partial::default();
+            for step in 0..5 {
+                let piece = (from + 3 * step) % 5;
+                whole.merge(&of(events.iter().filter(|(.., own)| *own == piece)));
+            }
+            let count = events.len() as u64;
+            prop_assert_eq!(whole.value(Aggregate::Count), Some(Number::whole(count as i64)));
+            let sum: i64 = events.iter().map(|(value, ..)| value).sum();
+            prop_assert_eq!(whole.value(Aggregate::Sum), Some(number(sum)));
+            prop_assert_eq!(whole.value(Aggregate::Avg), number(sum).over(count));
+            prop_assert_eq!(whole.value(Aggregate::Min), events.iter().map(|(value, ..)| number(*value)).min());
+            prop_assert_eq!(whole.value(Aggregate::Max), events.iter().map(|(value, ..)| number(*value)).max());
+            let words: std::collections::BTreeSet<u8> = events.iter().map(|(_, word, _)| *word).collect();
+            prop_assert_eq!(whole.value(Aggregate::Unique), Some(Number::whole(words.len() as i64)));
+        }
+
+        #[test]
+        fn each_minute_of_a_year_is_in_one_window_of_any_zone(
+            minute in 0..525_600_i64,
+            zone in prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
+            unit in prop::sample::select(vec![
+                (WindowUnit::Hour, PeriodUnit::Hour),
+                (WindowUnit::Day, PeriodUnit::Day),
+                (WindowUnit::Week, PeriodUnit::Week),
+                (WindowUnit::Month, PeriodUnit::Month),
+            ]),
+        ) {
+            let at_us = 1_767_225_600_000_000 + minute * MINUTE_US;
+            let span = (at_us - 40 * 3_600_000_000, at_us + 40 * 3_600_000_000);
+            let starts = windows(unit.0, zone, span).unwrap();
+            prop_assert!(starts.windows(2).all(|window| window[0] < window[1]));
+            prop_assert!(starts[0] <= span.0 && starts[starts.len() - 1] >= span.1);
+            let window = Period::new(unit.1, zone).unwrap().window_at(at_us);
+            let index = starts.partition_point(|start| *start <= at_us) - 1;
+            prop_assert_eq!((starts[index], starts[index + 1]), (window.start_us, window.end_us));
+        }
+    }
+}

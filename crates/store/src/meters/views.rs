@@ -57,21 +57,23 @@ const SELECT: &str = "SELECT x.id, x.version, p.tenant, x.project, p.name, x.spe
                       JOIN meter_series s ON s.series = x.series";
 
 impl Store {
-    /// Meters by name.
+    /// Meters by name; of all tenants without a filter.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a cursor that is none.
     pub async fn list_meters(
         &self,
-        filter: &MeterFilter,
+        filter: Option<&MeterFilter>,
         page: &PageRequest,
     ) -> Result<Page<MeterView>, StoreError> {
         let mut wheres = Conditions::default();
-        wheres.int("p.tenant = ?", filter.tenant.to_sql());
-        if let Some(project) = filter.project {
+        if let Some(filter) = filter {
+            wheres.int("p.tenant = ?", filter.tenant.to_sql());
+        }
+        if let Some(project) = filter.and_then(|filter| filter.project) {
             wheres.int("x.project = ?", project.to_sql());
         }
-        if let Some(search) = &filter.search {
+        if let Some(search) = filter.and_then(|filter| filter.search.as_ref()) {
             wheres.text(r"LOWER(x.name) LIKE ? ESCAPE '\'", contains(&search.to_lowercase()));
         }
         if let Some(cursor) = &page.cursor {

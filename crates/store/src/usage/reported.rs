@@ -23,6 +23,6 @@ pub(crate) async fn write_reported(
     }
     sums.forget_times();
     models.write(conn).await?;
-    sums.write(conn, &folds, false).await?;
+    sums.write(conn, &folds, (false, None)).await?;
     Ok(())
 }

@@ -4,8 +4,12 @@
 mod events;
 mod keys;
 mod ledger;
+mod meters;
+mod models;
 mod outbox;
+mod rules;
 pub(crate) mod time;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -20,7 +24,13 @@ pub(crate) use keys::{
     StateName,
 };
 pub(crate) use ledger::{AdjustArgs, BudgetsCommand, InvoiceArgs, LedgerCommand, UsageCommand};
+pub(crate) use models::{CheckArgs, ModelsCommand};
+pub(crate) use meters::{MeterQueryArgs, MetersCommand, WindowName};
 pub(crate) use outbox::OutboxCommand;
+pub(crate) use rules::{
+    BlockListArgs, BlocksCommand, PoliciesCommand, PolicyBacktestArgs, RuleBacktestArgs, RulesCommand,
+};
+pub(crate) use webhooks::WebhooksCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,9 +154,27 @@ shell's history.")]
     /// Shows decisions: as they happen, or from the past
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Lists models, and says whether an ONNX file can be used
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Lists meters, and shows what they counted
+    #[command(subcommand)]
+    Meters(MetersCommand),
     /// Shows how far records are on their way to Kafka, and releases those that it did not take
     #[command(subcommand)]
     Outbox(OutboxCommand),
+    /// Shows who is told what happens, and what became of it; makes secrets, tests, sends again
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
+    /// Shows what rules did, and what one would have done
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Lists whom rules keep out, and lifts it
+    #[command(subcommand)]
+    Blocks(BlocksCommand),
+    /// Says what a draft policy would have done
+    #[command(subcommand)]
+    Policies(PoliciesCommand),
     /// Shows what was changed by whom, and proves that nobody altered it
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -2,9 +2,11 @@
 
 mod apply;
 mod audit;
+mod blocks;
 mod doctor;
 mod events;
 mod explain;
+mod going;
 mod import;
 mod ingested;
 mod init;
@@ -12,17 +14,23 @@ mod invoice;
 mod keys;
 mod ledger;
 mod members;
+mod meters;
+mod models;
+mod notices;
 mod outbox;
+mod policies;
 mod recorded;
 mod reminders;
+mod rules;
 mod secrets;
 mod service_tokens;
 mod thresholds;
 mod usage;
 mod view;
+mod webhooks;
 
 use crate::{
-    cli::{Command, Global},
+    cli::{Command, Global, ModelsCommand},
     context::Context,
     failure::Failure,
 };
@@ -32,6 +40,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
     if matches!(command, Command::Doctor) {
         return doctor::run(global).await;
     }
+    if let Command::Models(ModelsCommand::Check(args)) = &command {
+        return models::check(global, args);
+    }
     let context = Context::new(global)?;
     match command {
         Command::Init(args) => init::run(&context, args).await,
@@ -40,7 +51,13 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::Keys(command) => keys::run(&context, command).await,
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Events(command) => events::run(&context, command).await,
+        Command::Webhooks(command) => webhooks::run(&context, command).await,
+        Command::Models(command) => models::run(&context, command).await,
+        Command::Meters(command) => meters::run(&context, command).await,
         Command::Outbox(command) => outbox::run(&context, command).await,
+        Command::Rules(command) => rules::run(&context, command).await,
+        Command::Blocks(command) => blocks::run(&context, command).await,
+        Command::Policies(command) => policies::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Usage(args) => usage::run(&context, args).await,
         Command::Ledger(command) => ledger::run(&context, command).await,

@@ -53,7 +53,8 @@ pub(super) struct Records {
 /// What reports of usage are held against.
 pub(super) struct Known {
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) counters: Arc<dyn Counters + Send + Sync>,
+    /// `None` where quotas are leased.
+    pub(super) counters: Option<Arc<dyn Counters + Send + Sync>>,
 }
 
 impl Records {

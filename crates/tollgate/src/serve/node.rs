@@ -15,12 +15,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tollgate_control::SmtpCourier;
 use tollgate_core::{tables::Snapshot, time::Now};
-use tollgate_counters::LocalCounters;
+use tollgate_counters::{LocalCounters, Quotas as QuotaCount};
 use tollgate_gateway::http::serve::Serving;
 use tollgate_journal::Journal;
-use tollgate_store::Store;
+use tollgate_store::{Engine, Store};
 use tollgate_workers::{
-    Options as WorkerOptions, Parts, Postman, Prepared, RemindOptions, Running, SealOptions, UsageKept, Webhooks};
+    Options as WorkerOptions, Parts, Postman, Prepared, QuotaOptions, RemindOptions, Running, SealOptions, UsageKept, Webhooks};
 
 use super::{
     control::{ControlServer, start_control},
@@ -28,6 +28,7 @@ use super::{
     health::{NodeHealth, Phase},
     ingest::{Known, Records},
     listeners, models,
+    shared::Shared,
     sinks::{Post, Quotas, REHASHES_MAX},
     treasury::Purse,
 };
@@ -49,7 +50,7 @@ pub(crate) struct Node {
     webhooks: Option<Webhooks>,
     health: Arc<NodeHealth>,
     clock: Arc<SystemClock>,
-    upkeep: JoinHandle<()>,
+    upkeep: [JoinHandle<()>; 2],
     drain_timeout: Duration,
     /// Held until the end, so that no second process uses the folder.
     _lock: File,
@@ -85,11 +86,13 @@ impl Node {
             start_control((config, roles), (&store, &clock, courier.as_ref()), &health, metrics.clone())
                 .await?;
 
-        let (treasury, funds) = Purse::new(roles.contains(&Role::Workers));
+        let (treasury, funds, quota_asks) = Purse::new(roles.contains(&Role::Workers));
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
         let wall: Arc<dyn tollgate_core::time::Clock> = clock.clone();
-        let counters = Arc::new(LocalCounters::default());
-        let known = Known { snapshot: snapshot.clone(), counters: counters.clone() };
+        let counters = Arc::new(LocalCounters::default().with_quotas(quotas_of(store.engine())));
+        let limits = Shared::start(config)?;
+        let counts = counters.quotas() == QuotaCount::Counted;
+        let known = Known { snapshot: snapshot.clone(), counters: counts.then(|| counters.clone() as _) };
         let (intake, records) = Records::start(&store, &wall, (node, known), (config, roles));
         let webhooks = roles
             .contains(&Role::Workers)
@@ -97,6 +100,7 @@ impl Node {
         let mut plane = DataPlane {
             snapshot,
             counters,
+            limits: limits.clone(),
             treasury,
             clock: clock.clone(),
             rehashes,
@@ -115,6 +119,7 @@ impl Node {
             remind: reminding(config, roles, courier.as_ref()),
             rules: roles.contains(&Role::Workers),
             funds: Some(funds),
+            quota_leases: quota_leases(&plane.counters, quota_asks),
             node,
             boot,
             options: worker_options(config, roles),
@@ -130,7 +135,7 @@ impl Node {
             listen(running, (config, roles), &plane, journal.as_ref()).await?;
         tell_url(&health, config, gateway.as_ref());
         health.enter(Phase::Serving);
-        let upkeep = tokio::spawn(keep_up(clock.clone(), metrics));
+        let upkeep = [tokio::spawn(keep_up(clock.clone(), metrics)), limits.keep_up(&store, &wall)];
         Ok(Self {
             gateway,
             service_api,
@@ -175,7 +180,7 @@ impl Node {
             webhooks.stop().await;
         }
         let stopped = self.running.stop().await;
-        self.upkeep.abort();
+        self.upkeep.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.clock.persist() {
             tracing::warn!(%error, "the highest wall time could not be written down");
         }
@@ -193,6 +198,23 @@ impl Node {
             ))
         })
     }
+}
+
+/// How quotas are kept: a SQLite database has one node, which counts them by itself.
+const fn quotas_of(engine: Engine) -> QuotaCount {
+    match engine {
+        Engine::Sqlite => QuotaCount::Counted,
+        Engine::Postgres => QuotaCount::Leased,
+    }
+}
+
+/// What leases the quotas of this process, where they are leased.
+fn quota_leases(
+    counters: &Arc<LocalCounters>,
+    asks: mpsc::Receiver<tollgate_workers::QuotaAsk>,
+) -> Option<QuotaOptions> {
+    let cells = Arc::new(Quotas(Arc::clone(counters)));
+    (counters.quotas() == QuotaCount::Leased).then_some(QuotaOptions { cells, asks })
 }
 
 /// Drops counters that are as good as new.

@@ -9,7 +9,7 @@ use tollgate_testkit::browser::{Screen, Tab};
 use crate::world::World;
 
 /// Pages without an object of their own.
-const PAGES: [&str; 32] = [
+const PAGES: [&str; 36] = [
     "/",
     "/?range=7d",
     "/events",
@@ -36,7 +36,11 @@ const PAGES: [&str; 32] = [
     "/settings/members",
     "/settings/tokens",
     "/settings/secrets",
+    "/settings/webhooks",
+    "/events/notices",
     "/budgets",
+    "/dashboards",
+    "/meters",
     "/budgets/new",
     "/prices",
     "/spend",

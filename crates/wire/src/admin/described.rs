@@ -37,6 +37,12 @@ described! {
     BudgetSpecSchema = "BudgetSpec";
     /// Stands for a price's specification.
     PriceSpecSchema = "PriceSpec";
+    /// Stands for a meter's specification.
+    MeterSpecSchema = "MeterSpec";
+    /// Stands for a rule's specification.
+    RuleSpecSchema = "RuleSpec";
+    /// Stands for a webhook's specification.
+    WebhookSpecSchema = "WebhookSpec";
     /// Stands for a consumer's specification.
     ConsumerSpecSchema = "ConsumerSpec";
 }

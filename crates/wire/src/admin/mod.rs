@@ -12,13 +12,18 @@ mod events;
 mod invoice;
 mod jobs;
 mod keys;
+mod models;
+mod meters;
 mod people;
 mod problem;
+mod records;
 mod resources;
+mod rules;
 mod schemas;
 mod status;
 mod tokens;
 mod usage;
+mod webhooks;
 
 pub use audit::{AuditEntry, AuditVerdict};
 pub use budgets::{Budget, LedgerEntry, NewFunding, NewSecret, Price, Secret, Spending};
@@ -34,12 +39,19 @@ pub use people::{
     NewInvitation,
 };
 pub use problem::{AdminProblem, FieldProblem};
+pub use records::{EventType, NewEventType, ParkedEvent, RecordMisfit, RecordTrial, RecordVerdict};
 pub use resources::{
     ApplyPlan, Consumer, NewProject, PlannedChange, Policy, Project, ProjectChange, Service, Tenant,
 };
+pub use meters::{Meter, MeterGroup, MeterValue, MeterValues};
+pub use rules::{Block, Rule, RuleFiring, RuleSubject};
 pub use schemas::schemas;
+pub use models::Model;
 pub use status::{Status, StatusPart};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceToken};
+pub use webhooks::{
+    Delivery, Notice, Webhook, WebhookReplay, WebhookReplayed, WebhookRotation, WebhookSecret, WebhookTest,
+};
 pub use usage::{Usage, UsageLatency, UsageRow, UsageSums};
 
 use serde::{Deserialize, Deserializer, Serialize};

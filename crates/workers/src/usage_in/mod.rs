@@ -50,7 +50,8 @@ pub struct UsageIn {
     store: Arc<Store>,
     snapshot: Arc<Snapshot>,
     ingester: Ingester,
-    counters: Arc<dyn Counters + Send + Sync>,
+    /// `None` where quotas are leased: what is left of them is found out with the next lease then.
+    counters: Option<Arc<dyn Counters + Send + Sync>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -58,13 +59,13 @@ pub struct UsageIn {
 type Taking<'t> = Vec<(usize, &'t Rule, QuotaCharge)>;
 
 impl UsageIn {
-    /// Puts one together.
+    /// Puts one together; `counters` are those of this process, where it counts quotas by itself.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
         snapshot: Arc<Snapshot>,
         ingester: Ingester,
-        counters: Arc<dyn Counters + Send + Sync>,
+        counters: Option<Arc<dyn Counters + Send + Sync>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { store, snapshot, ingester, counters, clock }
@@ -116,6 +117,7 @@ impl UsageIn {
 
     /// Makes the live counters of this process know what the database knows already.
     fn charge(&self, taking: &Taking<'_>, is_new: &[bool], now: Now) {
+        let Some(counters) = &self.counters else { return };
         for (index, rule, charge) in taking {
             let Measure::Quota(period) = &rule.measure else { continue };
             let is_present = period.window_at(now.wall_us) == charge.window;
@@ -124,10 +126,10 @@ impl UsageIn {
             }
             let amount = u32::try_from(charge.amount).unwrap_or(u32::MAX);
             let one = [Charge { rule, subject: charge.subject, amount }];
-            if self.counters.take(&one, now, &mut Standings::new()).is_err() {
+            if counters.take(&one, now, &mut Standings::new()).is_err() {
                 // There is no room: it is counted all the same, and the quota is exhausted.
                 let refund = Refund { rule, subject: charge.subject, taken: 0, used: charge.amount, at: now };
-                self.counters.refund(&refund, now);
+                counters.refund(&refund, now);
             }
         }
     }
