@@ -97,6 +97,7 @@ pub use notices::{NOTICE_BODY_LEN_MAX, NoticeFilter, NoticeRow};
 pub use open::{OpenOptions, Store, StoreCheck};
 pub use outbox::{
     Lag, NewParked, Outbox, ParkedFilter, ParkedRow, ParkedState, Policy, RelayLease, RelayLost, SettledSpan,
+    Stream, StreamLease,
 };
 pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
 pub use people::{
@@ -111,7 +112,7 @@ pub use reminders::{
 pub use reports::KeyOwner;
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{
-    ApplyMode, BudgetAt, BudgetFilter, BudgetView, Op, Plan, PlannedChange, PriceAt, PriceView, ResourceAt,
+    ApplyMode, BudgetAt, BudgetFilter, BudgetView, EventTypeView, Misfits, Op, Plan, PlannedChange, PriceAt, PriceView, ResourceAt,
     ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope, WebhookAt,
 };
 pub use rules::{

@@ -34,6 +34,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0021_rules.sql"),
     include_str!("../migrations/0024_meters.sql"),
     include_str!("../migrations/0025_webhooks.sql"),
+    include_str!("../migrations/0027_models.sql"),
+    include_str!("../migrations/0028_outbox_reads.sql"),
 ];
 
 /// Runs what is missing.

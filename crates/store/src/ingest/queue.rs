@@ -7,11 +7,13 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::MissedTickBehavior,
 };
 use tollgate_core::{
     event::{Batch, NotTaken, Taken},
@@ -35,6 +37,8 @@ pub struct IngestOptions {
     pub remembered_us: i64,
     /// Bytes that must stay free on the disk of an embedded database. Default 1 GiB.
     pub disk_free_min: u64,
+    /// Bytes of records, as they are packed, that may lie in the database. Default 100 GiB.
+    pub kept_bytes_max: u64,
 }
 
 impl Default for IngestOptions {
@@ -45,6 +49,7 @@ impl Default for IngestOptions {
             ids_max: 1 << 24,
             remembered_us: 86_400_000_000,
             disk_free_min: 1 << 30,
+            kept_bytes_max: 100 << 30,
         }
     }
 }
@@ -53,6 +58,10 @@ impl Default for IngestOptions {
 const GROUP_BYTES: u64 = 8 << 20;
 /// Batches of one group.
 const GROUP_BATCHES: usize = 1024;
+
+/// How often it is looked how much lies in the database. What comes in between is what may lie there beyond the
+/// bound: some hundred MiB.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Takes batches; cheap to clone.
 #[derive(Clone)]
@@ -65,6 +74,8 @@ struct Shared {
     store: Store,
     options: IngestOptions,
     waiting_bytes: AtomicU64,
+    /// What lay in the database at the last look.
+    kept_bytes: AtomicU64,
     /// Requests with a name that are on their way.
     names: Mutex<HashSet<Name>>,
 }
@@ -107,9 +118,11 @@ impl Ingester {
         let (queue, inbox) = mpsc::channel(options.batches_max.max(1));
         let committer = Committer { store: store.clone(), known: Known::new(options.ids_max), options };
         let names = Mutex::default();
-        let shared = Arc::new(Shared { store, options, waiting_bytes: AtomicU64::new(0), names });
+        let (waiting_bytes, kept_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { store, options, waiting_bytes, kept_bytes, names });
         let (stop, stopped) = oneshot::channel();
-        (Self { shared, queue }, Committing { stop, task: tokio::spawn(run(committer, inbox, stopped)) })
+        let task = tokio::spawn(run((committer, Arc::clone(&shared)), inbox, stopped));
+        (Self { shared, queue }, Committing { stop, task })
     }
 
     /// Takes a batch; answers once it is durable. Dropping the answer does not take the batch back. What there
@@ -141,9 +154,13 @@ impl Ingester {
         beside: Option<Box<dyn Beside>>,
     ) -> Result<oneshot::Receiver<Answer>, NotTaken> {
         let overloaded = |why| NotTaken::Overloaded { why, retry_after_s: 1 };
-        let Shared { store, options, waiting_bytes, names } = &*self.shared;
+        let Shared { store, options, waiting_bytes, kept_bytes, names } = &*self.shared;
         if store.free_bytes().is_some_and(|free| free < options.disk_free_min) {
             let why = "the disk of the database is almost full; records are taken again when there is room";
+            return Err(NotTaken::Overloaded { why, retry_after_s: 30 });
+        }
+        if kept_bytes.load(Ordering::Relaxed) >= options.kept_bytes_max {
+            let why = "as many records lie in the database as may; they are taken again when some have gone";
             return Err(NotTaken::Overloaded { why, retry_after_s: 30 });
         }
         let bytes = batch.buffer.len() as u64;
@@ -187,9 +204,15 @@ impl Committing {
     }
 }
 
-async fn run(mut committer: Committer, mut inbox: mpsc::Receiver<Waiting>, mut stop: oneshot::Receiver<()>) {
+async fn run(
+    (mut committer, shared): (Committer, Arc<Shared>),
+    mut inbox: mpsc::Receiver<Waiting>,
+    mut stop: oneshot::Receiver<()>,
+) {
     let mut group = Vec::new();
     let mut is_stopping = false;
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let first = tokio::select! {
             first = inbox.recv() => first,
@@ -198,6 +221,13 @@ async fn run(mut committer: Committer, mut inbox: mpsc::Receiver<Waiting>, mut s
                 // Let go of is not asked: then it goes on for as long as there is an ingester.
                 if asked.is_ok() {
                     inbox.close();
+                }
+                continue;
+            }
+            _ = looks.tick() => {
+                // A database that cannot say it cannot take records either, and that is told there.
+                if let Ok(bytes) = committer.store.kept_event_bytes().await {
+                    shared.kept_bytes.store(bytes, Ordering::Relaxed);
                 }
                 continue;
             }

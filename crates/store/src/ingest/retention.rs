@@ -35,6 +35,17 @@ impl Store {
         Ok(gone)
     }
 
+    /// Bytes of the records that lie in the database, as they are packed. Looks at no data.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(super) async fn kept_event_bytes(&self) -> Result<u64, StoreError> {
+        let mut conn = self.reader().await?;
+        let sum =
+            sql("SELECT CAST(COALESCE(SUM(LENGTH(packed)), 0) AS BIGINT) FROM event_blocks WHERE shard = $1");
+        only(sum.bind(SHARD), &mut conn).await?.count(0)
+    }
+
     /// Forgets ids and names of requests received before a moment: what comes again after that is new.
     ///
     /// # Errors

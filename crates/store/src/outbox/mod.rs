@@ -5,8 +5,11 @@
 //! at once by mistake both send from the cursor on and in order, so that what is told apart by its event id is
 //! still whole and in order. What must never be here: what a sink is.
 
+mod forget;
 mod parked;
 mod relay;
+mod stream;
 
 pub use parked::{NewParked, ParkedFilter, ParkedRow, ParkedState, Policy, SettledSpan};
 pub use relay::{Lag, Outbox, RelayLease, RelayLost};
+pub use stream::{Stream, StreamLease};

@@ -19,9 +19,13 @@ use crate::{
 const LANES: &str = "SELECT boot, lane FROM decision_blocks WHERE records < 1024 AND {read} GROUP BY boot, lane \
                      HAVING COUNT(*) >= 16 LIMIT 4";
 
-/// Where rules watch, blocks that the watch has read: another one's would be read twice, or not at all.
+/// Where rules watch or decisions are handed on, blocks that were read: another one's would be read twice, or not at
+/// all.
 const READ: &str = "(NOT EXISTS (SELECT 1 FROM rules) OR starts < COALESCE((SELECT position FROM rule_reads r \
-                    WHERE r.boot = decision_blocks.boot AND r.lane = decision_blocks.lane), 0))";
+                    WHERE r.boot = decision_blocks.boot AND r.lane = decision_blocks.lane), 0)) \
+                    AND (NOT EXISTS (SELECT 1 FROM outbox_relays WHERE shard = -2) OR starts < COALESCE((\
+                    SELECT position FROM outbox_reads o \
+                    WHERE o.boot = decision_blocks.boot AND o.lane = decision_blocks.lane), 0))";
 
 impl Store {
     /// Merges the small blocks of lanes that have sixteen or more, at most 256 of four lanes a call,

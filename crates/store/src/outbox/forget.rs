@@ -1,0 +1,55 @@
+//! Forgetting a sink that is there no more: its cursor would keep records for ever.
+
+use tollgate_core::authz::{Action, Permit};
+
+use super::stream::Stream;
+use crate::{
+    error::{Entity, StoreError},
+    open::Store,
+    sql::{Columns as _, one, run, sql},
+    write::Change,
+};
+
+impl Store {
+    /// Forgets a sink: its cursor, and what it did not take. Records that only it waited for go when their time
+    /// has come. One that comes again begins with the oldest record there is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is none of this name, [`StoreError::Invalid`] while a relay works for it.
+    pub async fn forget_sink(&self, permit: &Permit, sink: &str, now_us: i64) -> Result<(), StoreError> {
+        let mut write = self.write(permit, now_us).await?;
+        let select = sql("SELECT shard, until_us, sent, epoch FROM outbox_relays WHERE sink = $1");
+        let Some(row) = one(select.bind(sink.to_owned()), write.conn()).await? else {
+            write.roll_back().await?;
+            return Err(StoreError::not_found(Entity::Sink, sink));
+        };
+        if row.int(1)? > now_us {
+            write.roll_back().await?;
+            let why =
+                "a node hands records on to it now; take it out of that node's settings first, and wait 15 s";
+            return Err(StoreError::invalid("sink", why));
+        }
+        let (shard, sent, epoch) = (row.int(0)?, row.count(2)?, row.count(3)?);
+        for text in [
+            "DELETE FROM outbox_relays WHERE shard = $1 AND sink = $2",
+            "DELETE FROM outbox_parked WHERE shard = $1 AND sink = $2",
+        ] {
+            run(sql(text).bind(shard).bind(sink.to_owned()), write.conn()).await?;
+        }
+        if sink == Stream::Decisions.sink() {
+            run(sql("DELETE FROM outbox_reads"), write.conn()).await?;
+        }
+        write.record(Change {
+            needs: Action::ChangeResources,
+            tenant: None,
+            action: "sink.forget",
+            entity: Entity::Sink,
+            id: shard,
+            version: epoch,
+            before: Some(format!("{{\"sink\":{},\"sent\":{sent}}}", serde_json::Value::from(sink))),
+            after: None,
+        })?;
+        write.commit().await?;
+        Ok(())
+    }
+}
