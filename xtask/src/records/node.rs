@@ -105,7 +105,10 @@ impl Node {
     pub(crate) fn behind(&self) -> Outcome<u64> {
         let status: serde_json::Value =
             serde_json::from_str(&self.cli(&["outbox", "status", "--output", "json"])?)?;
-        Ok(status["sinks"][0]["behind"].as_u64().ok_or_else(|| format!("no sink in {status}"))?)
+        let sinks = status["sinks"].as_array().into_iter().flatten();
+        let kafka = sinks.into_iter().find(|sink| sink["sink"] == "kafka");
+        let behind = kafka.and_then(|sink| sink["behind"].as_u64());
+        Ok(behind.ok_or_else(|| format!("no sink `kafka` in {status}"))?)
     }
 
     /// Bytes of everything that it keeps.

@@ -5,13 +5,13 @@ come again, is posted again with the same ids, as any pipeline does. The last li
 told.
 """
 
-import http.client
 import json
 import os
 import pathlib
 import sys
 import time
-import urllib.parse
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
 
 from pyspark import TaskContext
 from pyspark.sql import SparkSession
@@ -36,7 +36,7 @@ told = {name: spark.sparkContext.accumulator(0) for name in ("accepted", "duplic
 def post_all(rows):
     part = TaskContext.get().partitionId()
     url, key = TARGETS[part % len(TARGETS)]
-    url = urllib.parse.urlsplit(url)
+    url = urlsplit(url)
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     connection = None
     batch = []
@@ -47,7 +47,7 @@ def post_all(rows):
         until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                connection = connection or http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+                connection = connection or HTTPConnection(url.hostname, url.port, timeout=30)
                 connection.request("POST", url.path, body, headers)
                 answer = connection.getresponse()
                 text = answer.read()
@@ -59,7 +59,7 @@ def post_all(rows):
                     return
                 if answer.status < 500 and answer.status != 429:
                     raise SystemExit(f"{answer.status}: {text!r}")
-            except (OSError, http.client.HTTPException):
+            except (OSError, HTTPException):
                 connection = None
             if time.monotonic() > until:
                 raise TimeoutError("the batch is not taken")
