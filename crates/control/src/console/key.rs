@@ -11,7 +11,7 @@ use tollgate_core::{
     resource::PolicySpec,
 };
 use tollgate_store::{
-    AuditFilter, AuditRow, DecisionFilter, DecisionRow, Entity, KeyDetail, KeySecret, KeyView, PageRequest,
+    AuditFilter, AuditRow, BlockView, DecisionFilter, DecisionRow, Entity, KeyDetail, KeySecret, KeyView, PageRequest,
     Reminder, ResourceFilter, ResourceId, ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
 };
 
@@ -20,6 +20,7 @@ use super::{
     consumer::history,
     pieces::{Html, bar},
     policy_words::{Sentence, of_key, of_policy},
+    rules,
     shell::Shell,
     trail::named,
     trouble::{Trouble, html},
@@ -59,6 +60,9 @@ struct Page {
     may_budget: bool,
     new_budget: String,
     enable_problem: Option<&'static str>,
+    /// Blocks of rules that keep it out, and did.
+    blocks: Vec<BlockView>,
+    may_lift: bool,
 }
 
 /// A change of whether the key may be used.
@@ -123,6 +127,8 @@ pub(crate) async fn show(visit: Visit, Path(id): Path<String>) -> Result<Respons
     let (is_live, may_change) = (key.state != KeyState::Revoked, visit.may_all(Action::ChangeKeys));
     let tags: Vec<String> = key.metadata.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     html(&Page {
+        blocks: rules::of_key(&visit, key.id).await?,
+        may_lift: visit.may_all(Action::ChangeBlocks),
         policies: if is_live && may_change { policies(&visit, key.project.id).await? } else { Vec::new() },
         tags: tags.join("\n"),
         budgets: budgets::held_by(&visit, Some(key.id), None).await?,

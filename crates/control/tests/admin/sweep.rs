@@ -35,6 +35,9 @@ fn all() -> Vec<Endpoint> {
                 "policies" => "pol_00000000001",
                 "consumers" => "con_00000000001",
                 "keys" => "key_00000000001",
+                "webhooks" => "whk_00000000001",
+                "rules" => "rul_00000000001",
+                "blocks" => "blk_00000000001",
                 "jobs" => "job_00000000001",
                 "service-tokens" => "stk_00000000001",
                 "members" => "usr_00000000001",
@@ -159,6 +162,7 @@ async fn ids(owner: &Person) -> Vec<(&'static str, String)> {
         "services",
         "policies",
         "consumers",
+        "rules",
         "keys",
         "service-tokens",
         "jobs",
@@ -175,6 +179,10 @@ pub(crate) async fn other_tenants_look_absent(mut world: World) {
     let owner = world.person("owner").await;
     owner.key("app").await;
     owner.create("/service-tokens", serde_json::json!({"name": "edge", "services": ["tiles"]})).await;
+    let when = serde_json::json!({"metric": "requests", "above": 100, "window": "1m"});
+    let then = serde_json::json!({"action": "block", "until": "next_hour"});
+    let rule = serde_json::json!({"project": "maps", "name": "flood", "when": when, "then": then});
+    owner.create("/rules", rule.clone()).await;
     let job = owner
         .post(
             "/jobs",
@@ -193,6 +201,7 @@ pub(crate) async fn other_tenants_look_absent(mut world: World) {
             "projects" => serde_json::json!({"name": "maps", "key_prefix": "zz"}),
             "services" => serde_json::json!({"project": "maps", "name": "tiles", "kind": "proxy"}),
             "policies" => serde_json::json!({"project": "maps", "name": "standard"}),
+            "rules" => rule.clone(),
             "consumers" => serde_json::json!({"project": "maps", "name": "app"}),
             "members" if endpoint.method == "PUT" => serde_json::json!({"consumers": []}),
             "members" => serde_json::json!({"role": "auditor"}),
@@ -217,6 +226,9 @@ pub(crate) async fn other_tenants_look_absent(mut world: World) {
         "services",
         "policies",
         "consumers",
+        "rules",
+        "blocks",
+        "rule-firings",
         "keys",
         "service-tokens",
         "jobs",

@@ -135,6 +135,18 @@ pub enum Action {
     Notify,
 }
 
+impl Action {
+    /// Its word in every API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Unblock => "unblock",
+            Self::Notify => "notify",
+        }
+    }
+}
+
 /// Until when a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UntilSpec {

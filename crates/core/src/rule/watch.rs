@@ -6,11 +6,11 @@
 //! ([`SUBJECTS_MAX`]); what is recorded already is counted without acting ([`Watch::recall`]), so that a watch that
 //! begins anew stands where the one before it stood; where there is no room for another one it is not watched, and that is counted.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use crate::{
     code::Code,
-    id::ProjectId,
+    id::{ConsumerId, KeyId, ProjectId, ServiceId},
     money::amount::Currency,
     rule::{
         Rule, WHOLE_PARTS,
@@ -56,6 +56,18 @@ pub struct Subject {
     pub whose: Whose,
     /// Its id.
     pub id: u64,
+}
+
+impl fmt::Display for Subject {
+    /// Its id as it is shown: `key_…`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.whose {
+            Whose::Key => KeyId(self.id).fmt(f),
+            Whose::Consumer => ConsumerId(self.id).fmt(f),
+            Whose::Project => ProjectId(self.id).fmt(f),
+            Whose::Service => ServiceId(self.id).fmt(f),
+        }
+    }
 }
 
 /// A rule acts.

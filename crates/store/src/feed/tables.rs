@@ -5,8 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use sqlx::AnyConnection;
 use tollgate_core::{
     budget::{Budget, held::HeldBudget, spec::BudgetMode},
-    id::{BudgetId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
+    id::{BudgetId, ModelId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
     key::Digest,
+    model::Model,
     money::{
         amount::Amount,
         price::Price,
@@ -22,7 +23,7 @@ use tollgate_core::{
 use crate::{
     error::StoreError,
     open::Store,
-    resources::{BudgetRow, PriceRow, State, from_json},
+    resources::{BudgetRow, PriceRow, State, compiled_rules, from_json},
     secrets::{Place, decrypted},
     sql::{Columns as _, all, sql},
 };
@@ -63,6 +64,8 @@ pub(super) async fn load_tables(
         budgets: state.budgets.iter().map(held).collect(),
         secrets: decrypted(store, conn).await?,
         event_types: event_types(&state),
+        models: models(&state),
+        rules: compiled_rules(&state).into(),
         seq,
     })
 }
@@ -108,6 +111,17 @@ fn policies(state: &State) -> HashMap<PolicyId, Arc<Policy>> {
         }
     }
     policies
+}
+
+fn models(state: &State) -> HashMap<ModelId, Model> {
+    let mut models = HashMap::with_capacity(state.models.len());
+    for row in &state.models {
+        let Some(project) = state.project_by_id(row.project) else { continue };
+        let id = ModelId::from_sql(row.id);
+        let (project, tenant, spec) = (row.project, project.tenant, Arc::new(row.spec.clone()));
+        models.insert(id, Model { id, project, tenant, version: row.version, spec });
+    }
+    models
 }
 
 fn event_types(state: &State) -> HashMap<(ProjectId, Box<str>), Arc<EventType>> {

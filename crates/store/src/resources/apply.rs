@@ -93,12 +93,14 @@ pub(super) async fn compare<'r>(
     diff.event_types()?;
     diff.webhooks()?;
     diff.meters()?;
+    diff.models()?;
     diff.rules()?;
     if asked.prune {
         diff.prune(conn).await?;
     }
     diff.check_services();
     diff.check_policies();
+    diff.check_models();
     diff.check_rules();
     Ok(diff)
 }
@@ -155,6 +157,9 @@ fn action(kind: Entity, op: Op) -> &'static str {
         (Entity::Price, Op::Create) => "price.create",
         (Entity::Price, Op::Update) => "price.update",
         (Entity::Price, Op::Delete) => "price.delete",
+        (Entity::Model, Op::Create) => "model.create",
+        (Entity::Model, Op::Update) => "model.update",
+        (Entity::Model, Op::Delete) => "model.delete",
         (Entity::Meter, Op::Create) => "meter.create",
         (Entity::Meter, Op::Update) => "meter.update",
         (Entity::Meter, Op::Delete) => "meter.delete",
@@ -301,6 +306,7 @@ const fn table(kind: Entity) -> &'static str {
         Entity::EventType => "event_types",
         Entity::Webhook => "webhooks",
         Entity::Meter => "meters",
+        Entity::Model => "models",
         Entity::Rule => "rules",
         _ => "consumers",
     }

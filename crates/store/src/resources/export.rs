@@ -61,6 +61,10 @@ impl Store {
             let project = name_of(row.project.0, &row.spec.project);
             resources.consumers.push(ConsumerSpec { project, ..row.spec });
         }
+        for row in state.models {
+            let project = name_of(row.project.0, &row.spec.project);
+            resources.models.push(tollgate_core::predict_spec::ModelSpec { project, ..row.spec });
+        }
         for row in state.meters {
             let project = name_of(row.project.0, &row.spec.project);
             resources.meters.push(tollgate_core::meter::spec::MeterSpec { project, ..row.spec });

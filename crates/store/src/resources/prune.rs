@@ -29,6 +29,7 @@ impl Diff<'_> {
             self.prune_services(&project)?;
             self.prune_event_types(&project)?;
             self.prune_meters(&project)?;
+            self.prune_models(&project)?;
             self.prune_rules(&project)?;
             self.prune_consumers(conn, &project).await?;
         }

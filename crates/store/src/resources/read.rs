@@ -152,9 +152,11 @@ impl Store {
             }
         }
         let mut tx = self.begin_read().await?;
-        let State { prices, budgets, .. } = State::load(&mut tx).await?.confine(tenant);
+        let State { prices, budgets, models, webhooks, .. } = State::load(&mut tx).await?.confine(tenant);
         tx.rollback().await?;
+        resources.models = models.into_iter().map(|row| row.spec).collect();
         resources.prices = prices.into_iter().map(|row| row.spec).collect();
+        resources.webhooks = webhooks.into_iter().map(|row| row.spec).collect();
         resources.budgets = budgets.into_iter().map(|row| row.spec).collect();
         Ok(resources)
     }

@@ -7,6 +7,7 @@ use sqlx::AnyConnection;
 use tollgate_core::{
     id::{ProjectId, TenantId},
     ingest_spec::EventTypeSpec,
+    predict_spec::ModelSpec,
     resource::{ConsumerSpec, PolicySpec, ServiceSpec},
     rule::spec::RuleSpec,
     meter::spec::MeterSpec,
@@ -92,6 +93,7 @@ pub(crate) struct State {
     pub(crate) event_types: Vec<SpecRow<EventTypeSpec>>,
     pub(crate) rules: Vec<SpecRow<RuleSpec>>,
     pub(crate) meters: Vec<SpecRow<MeterSpec>>,
+    pub(crate) models: Vec<SpecRow<ModelSpec>>,
     pub(crate) webhooks: Vec<WebhookRow>,
     /// Services of other tenants, after [`State::confine`]: requests go to one of all services.
     pub(crate) others: Vec<SpecRow<ServiceSpec>>,
@@ -113,8 +115,9 @@ impl State {
         let event_types =
             specs(sql("SELECT id, project, spec, version FROM event_types ORDER BY name"), conn).await?;
         let meters = specs(sql("SELECT id, project, spec, version FROM meters ORDER BY name"), conn).await?;
+        let models = specs(sql("SELECT id, project, spec, version FROM models ORDER BY name"), conn).await?;
         let rules = specs(sql("SELECT id, project, spec, version FROM rules ORDER BY name"), conn).await?;
-        Ok(Self { tenants, projects, services, policies, prices, budgets, event_types, rules, meters, webhooks: load_webhooks(conn).await?, others: Vec::new() })
+        Ok(Self { tenants, projects, services, policies, prices, budgets, event_types, rules, meters, models, webhooks: load_webhooks(conn).await?, others: Vec::new() })
     }
 
     /// What may be seen from inside of a tenant: names of other tenants are unknown there.
@@ -129,6 +132,7 @@ impl State {
         self.event_types.retain(|row| own.contains(&row.project));
         self.rules.retain(|row| own.contains(&row.project));
         self.meters.retain(|row| own.contains(&row.project));
+        self.models.retain(|row| own.contains(&row.project));
         let (services, others) =
             std::mem::take(&mut self.services).into_iter().partition(|row| own.contains(&row.project));
         Self { services, others, ..self }

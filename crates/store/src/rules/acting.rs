@@ -16,12 +16,13 @@ use tollgate_core::{
 
 use super::{
     action_to_sql,
-    blocks::{Held, end, subject_text},
+    blocks::{Held, end},
     lease::{WatchLease, WatchLost, hold},
-    mode_to_sql, whose_to_sql,
+    mode_to_sql, told, whose_to_sql,
 };
 use crate::{
     error::{Entity, StoreError},
+    notices,
     open::Store,
     sql::{Columns as _, all, one, only, run, sql},
     write::{Change, Write},
@@ -129,6 +130,7 @@ impl Store {
         if matches!(outcome, Outcome::Nothing | Outcome::NoRoom) {
             write.roll_back().await?;
         } else {
+            notices::write(write.conn(), &told::fired(fired, now_us)).await?;
             write.commit_rows().await?;
         }
         Ok(Ok(outcome))
@@ -202,6 +204,7 @@ async fn block(write: &mut Write<'_>, fired: &Fired, now_us: i64) -> Result<Outc
         before: None,
         after: Some(said(fired, BlockId::from_sql(id)).to_string()),
     })?;
+    notices::write(write.conn(), &told::blocked(fired, BlockId::from_sql(id), now_us)).await?;
     Ok(Outcome::Done)
 }
 
@@ -227,7 +230,7 @@ fn notify(write: &mut Write<'_>, fired: &Fired) -> Result<Outcome, StoreError> {
     let after = json!({
         "rule": RuleId(fired.rule.id),
         "whose": fired.subject.whose,
-        "subject": subject_text(fired.subject),
+        "subject": fired.subject.to_string(),
         "reason": fired.words(),
     });
     write.record(Change {
@@ -249,7 +252,7 @@ fn said(fired: &Fired, id: BlockId) -> serde_json::Value {
         "id": id,
         "rule": RuleId(fired.rule.id),
         "whose": fired.subject.whose,
-        "subject": subject_text(fired.subject),
+        "subject": fired.subject.to_string(),
         "service": fired.rule.closes,
         "until_us": fired.until_us,
         "reason": fired.words(),

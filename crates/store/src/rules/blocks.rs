@@ -5,20 +5,18 @@ use sqlx::AnyConnection;
 use tollgate_core::{
     authz::{self, Actor, Permit, authorise},
     blocks::{BLOCKS_MAX, Block, Blocks},
-    id::{BlockId, ConsumerId, KeyId, ProjectId, ServiceId, TenantId},
-    rule::{
-        spec::{Action, Whose},
-        watch::Subject,
-    },
+    id::{BlockId, ProjectId, ServiceId, TenantId},
+    rule::{spec::Action, watch::Subject},
 };
 
 use super::{
-    action_from_sql,
+    action_from_sql, told,
     views::{BlockView, load_block},
     whose_from_sql,
 };
 use crate::{
     error::{Entity, StoreError},
+    notices,
     open::Store,
     sql::{Columns as _, Row, all, built, one, run, sql},
     write::{Change, Committed, Write},
@@ -230,14 +228,15 @@ pub(super) async fn end(
     let by = if action == "block.end" { "time".to_owned() } else { actor };
     let update = sql("UPDATE blocks SET ended_us = $1, ended_by = $2, version = version + 1 \
                       WHERE id = $3 AND ended_us IS NULL");
-    let update = update.bind(now_us).bind(by).bind(block.id.to_sql());
+    let update = update.bind(now_us).bind(by.clone()).bind(block.id.to_sql());
     if run(update, write.conn()).await? == 0 {
         return Ok(());
     }
+    notices::write(write.conn(), &told::unblocked(block, &by, now_us)).await?;
     let what = json!({
         "rule_name": block.rule_name,
         "whose": block.subject.whose,
-        "subject": subject_text(block.subject),
+        "subject": block.subject.to_string(),
         "service": block.service,
         "until_us": block.until_us,
     });
@@ -251,14 +250,4 @@ pub(super) async fn end(
         before: Some(what.to_string()),
         after: None,
     })
-}
-
-/// The id of a subject as it is shown.
-pub(super) fn subject_text(subject: Subject) -> String {
-    match subject.whose {
-        Whose::Key => KeyId(subject.id).to_string(),
-        Whose::Consumer => ConsumerId(subject.id).to_string(),
-        Whose::Project => ProjectId(subject.id).to_string(),
-        Whose::Service => ServiceId(subject.id).to_string(),
-    }
 }

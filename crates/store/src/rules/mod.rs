@@ -9,6 +9,7 @@
 mod acting;
 mod blocks;
 mod lease;
+mod told;
 mod views;
 
 pub use acting::{Fired, Outcome};

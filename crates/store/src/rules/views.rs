@@ -9,7 +9,7 @@ use tollgate_core::{
     },
 };
 
-use super::{action_from_sql, blocks::subject_text, whose_from_sql};
+use super::{action_from_sql, whose_from_sql};
 use crate::{
     conditions::Conditions,
     error::{Entity, StoreError},
@@ -289,7 +289,7 @@ fn project(row: &Row, (id, name): (usize, usize)) -> Result<Named<ProjectId>, St
 /// Three columns: whose, which, its name.
 fn subject(row: &Row, first: usize) -> Result<SubjectView, StoreError> {
     let (whose, id) = (whose_from_sql(row.int(first)?)?, row.int(first + 1)? as u64);
-    let id = subject_text(Subject { whose, id });
+    let id = Subject { whose, id }.to_string();
     let name = row.opt_text(first + 2)?.map_or_else(|| id.clone(), str::to_owned);
     Ok(SubjectView { whose, id, name })
 }

@@ -57,7 +57,7 @@ pub(crate) async fn export(context: &Context) -> Result<(), Failure> {
 }
 
 /// Reads a file of resources, or standard input.
-fn read(path: &Path) -> Result<(String, String), Failure> {
+pub(super) fn read(path: &Path) -> Result<(String, String), Failure> {
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let unreadable = |error: std::io::Error| {
         let reason = crate::config::reason(&error);
@@ -80,7 +80,7 @@ fn read(path: &Path) -> Result<(String, String), Failure> {
     Ok((name, text))
 }
 
-fn refused(name: &str, errors: &[Located]) -> Failure {
+pub(super) fn refused(name: &str, errors: &[Located]) -> Failure {
     let lines: Vec<String> = errors.iter().map(|error| format!("  {error}")).collect();
     let noun =
         if errors.len() == 1 { "1 thing is".to_owned() } else { format!("{} things are", errors.len()) };

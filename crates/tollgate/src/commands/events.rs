@@ -6,10 +6,13 @@ use std::{
 };
 
 use serde::Serialize;
-use tollgate_core::id::{DecisionId, KeyId};
+use tollgate_core::{
+    id::{DecisionId, KeyId},
+    notice::NoticeKind,
+};
 use tollgate_store::{DecisionFilter, DecisionRow, PAGE_ROWS_MAX, PageRequest, Store};
 
-use super::{ingested, recorded, reminders, thresholds};
+use super::{ingested, notices, recorded, reminders, thresholds};
 use crate::{
     cli::{EventFilter, EventType, EventsCommand, QueryArgs, time::rfc3339},
     context::Context,
@@ -108,6 +111,9 @@ async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
     if let Some(EventType::Record(kind)) = args.filter.kind.clone() {
         if kind == thresholds::TYPE {
             return thresholds::query(context, args).await;
+        }
+        if let Some(kind) = NoticeKind::from_name(&kind) {
+            return notices::query(context, kind, args).await;
         }
         return ingested::query(context, kind, args).await;
     }
@@ -334,7 +340,7 @@ impl Event {
 }
 
 /// The name of a method from its number in the journal.
-fn method_name(number: u8) -> &'static str {
+pub(super) fn method_name(number: u8) -> &'static str {
     usize::from(number)
         .checked_sub(1)
         .and_then(|index| tollgate_gateway::METHODS.get(index))
