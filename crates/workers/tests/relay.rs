@@ -165,13 +165,14 @@ impl Stage {
     fn start(&self, node: u64, policy: Policy) -> Relaying {
         let relay = RelayOptions {
             sink: "kafka".into(),
+            takes: tollgate_workers::Takes::All,
             producers: Arc::new(Lines(Arc::clone(&self.topic))),
             policy,
             in_flight_max: 64,
         };
         let clock = Arc::clone(&self.world.clock) as Arc<dyn Clock>;
         let day = Duration::from_secs(86_400);
-        let options = EventOptions { relays: vec![relay], kept: day, remembered: day, forgets: false };
+        let options = EventOptions { relays: vec![relay], streams: Vec::new(), kept: day, remembered: day, forgets: false };
         Relaying::start(&self.store, &clock, node, options)
     }
 

@@ -30,6 +30,8 @@ struct Page {
     may_members: bool,
     may_tokens: bool,
     may_secrets: bool,
+    may_webhooks: bool,
+    may_records: bool,
     /// What is kept for how long, and when people are reminded; only for who may see how nodes are run.
     kept: Vec<(&'static str, String)>,
 }
@@ -46,6 +48,8 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         fresh: words::span(micros(options.fresh)),
         may_members: visit.may(Action::ReadMembers),
         may_tokens: visit.may(Action::ReadServiceTokens),
+        may_webhooks: visit.may(Action::ReadAutomation),
+        may_records: visit.may(Action::ReadAutomation),
         may_secrets: visit.may(Action::ReadProviderCredentials),
         kept: if visit.may(Action::ReadSystem) { kept(&visit.app.control().kept) } else { Vec::new() },
         shell: visit.shell("Settings"),

@@ -12,6 +12,8 @@ pub(crate) enum OutboxCommand {
     Retry(ReleaseArgs),
     /// Leaves a held record out, so that those of its tenant that wait for it go on
     Skip(ReleaseArgs),
+    /// Forgets a sink that is in the settings no more: records are kept for it no longer
+    Forget(ForgetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -19,6 +21,13 @@ pub(crate) struct ListArgs {
     /// Those that were left out too
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// Its name, as `tollgate outbox status` shows it
+    #[arg(value_name = "SINK")]
+    pub(crate) sink: String,
 }
 
 #[derive(Debug, Args)]

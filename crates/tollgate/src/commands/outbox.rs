@@ -26,6 +26,11 @@ struct Sink {
 }
 
 #[derive(Serialize)]
+struct Forgotten<'a> {
+    forgotten: &'a str,
+}
+
+#[derive(Serialize)]
 struct Parked {
     parked: Vec<Shown>,
 }
@@ -47,13 +52,16 @@ pub(crate) async fn run(context: &Context, command: OutboxCommand) -> Result<(),
         OutboxCommand::Status => status(context).await,
         OutboxCommand::List(args) => list(context, args.all).await,
         OutboxCommand::Retry(args) => release(context, &args.event, ParkedState::Retry).await,
+        OutboxCommand::Forget(args) => forget(context, &args.sink).await,
         OutboxCommand::Skip(args) => release(context, &args.event, ParkedState::Skip).await,
     }
 }
 
 async fn status(context: &Context) -> Result<(), Failure> {
     let store = context.store().await?;
-    let sinks = store.outbox_lag().await?.into_iter().map(|lag| {
+    let mut lags = store.outbox_lag().await?;
+    lags.extend(store.stream_lag().await?);
+    let sinks = lags.into_iter().map(|lag| {
         let Lag { sink, records, oldest_us, parked, epoch } = lag;
         Sink { sink, behind: records, oldest: oldest_us.map(rfc3339), parked, epoch }
     });
@@ -82,6 +90,14 @@ async fn release(context: &Context, event: &str, state: ParkedState) -> Result<(
     let row = store.release_parked(&permit, (event, state), context.now_us()).await?;
     let shown = Shown::of(row);
     context.printer.result(&shown, || format!("{}: the relay does it within seconds", shown.event_id))
+}
+
+async fn forget(context: &Context, sink: &str) -> Result<(), Failure> {
+    let store = context.store().await?;
+    let permit = context.permit(Action::ChangeResources)?;
+    store.forget_sink(&permit, sink, context.now_us()).await?;
+    let forgotten = Forgotten { forgotten: sink };
+    context.printer.result(&forgotten, || format!("{sink}: forgotten; what only it waited for goes when its time has come"))
 }
 
 impl Shown {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, events, people,
+    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, events, influx, people,
     reminders, secrets,
     settings::{SETTINGS, Setting},
     smtp,
@@ -136,7 +136,8 @@ impl Builder {
                 self.wrong_at(one, &problem);
             }
         }
-        for (one, other) in people::TOGETHER.iter().chain(smtp::TOGETHER).chain(events::TOGETHER) {
+        let together = people::TOGETHER.iter().chain(smtp::TOGETHER).chain(events::TOGETHER);
+        for (one, other) in together.chain(influx::TOGETHER).chain(super::topics::TOGETHER) {
             if self.places.contains_key(one) && !self.places.contains_key(other) {
                 self.wrong_at(
                     one,
@@ -159,6 +160,9 @@ impl Builder {
             }
         }
         if let Some((path, problem)) = self.config.events.kafka.problem() {
+            self.wrong_at(path, problem);
+        }
+        if let Some((path, problem)) = self.config.influx.problem() {
             self.wrong_at(path, problem);
         }
         if let Some(problem) = self.config.smtp.problem() {
@@ -248,6 +252,9 @@ fn blank(data_dir: PathBuf) -> Config {
         audit: audit::Audit::default(),
         reminders: reminders::Reminders::default(),
         events: events::Events::default(),
+        topics: super::topics::Topics::default(),
+        webhooks: super::webhooks::Webhooks::default(),
+        influx: influx::Influx::default(),
         secrets: secrets::Secrets::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },

@@ -9,13 +9,16 @@ pub mod audit;
 mod build;
 pub mod docs;
 pub mod events;
+pub mod influx;
 mod load;
 pub mod people;
 pub mod reminders;
 pub mod secrets;
 pub mod settings;
 pub mod smtp;
+pub mod topics;
 mod value;
+pub mod webhooks;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -48,6 +51,12 @@ pub struct Config {
     pub secrets: secrets::Secrets,
     /// Records, and the Kafka that they go to.
     pub events: events::Events,
+    /// Topics of decisions and changes.
+    pub topics: topics::Topics,
+    /// The InfluxDB that points go to.
+    pub influx: influx::Influx,
+    /// Where webhooks may be sent, and for how long.
+    pub webhooks: webhooks::Webhooks,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

@@ -5,7 +5,7 @@
 //! rendered from here.
 
 use super::{
-    Config, audit, events, people, reminders, secrets, smtp,
+    Config, audit, events, influx, people, reminders, secrets, smtp,
     value::{Written, address, bytes, choice, duration, networks, number, path, text},
 };
 
@@ -42,7 +42,7 @@ const COUNT_MAX: u64 = 1_000_000;
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &ALL;
 
-const PARTS: [&[Setting]; 7] = [
+const PARTS: [&[Setting]; 10] = [
     GENERAL,
     people::SETTINGS,
     smtp::SETTINGS,
@@ -50,6 +50,9 @@ const PARTS: [&[Setting]; 7] = [
     reminders::SETTINGS,
     secrets::SETTINGS,
     events::SETTINGS,
+    super::topics::SETTINGS,
+    influx::SETTINGS,
+    super::webhooks::SETTINGS,
 ];
 
 const LENGTH: usize = {

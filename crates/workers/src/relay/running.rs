@@ -11,7 +11,10 @@ use tokio::{
 use tollgate_core::time::Clock;
 use tollgate_store::{Store, StoreError};
 
-use super::{Relay, RelayOptions};
+use super::{
+    Relay, RelayOptions,
+    stream::{StreamOptions, Streaming},
+};
 use crate::{faults::Faults, stop::Stop};
 
 /// How often it looks for what can go.
@@ -27,6 +30,8 @@ const STATEMENTS_MAX: u32 = 10_000;
 pub struct EventOptions {
     /// Where they go; nowhere when there is none.
     pub relays: Vec<RelayOptions>,
+    /// Where what is no record goes.
+    pub streams: Vec<StreamOptions>,
     /// How long they are kept, at least until every sink has them.
     pub kept: Duration,
     /// How long ids and names of requests are remembered.
@@ -49,10 +54,14 @@ impl Relaying {
         let (stop, stopped) = watch::channel(false);
         let stopped = Stop::new(stopped);
         let mut tasks: Vec<JoinHandle<()>> = Vec::new();
-        let EventOptions { relays, kept, remembered, forgets } = options;
+        let EventOptions { relays, streams, kept, remembered, forgets } = options;
         for options in relays {
             let (store, clock) = (Arc::clone(store), Arc::clone(clock));
             tasks.push(tokio::spawn(Relay { store, clock, node, options }.run(stopped.clone())));
+        }
+        for options in streams {
+            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+            tasks.push(tokio::spawn(Streaming { store, clock, node, options }.run(stopped.clone())));
         }
         if forgets {
             let (store, clock) = (Arc::clone(store), Arc::clone(clock));

@@ -71,6 +71,7 @@ pub(super) async fn database(context: &Context) -> Vec<Finding> {
     }
     if let Ok(store) = &opened {
         found.extend(secrets(store).await);
+        found.extend(super::sinks::left_over(store, &context.config).await);
     }
     if let Some(free) = check.free_bytes
         && free < FREE_BYTES_MIN

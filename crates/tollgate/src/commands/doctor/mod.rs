@@ -4,7 +4,10 @@
 
 mod checks;
 mod finding;
+mod influx;
 mod kafka;
+mod sinks;
+mod models;
 
 use serde::Serialize;
 
@@ -74,10 +77,15 @@ async fn examine(context: &Context) -> Vec<Finding> {
     let found = kafka::kafka(config).await;
     let has_kafka = found.is_some();
     checks.extend(found);
+    let found = influx::influx(config).await;
+    let has_influx = found.is_some();
+    checks.extend(found);
+    checks.extend(models::models(context).await);
     let used = config.people.providers();
     let absent = [
         ("redis", false),
         ("kafka", has_kafka),
+        ("influx", has_influx),
         ("ldap", used.ldap.is_some()),
         ("oidc", used.oidc.is_some()),
     ];
