@@ -23,6 +23,9 @@ use crate::{
 
 /// Leases that are listed at once.
 const LEASES_MAX: i64 = 1_000;
+/// Why a lease takes, for who reads the entries.
+pub(super) const CAUSE: &str = "lease of a node";
+pub(super) const CAUSE_BACK: &str = "lease given back";
 
 /// Who holds a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +48,13 @@ pub struct LeaseWant {
     pub at_least: Amount,
     /// As much as this is wanted, if it is free.
     pub wish: Amount,
+}
+
+impl LeaseWant {
+    /// The transfer that fulfils it.
+    pub(super) fn transfer(&self, lessee: Lessee) -> TransferId {
+        TransferId::derived("lease", &[self.account.0, lessee.boot, self.step])
+    }
 }
 
 /// What a want was given.
@@ -91,11 +101,11 @@ impl Store {
         let wish = want.wish.max(want.at_least);
         let legs = [Leg { account, amount: wish }];
         let transfer = Transfer {
-            id: TransferId::derived("lease", &[account.0, lessee.boot, want.step]),
+            id: want.transfer(lessee),
             kind: TransferKind::Extend,
             resolves: None,
             legs: &legs,
-            cause: "lease of a node",
+            cause: CAUSE,
             at_us: now_us,
         };
         let mut tx = self.begin_write().await?;
@@ -147,11 +157,11 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let legs = [Leg { account, amount }];
         let transfer = Transfer {
-            id: TransferId::derived("return", &[account.0, lessee.boot, step]),
+            id: returned(lessee, account, step),
             kind: TransferKind::Return,
             resolves: None,
             legs: &legs,
-            cause: "lease given back",
+            cause: CAUSE_BACK,
             at_us: now_us,
         };
         let atoms = amount.atoms();
@@ -190,8 +200,13 @@ impl Store {
     }
 }
 
+/// The transfer that gives a part of a lease back.
+pub(super) fn returned(lessee: Lessee, account: AccountId, step: u64) -> TransferId {
+    TransferId::derived("return", &[account.0, lessee.boot, step])
+}
+
 /// An account that nobody else changes until the end of the transaction.
-struct Found {
+pub(super) struct Found {
     free: Amount,
     is_hard: bool,
     is_overrun: bool,
@@ -202,12 +217,17 @@ impl Found {
         let text = "UPDATE ledger_accounts SET reserved = reserved WHERE id = $1 \
                     RETURNING funded - reserved - spent, hard, overrun";
         let row = one(sql(text).bind(account.to_sql()), conn).await?.ok_or_else(|| no_account(account))?;
-        let free = Amount::from_atoms(row.int(0)?).unwrap_or(Amount::ZERO);
-        Ok(Self { free, is_hard: row.int(1)? != 0, is_overrun: row.int(2)? > 0 })
+        Ok(Self::of(row.int(0)?, row.int(1)?, row.int(2)?))
+    }
+
+    /// From what is free of it, whether it is hard, and what it is overrun by.
+    pub(super) fn of(free: i64, hard: i64, overrun: i64) -> Self {
+        let free = Amount::from_atoms(free).unwrap_or(Amount::ZERO);
+        Self { free, is_hard: hard != 0, is_overrun: overrun > 0 }
     }
 
     /// How much of a wish there is; nothing when it is less than the least.
-    fn gives(&self, at_least: Amount, wish: Amount) -> Amount {
+    pub(super) fn gives(&self, at_least: Amount, wish: Amount) -> Amount {
         if !self.is_hard {
             return wish;
         }
@@ -215,7 +235,7 @@ impl Found {
         if self.is_overrun || most < at_least { Amount::ZERO } else { most }
     }
 
-    fn gave(&self, taken: Amount, from_free: Amount) -> Leased {
+    pub(super) fn gave(&self, taken: Amount, from_free: Amount) -> Leased {
         let rest = self.free.checked_sub(from_free).unwrap_or(Amount::ZERO).max(Amount::ZERO);
         Leased { taken, rest, is_overrun: self.is_hard && self.is_overrun }
     }

@@ -25,6 +25,7 @@
 //! | `transfer` | one transfer and its entries, once |
 //! | `reserve` | reservations of single calls |
 //! | `lease` | what processes hold: taken and given back |
+//! | `rounds` | leases of many accounts in one round |
 //! | `draw` | what was used of leases, as it is shipped |
 //! | `end` | leases of runs that have ended or are lost |
 //! | `follow` | accounts brought to what their budgets say |
@@ -43,15 +44,18 @@ mod list;
 mod reconcile;
 mod reserve;
 mod resolve;
+mod rounds;
 mod transfer;
 
 pub use account::{Balance, EntryRow, NewAccount};
 pub use adjust::{Forgiveness, Funding};
 pub use end::Ended;
+pub(crate) use end::has_holes;
 pub use follow::Followed;
 pub use lease::{Lease, LeaseWant, Leased, Lessee};
 pub use list::{AccountFilter, AccountRow, Told};
 pub use reconcile::{Difference, LastReconciled, Reconciled};
 pub use reserve::{Reservation, Reserved};
 pub use resolve::{Posting, Resolved};
+pub use rounds::ROUND_MAX;
 pub use transfer::{Leg, Moved, Side, TransferId, TransferKind};

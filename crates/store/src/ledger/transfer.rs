@@ -263,7 +263,7 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    fn content(&self) -> [u8; 32] {
+    pub(super) fn content(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update([self.kind as u8]);
         hash.update(self.resolves.map(|id| id.0).unwrap_or_default());

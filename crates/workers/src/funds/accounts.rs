@@ -1,4 +1,4 @@
-//! The accounts of this process: opened, taken from, given back.
+//! The accounts of this process: opened, taken from, given back; many of them in one round where they can be.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
@@ -8,7 +8,7 @@ use tollgate_core::{
     money::amount::{Amount, Currency},
     time::Now,
 };
-use tollgate_store::{LeaseWant, Leased, Lessee, Store, StoreError};
+use tollgate_store::{Followed, LeaseWant, Leased, Lessee, ROUND_MAX, Store, StoreError};
 
 use super::{Pots, WORD_MAX, Waiting};
 
@@ -35,7 +35,17 @@ pub(super) struct Known {
     /// more is taken before they are back, so they are three at most.
     returning: Vec<(u64, Amount)>,
     used_ns: u64,
+    /// When it was seen to stand as its budget says, among others.
+    said_ns: u64,
     pub(super) watched: super::watch::Watched,
+}
+
+impl Known {
+    /// Whether nothing is to be done before it is asked.
+    fn stands(&self, wanted: &Waiting) -> bool {
+        let is_same = Arc::ptr_eq(&self.budget, &wanted.budget);
+        is_same && !self.is_behind && wanted.budget.budget.refill.is_none()
+    }
 }
 
 pub(super) struct Accounts {
@@ -58,20 +68,52 @@ impl Accounts {
         &mut self.known
     }
 
-    /// Gets what is wanted of an account, or less where less is free.
-    pub(super) async fn get(
+    /// Gets what is wanted of accounts, or less where less is free: all of it in few words with the ledger.
+    /// Gives those that it could not be done for, and why.
+    pub(super) async fn get_all(
+        &mut self,
+        waiting: &BTreeMap<AccountId, Waiting>,
+        now: Now,
+    ) -> BTreeMap<AccountId, StoreError> {
+        let mut failed = BTreeMap::new();
+        self.note_as_said(waiting, now).await;
+        let mut wants = Vec::with_capacity(waiting.len());
+        for (account, wanted) in waiting {
+            match self.want(*account, wanted, now).await {
+                Ok(want) => wants.extend(want),
+                Err(error) => {
+                    failed.insert(*account, error);
+                }
+            }
+        }
+        for round in wants.chunks(ROUND_MAX) {
+            if let Err(error) = self.take_all(round, now).await {
+                // One of them, or the database: each is asked again alone, and tells by itself.
+                tracing::debug!(%error, accounts = round.len(), "leases are asked for one by one");
+                for want in round {
+                    if let Err(error) = self.settle_unsure(want.account, now).await {
+                        failed.insert(want.account, error);
+                    }
+                }
+            }
+        }
+        failed
+    }
+
+    /// What is to be asked of the ledger for one account; `None` when there is nothing to ask.
+    async fn want(
         &mut self,
         account: AccountId,
         wanted: &Waiting,
         now: Now,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<LeaseWant>, StoreError> {
         self.open(account, wanted, now).await?;
         self.settle_unsure(account, now).await?;
         self.give_back(account, now).await?;
         if wanted.at_least <= Amount::ZERO {
             let balance = word(self.store.balance(account)).await?;
             self.learn(account, balance.free().max(Amount::ZERO), balance.overrun > Amount::ZERO);
-            return Ok(());
+            return Ok(None);
         }
         let nodes = self.nodes(now).await?;
         let wish = match chunk(wanted.budget.budget.currency, self.rest(account), nodes) {
@@ -81,8 +123,7 @@ impl Accounts {
         let step = self.number();
         // Whatever there is, up to the wish: a call may do with less.
         let least = Amount::from_atoms(1).unwrap_or(wish);
-        let want = LeaseWant { account, step, at_least: least, wish };
-        self.take(want, now).await
+        Ok(Some(LeaseWant { account, step, at_least: least, wish }))
     }
 
     /// One look: what is unsure is asked again, what is idle is given back, what is over is forgotten.
@@ -112,8 +153,31 @@ impl Accounts {
         self.finish(now).await
     }
 
+    /// Gives back what is to go back, many accounts together. What fails is left to be given back alone.
+    async fn give_back_together(&mut self, now: Now) {
+        let returning = self.known.iter().filter(|(_, known)| known.unsure.is_none());
+        let parts: Vec<(AccountId, u64, Amount)> = returning
+            .filter_map(|(account, known)| match known.returning.as_slice() {
+                [(step, amount)] => Some((*account, *step, *amount)),
+                _ => None,
+            })
+            .collect();
+        for round in parts.chunks(ROUND_MAX).filter(|round| round.len() > 1) {
+            let given = word(self.store.give_back_round(self.lessee, round, now.wall_us)).await;
+            if !matches!(given, Ok(true)) {
+                return;
+            }
+            for (account, ..) in round {
+                if let Some(known) = self.known.get_mut(account) {
+                    known.returning.clear();
+                }
+            }
+        }
+    }
+
     /// Finishes what is not known to be done.
     async fn finish(&mut self, now: Now) -> Result<(), StoreError> {
+        self.give_back_together(now).await;
         let open: Vec<AccountId> = self
             .known
             .iter()
@@ -127,16 +191,46 @@ impl Accounts {
         Ok(())
     }
 
+    /// Notes accounts that stand as their budgets say, looked up together: most do. Where that fails they
+    /// are looked up one by one.
+    async fn note_as_said(&mut self, waiting: &BTreeMap<AccountId, Waiting>, now: Now) {
+        let new: Vec<_> = waiting
+            .iter()
+            .filter(|(account, wanted)| {
+                let known = self.known.get(account);
+                !known.is_some_and(|known| known.stands(wanted))
+            })
+            .map(|(_, wanted)| (Arc::clone(&wanted.budget), wanted.window))
+            .collect();
+        for round in new.chunks(ROUND_MAX) {
+            let Ok(found) = word(self.store.accounts_as_said(round, now.wall_us)).await else { return };
+            for (account, balance) in found {
+                if let Some(wanted) = waiting.get(&account) {
+                    let followed = Followed { balance, is_behind: false };
+                    self.followed(account, wanted, followed, now);
+                    if let Some(known) = self.known.get_mut(&account) {
+                        known.said_ns = now.mono_ns;
+                    }
+                }
+            }
+        }
+    }
+
     /// Opens the account when it was not seen before, and follows its budget where that has changed.
     async fn open(&mut self, account: AccountId, wanted: &Waiting, now: Now) -> Result<(), StoreError> {
         if let Some(known) = self.known.get_mut(&account) {
             known.used_ns = now.mono_ns;
-            let is_same = Arc::ptr_eq(&known.budget, &wanted.budget);
-            if is_same && !known.is_behind && wanted.budget.budget.refill.is_none() {
+            // Looked up with others at this very moment.
+            if known.stands(wanted) || known.said_ns == now.mono_ns {
                 return Ok(());
             }
         }
         let followed = word(self.store.follow_budget(&wanted.budget, wanted.window, now.wall_us)).await?;
+        self.followed(account, wanted, followed, now);
+        Ok(())
+    }
+
+    fn followed(&mut self, account: AccountId, wanted: &Waiting, followed: Followed, now: Now) {
         let rest = followed.balance.free().max(Amount::ZERO);
         let known = self.known.entry(account).or_insert_with(|| Known {
             budget: Arc::clone(&wanted.budget),
@@ -146,11 +240,26 @@ impl Accounts {
             unsure: None,
             returning: Vec::new(),
             used_ns: now.mono_ns,
+            said_ns: 0,
             watched: super::watch::Watched::default(),
         });
         known.budget = Arc::clone(&wanted.budget);
         known.is_behind = followed.is_behind;
         known.rest = rest;
+        known.used_ns = now.mono_ns;
+    }
+
+    /// Asks the ledger for many accounts together. Without an answer each is asked again alone.
+    async fn take_all(&mut self, wants: &[LeaseWant], now: Now) -> Result<(), StoreError> {
+        for want in wants {
+            if let Some(known) = self.known.get_mut(&want.account) {
+                known.unsure = Some(*want);
+            }
+        }
+        let leased = word(self.store.lease_round(self.lessee, wants, now.wall_us)).await?;
+        for (want, leased) in wants.iter().zip(leased) {
+            self.taken(want.account, leased, now).await?;
+        }
         Ok(())
     }
 
@@ -161,6 +270,11 @@ impl Accounts {
             known.unsure = Some(want);
         }
         let leased = word(self.store.lease_up_to(self.lessee, &want, now.wall_us)).await?;
+        self.taken(account, leased, now).await
+    }
+
+    /// Puts what the ledger gave into the pot.
+    async fn taken(&mut self, account: AccountId, leased: Leased, now: Now) -> Result<(), StoreError> {
         let number = self.number();
         let Some(known) = self.known.get_mut(&account) else { return Ok(()) };
         known.unsure = None;
@@ -247,8 +361,8 @@ fn chunk(currency: Currency, rest: Amount, nodes: u32) -> Lease {
     lease(rest, nodes, bound(least), bound(most))
 }
 
-/// A word with the ledger, within its time.
-pub(super) async fn word<T>(said: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+/// A word with the database, within its time.
+pub(crate) async fn word<T>(said: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     match tokio::time::timeout(WORD_MAX, said).await {
         Ok(answer) => answer,
         Err(_) => Err(StoreError::Unavailable {

@@ -17,6 +17,8 @@ mod accounts;
 mod reconciling;
 mod watch;
 
+pub(crate) use self::accounts::word;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
@@ -155,13 +157,7 @@ async fn answer(accounts: &mut Accounts, asks: Vec<FundsAsk>, clock: &dyn Clock)
         });
         entry.at_least = entry.at_least.checked_add(want.at_least).unwrap_or(Amount::MAX);
     }
-    let mut failed = BTreeMap::new();
-    for (account, wanted) in waiting {
-        let got = accounts.get(account, &wanted, clock.now()).await;
-        if let Err(error) = got {
-            failed.insert(account, error);
-        }
-    }
+    let failed = accounts.get_all(&waiting, clock.now()).await;
     for FundsAsk { wants, answer } in asks {
         let is_answered = wants.iter().all(|want| !failed.contains_key(&want.account));
         // Whoever has gone away hears nothing.
