@@ -11,6 +11,7 @@
 pub mod afford;
 mod charging;
 pub(crate) mod checks;
+pub mod sharing;
 pub(crate) mod words;
 
 use smallvec::SmallVec;
@@ -165,6 +166,12 @@ pub struct Decision {
     pub charged: SmallVec<[Charged; 4]>,
     /// Nanoseconds until it is worth trying again, for refusals that pass.
     pub retry_after_ns: Option<u64>,
+    /// Whether it is refused only because too little of a quota is set aside for this process. Nothing was
+    /// taken; what `charged` names can be asked for, and then it is to be decided again.
+    pub is_short: bool,
+    /// Limits that all nodes share. All else has passed and was taken; until they were asked
+    /// ([`Decision::conclude`]) the request is refused.
+    pub shared: Vec<Charged>,
 }
 
 /// One rule that was asked.
@@ -249,6 +256,8 @@ pub fn screen(case: Case<'_>) -> Decision {
         standings: Standings::new(),
         charged: SmallVec::new(),
         retry_after_ns: None,
+        is_short: false,
+        shared: Vec::new(),
     };
     for check in ORDER {
         match ask(check, case) {

@@ -32,6 +32,15 @@ pub struct Rule {
     pub measure: Measure,
 }
 
+/// What becomes of a shared limit while nobody can be asked what all nodes have used of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenGone {
+    /// Each node enforces the limit divided by the live nodes.
+    Divides,
+    /// Nothing passes.
+    Refuses,
+}
+
 /// How a rule counts.
 #[derive(Clone, Debug)]
 pub enum Measure {
@@ -43,6 +52,9 @@ pub enum Measure {
         gcra: Gcra,
         /// The window as written, for headers and words.
         window: crate::time::Span,
+        /// Whether all nodes count it together, and what becomes of it while they cannot; `None` where each
+        /// node counts by itself.
+        shared: Option<WhenGone>,
     },
     /// Units in a calendar period, durable.
     Quota(Period),
@@ -83,8 +95,23 @@ pub enum Refusal {
         /// Nanoseconds until it could; `None` when waiting does not help.
         retry_after_ns: Option<u64>,
     },
+    /// The charge with this index, the first of them, asks more of a quota than this process may use now.
+    /// More may be set aside for it: whoever asks that first and then again gets another answer.
+    Short {
+        /// Its index.
+        index: usize,
+    },
     /// There is no room to count a new subject (a bound of the counters).
     Full,
+}
+
+/// What a charge lacks of what this process may use of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// The period.
+    pub window: Window,
+    /// How much more is needed than is here; 0 where only is not known what there is.
+    pub amount: u64,
 }
 
 /// What was taken of a rule before it was known how much would be used, and how much that was.
@@ -119,6 +146,13 @@ pub trait Counters {
     /// whose period is over gives back nothing. What was used beyond what was taken is counted whether
     /// there is room or not.
     fn refund(&self, refund: &Refund<'_>, now: Now);
+
+    /// What a charge lacks of what this process may use of a quota; `None` when it is enough, and where
+    /// nothing has to be set aside.
+    fn lack(&self, charge: &Charge<'_>, now: Now) -> Option<Lack> {
+        let _nothing_is_set_aside = (charge, now);
+        None
+    }
 
     /// Where a rule stands, without taking anything.
     fn peek(&self, rule: &Rule, subject: u64, now: Now) -> Standing;

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     address::parse_network,
-    counters::{Measure, Rule, RuleId},
+    counters::{Measure, Rule, RuleId, WhenGone},
     field_error::FieldError,
     id::{PolicyId, ProjectId, ServiceId},
     limits::Gcra,
@@ -297,10 +297,21 @@ fn limit_rule(
     if limit.burst == Some(0) {
         errors.push(FieldError::new(format!("{field}.burst"), "0 would refuse every request; use 1 or more"));
     }
-    if limit.mode == LimitMode::Shared {
+    let shared = match (limit.mode, limit.security) {
+        (LimitMode::Local, _) => None,
+        (LimitMode::Shared, false) => Some(WhenGone::Divides),
+        (LimitMode::Shared, true) => Some(WhenGone::Refuses),
+    };
+    if shared.is_some() && limit.unit == Unit::Tokens {
         errors.push(FieldError::new(
             format!("{field}.mode"),
-            "`shared` limits are not available in this version; use `local`",
+            "limits of tokens are counted by each node; use `local`, or a quota to bound all nodes together",
+        ));
+    }
+    if shared.is_none() && limit.security {
+        errors.push(FieldError::new(
+            format!("{field}.security"),
+            "a `local` limit never depends on another server; leave it away, or say `mode = \"shared\"`",
         ));
     }
     let gcra = Gcra::new(limit.amount, limit.window.as_nanos(), limit.burst.unwrap_or(limit.amount));
@@ -316,7 +327,7 @@ fn limit_rule(
         unit: limit.unit,
         per: limit.per,
         amount: limit.amount,
-        measure: Measure::Rate { gcra, window: limit.window },
+        measure: Measure::Rate { gcra, window: limit.window, shared },
     })
 }
 

@@ -344,6 +344,10 @@ pub struct LimitSpec {
     /// Where it is counted.
     #[serde(default)]
     pub mode: LimitMode,
+    /// Of a shared limit: whether nothing passes while Redis does not answer. Otherwise each node enforces the
+    /// limit divided by the live nodes then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub security: bool,
 }
 
 /// An amount per calendar period, durable.

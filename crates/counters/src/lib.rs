@@ -10,7 +10,12 @@
 //! Cells are made at first use and dropped by [`LocalCounters::sweep`] once they are as good as
 //! new. At the bound a subject that has no cell is refused, never passed uncounted (rule 1).
 //!
-//! Quotas are durable elsewhere: after a start, [`LocalCounters::seed`] puts back what was used.
+//! Quotas are durable elsewhere. A process that is alone counts them itself ([`Quotas::Counted`]): after a
+//! start, [`LocalCounters::seed`] puts back what was used. Where there may be several, each uses only what
+//! the database has set aside for it ([`Quotas::Leased`]): [`LocalCounters::grant`] adds to it, and a charge
+//! that finds too little is `Short`, which says that more has to be leased before it can be decided.
+//!
+//! Limits that all nodes count together are in Redis: [`shared::SharedLimits`].
 //!
 //! Budgets are leased: [`leases::LeasePots`] holds what the ledger set aside for this process.
 //!
@@ -18,9 +23,13 @@
 
 mod calendar;
 mod cells;
+mod lease;
 pub mod leases;
 mod local;
+#[cfg(not(loom))]
+pub mod shared;
 mod state;
 
 pub use cells::CELLS_MAX_DEFAULT;
+pub use lease::{Part, Quotas};
 pub use local::LocalCounters;

@@ -9,7 +9,7 @@ use std::sync::MutexGuard;
 use papaya::Guard;
 use smallvec::SmallVec;
 use tollgate_core::{
-    counters::{Charge, Counters, Refund, Refusal, Rule, RuleId, Standing, Standings},
+    counters::{Charge, Counters, Lack, Measure, Refund, Refusal, Rule, RuleId, Standing, Standings},
     period::Window,
     time::Now,
 };
@@ -17,7 +17,8 @@ use tollgate_core::{
 use crate::{
     calendar,
     cells::{CELLS_MAX_DEFAULT, Cell, Cells, Full, Key},
-    state::State,
+    lease::{Part, Quotas},
+    state::{Refused, State},
 };
 
 /// How many charges are handled without allocating; a policy rarely has more rules.
@@ -26,6 +27,7 @@ const USUAL: usize = 4;
 /// Limits, quotas and concurrency of one node, in memory.
 pub struct LocalCounters {
     cells: Cells,
+    quotas: Quotas,
 }
 
 impl Default for LocalCounters {
@@ -38,7 +40,51 @@ impl LocalCounters {
     /// Counters with at most `cells_max` cells; about 100 bytes each.
     #[must_use]
     pub fn new(cells_max: usize) -> Self {
-        Self { cells: Cells::new(cells_max) }
+        Self { cells: Cells::new(cells_max), quotas: Quotas::Counted }
+    }
+
+    /// The same, with quotas kept in this way.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
+    }
+
+    /// How quotas are kept.
+    #[must_use]
+    pub const fn quotas(&self) -> Quotas {
+        self.quotas
+    }
+
+    /// Adds what was leased of a quota in a period. `false` when it is of no use here, because the period is
+    /// over or there is no room for another subject: then it must go back.
+    pub fn grant(&self, rule: RuleId, subject: u64, window: Window, part: &Part) -> bool {
+        let pin = self.cells.pin();
+        let key = key_of(rule, subject);
+        loop {
+            let fresh = || State::Leased { window, lease: crate::lease::Lease::default() };
+            let Ok(cell) = self.cells.find_or_make(key, fresh, &pin) else { return false };
+            let mut state = cell.hold();
+            if *state != State::Gone {
+                let granted = state.grant(window, part);
+                *state = granted.unwrap_or(*state);
+                return granted.is_some();
+            }
+            drop(state);
+            self.cells.drop_gone(key, &pin);
+        }
+    }
+
+    /// Takes out what is free of what was leased of a quota in a period, so that it can go back.
+    pub fn take_back(&self, rule: RuleId, subject: u64, window: Window) -> u64 {
+        let pin = self.cells.pin();
+        self.cells.find(key_of(rule, subject), &pin).map_or(0, |cell| cell.hold().take_back(window))
+    }
+
+    /// What is free of what was leased of a quota in a period.
+    #[must_use]
+    pub fn free(&self, rule: RuleId, subject: u64, window: Window) -> u64 {
+        let pin = self.cells.pin();
+        self.cells.find(key_of(rule, subject), &pin).map_or(0, |cell| cell.hold().free(window))
     }
 
     /// How many cells there are.
@@ -54,6 +100,10 @@ impl LocalCounters {
     /// # Errors
     /// [`Refusal::Full`] when there is no room for another subject; its requests are refused then.
     pub fn seed(&self, rule: RuleId, subject: u64, window: Window, used: u64) -> Result<(), Refusal> {
+        if self.quotas == Quotas::Leased {
+            // What others use this process cannot use: it was not set aside for it.
+            return Ok(());
+        }
         let pin = self.cells.pin();
         let key = Key { rule: rule.0, subject };
         loop {
@@ -88,7 +138,7 @@ impl LocalCounters {
             if charge.amount == 0 {
                 return Ok(self.cells.find(key, pin));
             }
-            let fresh = || State::fresh(charge.rule, calendar::window(charge.rule, now));
+            let fresh = || State::fresh(charge.rule, calendar::window(charge.rule, now), self.quotas);
             self.cells.find_or_make(key, fresh, pin).map(Some)
         };
         charges.iter().map(cell_of).collect()
@@ -102,6 +152,7 @@ impl Counters for LocalCounters {
         loop {
             let cells = self.cells_of(charges, now, &pin).map_err(|Full| Refusal::Full)?;
             if let Some(mut held) = Held::new(&cells) {
+                held.quotas = self.quotas;
                 return held.decide(charges, now, standings);
             }
             // A sweep came between finding a cell and holding it.
@@ -123,8 +174,14 @@ impl Counters for LocalCounters {
 
     fn refund(&self, refund: &Refund<'_>, now: Now) {
         let pin = self.cells.pin();
+        let key = key_of(refund.rule.id, refund.subject);
+        if self.quotas == Quotas::Leased && matches!(refund.rule.measure, Measure::Quota(_)) {
+            // What was set aside is never forgotten: the cell may have been dropped meanwhile.
+            let fresh = || State::fresh(refund.rule, calendar::window(refund.rule, refund.at), self.quotas);
+            let _found_or_full = self.cells.find_or_make(key, fresh, &pin);
+        }
         // A cell that is gone was as good as new: there is nothing to give back to.
-        if let Some(cell) = self.cells.find(key_of(refund.rule.id, refund.subject), &pin) {
+        if let Some(cell) = self.cells.find(key, &pin) {
             let mut state = cell.hold();
             *state = state.refund(refund, now);
         }
@@ -135,7 +192,19 @@ impl Counters for LocalCounters {
         let window = calendar::window(rule, now);
         let state = self.cells.find(key_of(rule.id, subject), &pin).map(|cell| *cell.hold());
         let state = state.filter(|state| *state != State::Gone);
-        state.unwrap_or_else(|| State::fresh(rule, window)).at(now, window).standing(rule, now)
+        state.unwrap_or_else(|| State::fresh(rule, window, self.quotas)).at(now, window).standing(rule, now)
+    }
+
+    fn lack(&self, charge: &Charge<'_>, now: Now) -> Option<Lack> {
+        if self.quotas == Quotas::Counted || !matches!(charge.rule.measure, Measure::Quota(_)) {
+            return None;
+        }
+        let pin = self.cells.pin();
+        let window = calendar::window(charge.rule, now);
+        let state = self.cells.find(key_of(charge.rule.id, charge.subject), &pin).map(|cell| *cell.hold());
+        let state = state.filter(|state| *state != State::Gone);
+        let state = state.unwrap_or_else(|| State::fresh(charge.rule, window, self.quotas));
+        state.at(now, window).lack(charge)
     }
 }
 
@@ -148,6 +217,7 @@ struct Held<'g> {
     cells: SmallVec<[(&'g Cell, MutexGuard<'g, State>); USUAL]>,
     /// Which of `cells` a charge counts in; two charges may count in one.
     of_charge: SmallVec<[Option<usize>; USUAL]>,
+    quotas: Quotas,
 }
 
 impl<'g> Held<'g> {
@@ -166,18 +236,21 @@ impl<'g> Held<'g> {
         }
         let place = |cell: &Cell| cells.iter().position(|(held, _): &(&Cell, _)| std::ptr::eq(*held, cell));
         let of_charge = found.iter().map(|cell| cell.and_then(place)).collect();
-        Some(Self { cells, of_charge })
+        Some(Self { cells, of_charge, quotas: Quotas::default() })
     }
 
     /// Takes all charges or none.
     fn decide(&mut self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal> {
         let mut after = self.states();
+        let mut short = None;
         for (index, charge) in charges.iter().enumerate() {
             let outcome = self.present(&after, index, charge, now).take(charge, now);
             match (outcome, self.of_charge.get(index).copied().flatten().and_then(|at| after.get_mut(at))) {
                 (Ok(state), Some(cell)) => *cell = state,
                 (Ok(_), None) => {}
-                (Err(refused), _) => {
+                // What another charge has no room for is not worth asking for.
+                (Err(Refused::Short), _) => short = short.or(Some(index)),
+                (Err(Refused::Exhausted { retry_after_ns }), _) => {
                     let before = self.states();
                     let asked = charges.iter().enumerate().take(index + 1);
                     standings.extend(
@@ -185,9 +258,12 @@ impl<'g> Held<'g> {
                             self.present(&before, at, asked, now).standing(asked.rule, now)
                         }),
                     );
-                    return Err(Refusal::Exhausted { index, retry_after_ns: refused.retry_after_ns });
+                    return Err(Refusal::Exhausted { index, retry_after_ns });
                 }
             }
+        }
+        if let Some(index) = short {
+            return Err(Refusal::Short { index });
         }
         for (index, charge) in charges.iter().enumerate() {
             standings.push(self.present(&after, index, charge, now).standing(charge.rule, now));
@@ -207,6 +283,6 @@ impl<'g> Held<'g> {
     fn present(&self, states: &[State], index: usize, charge: &Charge<'_>, now: Now) -> State {
         let window = calendar::window(charge.rule, now);
         let state = self.of_charge.get(index).copied().flatten().and_then(|at| states.get(at));
-        state.map_or_else(|| State::fresh(charge.rule, window), |state| state.at(now, window))
+        state.map_or_else(|| State::fresh(charge.rule, window, self.quotas), |state| state.at(now, window))
     }
 }

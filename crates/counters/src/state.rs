@@ -1,11 +1,13 @@
 //! What one cell counts, and what a charge does to it. Pure.
 
 use tollgate_core::{
-    counters::{Charge, Measure, Refund, Rule, Standing},
+    counters::{Charge, Lack, Measure, Refund, Rule, Standing},
     limits::Verdict,
     period::Window,
     time::Now,
 };
+
+use crate::lease::{Lease, Part, Quotas};
 
 /// How long a cell must have been as good as new before it is dropped. Far longer than a request
 /// can be between reading the clock and being counted, so that dropping never changes an answer.
@@ -20,23 +22,29 @@ pub(crate) enum State {
     Rate { arrival_ns: u64 },
     /// What was used of a quota in a period; at least what all nodes together are known to have `seeded`.
     Quota { window: Window, used: u64, seeded: u64 },
+    /// What this process may use of a quota in a period.
+    Leased { window: Window, lease: Lease },
     /// Units in flight.
     InFlight { count: u64 },
 }
 
-/// The charge does not pass; nanoseconds until it could, if waiting helps.
+/// The charge does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(crate) retry_after_ns: Option<u64>,
+pub(crate) enum Refused {
+    /// Nanoseconds until it could, if waiting helps.
+    Exhausted { retry_after_ns: Option<u64> },
+    /// It could if more were leased.
+    Short,
 }
 
 impl State {
     /// A count that has not begun. `window` is the present one, for quotas.
-    pub(crate) fn fresh(rule: &Rule, window: Window) -> Self {
-        match rule.measure {
-            Measure::Concurrency => Self::InFlight { count: 0 },
-            Measure::Rate { .. } => Self::Rate { arrival_ns: 0 },
-            Measure::Quota(_) => Self::Quota { window, used: 0, seeded: 0 },
+    pub(crate) fn fresh(rule: &Rule, window: Window, quotas: Quotas) -> Self {
+        match (&rule.measure, quotas) {
+            (Measure::Concurrency, _) => Self::InFlight { count: 0 },
+            (Measure::Rate { .. }, _) => Self::Rate { arrival_ns: 0 },
+            (Measure::Quota(_), Quotas::Counted) => Self::Quota { window, used: 0, seeded: 0 },
+            (Measure::Quota(_), Quotas::Leased) => Self::Leased { window, lease: Lease::default() },
         }
     }
 
@@ -51,6 +59,9 @@ impl State {
                 let (used, seeded) = if holds_known { (used, seeded) } else { (0, 0) };
                 Self::Quota { window, used, seeded }
             }
+            Self::Leased { window: known, .. } if known == window || known.start_us > now.wall_us => self,
+            // What is left of another period is of no use in this one.
+            Self::Leased { .. } => Self::Leased { window, lease: Lease::default() },
             _ => self,
         }
     }
@@ -63,7 +74,7 @@ impl State {
             (Self::Rate { arrival_ns }, Measure::Rate { gcra, .. }) => {
                 match gcra.check(arrival_ns, now.mono_ns, amount) {
                     Verdict::Pass { arrival_ns } => Ok(Self::Rate { arrival_ns }),
-                    Verdict::Refuse { retry_after_ns } => Err(Refused { retry_after_ns }),
+                    Verdict::Refuse { retry_after_ns } => Err(Refused::Exhausted { retry_after_ns }),
                 }
             }
             (Self::Quota { window, used, seeded }, Measure::Quota(_)) => {
@@ -71,7 +82,11 @@ impl State {
                     return Ok(Self::Quota { window, used: used + amount, seeded });
                 }
                 let helps = fits(0, amount, most);
-                Err(Refused { retry_after_ns: helps.then(|| until_ns(window, now)) })
+                Err(Refused::Exhausted { retry_after_ns: helps.then(|| until_ns(window, now)) })
+            }
+            (Self::Leased { window, lease }, Measure::Quota(_)) => {
+                let lease = lease.take(window, (amount, most), now)?;
+                Ok(Self::Leased { window, lease })
             }
             (Self::InFlight { count }, Measure::Concurrency) => {
                 // One unit, whatever the amount: `release` gives one back.
@@ -79,11 +94,11 @@ impl State {
                 if fits(count, one, most) {
                     Ok(Self::InFlight { count: count + one })
                 } else {
-                    Err(Refused { retry_after_ns: None })
+                    Err(Refused::Exhausted { retry_after_ns: None })
                 }
             }
             // Two rules with one name: what is not known is refused.
-            _ => Err(Refused { retry_after_ns: None }),
+            _ => Err(Refused::Exhausted { retry_after_ns: None }),
         }
     }
 
@@ -118,9 +133,51 @@ impl State {
                 let corrected = count.saturating_sub(taken).saturating_add(used);
                 Self::Quota { window, used: corrected.max(seeded), seeded }
             }
+            // What somebody else reports of a quota is counted in the database, and used of nobody's lease.
+            (Self::Leased { .. }, _) if taken == 0 => self,
+            (Self::Leased { window, lease }, Measure::Quota(_))
+                if (window.start_us..window.end_us).contains(&at.wall_us) =>
+            {
+                Self::Leased { window, lease: lease.corrected(taken, used) }
+            }
             // Another period, or a concurrency bound.
             _ => self,
         }
+    }
+
+    /// Adds what was leased in a period; `None` when that period is over here.
+    pub(crate) fn grant(self, window: Window, part: &Part) -> Option<Self> {
+        match self {
+            Self::Leased { window: known, .. } if known != window && known.start_us > window.start_us => None,
+            Self::Leased { window: known, lease } => {
+                let lease = if known == window { lease } else { Lease::default() };
+                Some(Self::Leased { window, lease: lease.granted(part) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes out what is free of a lease; what it is of is not known afterwards.
+    pub(crate) fn take_back(&mut self, window: Window) -> u64 {
+        match self {
+            Self::Leased { window: known, lease } if *known == window => lease.take_back(),
+            _ => 0,
+        }
+    }
+
+    /// What is free of a lease.
+    pub(crate) fn free(self, window: Window) -> u64 {
+        match self {
+            Self::Leased { window: known, lease } if known == window => lease.free(),
+            _ => 0,
+        }
+    }
+
+    /// What a charge lacks of a lease.
+    pub(crate) fn lack(self, charge: &Charge<'_>) -> Option<Lack> {
+        let Self::Leased { window, lease } = self else { return None };
+        let amount = lease.lack(u64::from(charge.amount), charge.rule.amount)?;
+        Some(Lack { window, amount })
     }
 
     /// Where the rule stands.
@@ -133,6 +190,11 @@ impl State {
             },
             (Self::Quota { window, used, .. }, Measure::Quota(_)) => Standing {
                 remaining: rule.amount.saturating_sub(used),
+                reset_after_ns: until_ns(window, now),
+                window: Some(window),
+            },
+            (Self::Leased { window, lease }, Measure::Quota(_)) => Standing {
+                remaining: lease.remaining(rule.amount),
                 reset_after_ns: until_ns(window, now),
                 window: Some(window),
             },
@@ -152,18 +214,23 @@ impl State {
                 let grace_us = i64::try_from(GRACE_NS / 1000).unwrap_or(i64::MAX);
                 used == 0 || window.end_us.saturating_add(grace_us) <= now.wall_us
             }
+            Self::Leased { window, lease } => {
+                let grace_us = i64::try_from(GRACE_NS / 1000).unwrap_or(i64::MAX);
+                lease.is_as_good_as_new(now.mono_ns.saturating_sub(GRACE_NS))
+                    || window.end_us.saturating_add(grace_us) <= now.wall_us
+            }
             Self::InFlight { count } => count == 0,
         }
     }
 }
 
 /// Whether `amount` (or 1, when only asked) still fits.
-fn fits(used: u64, amount: u64, most: u64) -> bool {
+pub(crate) fn fits(used: u64, amount: u64, most: u64) -> bool {
     used.checked_add(amount.max(1)).is_some_and(|sum| sum <= most)
 }
 
 /// Nanoseconds from now to the end of a period.
-fn until_ns(window: Window, now: Now) -> u64 {
+pub(crate) fn until_ns(window: Window, now: Now) -> u64 {
     let micros = window.end_us.saturating_sub(now.wall_us);
     u64::try_from(micros).unwrap_or(0).saturating_mul(1000)
 }

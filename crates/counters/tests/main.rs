@@ -5,5 +5,7 @@
 mod bounds;
 mod leases;
 mod model;
+mod quota_leases;
+mod shared;
 mod stress;
 mod support;

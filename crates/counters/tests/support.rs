@@ -25,7 +25,11 @@ pub(crate) fn rule(id: u64, amount: u64, measure: Measure) -> Rule {
 
 /// A rate of `burst` at once and one more every `interval_ns`.
 pub(crate) fn rate(id: u64, burst: u64, interval_ns: u64) -> Rule {
-    rule(id, burst, Measure::Rate { gcra: Gcra { interval_ns, burst }, window: Span::from_secs(1) })
+    rule(
+        id,
+        burst,
+        Measure::Rate { gcra: Gcra { interval_ns, burst }, window: Span::from_secs(1), shared: None },
+    )
 }
 
 pub(crate) fn quota(id: u64, amount: u64) -> Rule {

@@ -125,7 +125,8 @@ pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
     CallDetail, CallReport, CallRow, CallSums, Cursors, DecisionFilter, DecisionRow, Intake, Invoice, InvoiceLine,
-    LastUses, Latency, LatencyFilter, Parts, QuotaTotal, Recorded, Replay, ReplaySpan, Shipped, Taken, UsageBy, UsageFilter, UsageMost,
+    LastUses, Latency, LatencyFilter, Parts, QUOTAS_ROUND_MAX, QuotaKey, QuotaLeased,
+    QuotaTotal, QuotaWant, Recorded, Replay, ReplaySpan, Shipped, Taken, UsageBy, UsageFilter, UsageMost,
     UsageReport, UsageRow, UsageSums, Used, With,
 };
 pub use webhooks::{

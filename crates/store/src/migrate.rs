@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0025_webhooks.sql"),
     include_str!("../migrations/0027_models.sql"),
     include_str!("../migrations/0028_outbox_reads.sql"),
+    include_str!("../migrations/0030_quota_leases.sql"),
 ];
 
 /// Runs what is missing.

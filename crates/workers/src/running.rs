@@ -21,6 +21,7 @@ use crate::{
     funds::{FundsOptions, Keeper},
     kept::UsageKept,
     pace::Pace,
+    quotas::{QuotaKeeper, QuotaOptions},
     rehash,
     remind::{RemindOptions, Reminding},
     retention::Retention,
@@ -91,6 +92,8 @@ pub struct Parts {
     pub rules: bool,
     /// What this process has of budgets; one that serves nothing has none.
     pub funds: Option<FundsOptions>,
+    /// What this process may use of quotas; `None` where it counts them alone.
+    pub quota_leases: Option<QuotaOptions>,
     /// This node.
     pub node: u64,
     /// This run of it.
@@ -157,6 +160,7 @@ impl Parts {
             open: None,
             uses: LastUses::default(),
             read_until_us: 0,
+            lessee: self.quota_leases.is_some().then_some(Lessee { node: self.node, boot: self.boot }),
             has_company: false,
             asked_us: None,
         });
@@ -198,7 +202,20 @@ impl Prepared {
     pub async fn start(self) -> Result<Running, StoreError> {
         let Self { parts, applied, shipper, runs, progress, moved, asks } = self;
         let Parts {
-            store, snapshot, clock, rehashes, node, boot, options, sweep, seal, remind, rules, funds, ..
+            store,
+            snapshot,
+            clock,
+            rehashes,
+            node,
+            boot,
+            options,
+            sweep,
+            seal,
+            remind,
+            rules,
+            funds,
+            quota_leases,
+            ..
         } = parts;
         let beat = Beat {
             store: Arc::clone(&store),
@@ -259,6 +276,11 @@ impl Prepared {
             Keeper { store, clock, lessee: Lessee { node, boot }, options }
         });
         tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))));
+        let quotas = quota_leases.map(|options| {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock_of_funds));
+            QuotaKeeper::new(store, clock, Lessee { node, boot }, options)
+        });
+        tasks.extend(quotas.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))));
         tasks.extend(sealer.map(|sealer| tokio::spawn(sealer.run(stopped.clone()))));
         let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
         let clock = clock_of_end;
@@ -344,6 +366,7 @@ fn unmarked(error: std::io::Error) -> PrepareError {
 
 /// Ends the leases that other runs of this node have left, whose journals are shipped.
 async fn end_leases(store: &Store, lessee: Lessee, clock: &dyn Clock) -> Result<(), StoreError> {
+    while store.end_quota_leases(lessee).await? > 0 {}
     loop {
         let ended = store.end_leases(lessee, clock.now().wall_us).await?;
         if ended.leases == 0 {

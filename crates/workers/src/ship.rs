@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tollgate_core::{tables::Snapshot, time::Clock};
 use tollgate_journal::{Extent, Journal, JournalError, Reader, State};
-use tollgate_store::{Intake, LastUses, QuotaTotal, Shipped, Store, StoreError, Taken, With};
+use tollgate_store::{Intake, LastUses, Lessee, QuotaTotal, Shipped, Store, StoreError, Taken, With};
 
 use crate::{asks::Asks, faults::Faults, pace::Pace, state::Progress, stop::Stop};
 
@@ -58,6 +58,8 @@ pub(crate) struct Shipper {
     pub(crate) uses: LastUses,
     /// Everything answered before this moment was read.
     pub(crate) read_until_us: i64,
+    /// Whose quotas are leased; `None` where this process counts them alone.
+    pub(crate) lessee: Option<Lessee>,
     /// Whether other nodes were there, and may have charged the same quotas.
     pub(crate) has_company: bool,
     /// When somebody asked, until it is done.
@@ -170,7 +172,7 @@ impl Shipper {
         }
         let uses = std::mem::take(&mut self.uses);
         let intake = tokio::time::timeout(WRITE_MAX, self.store.intake(self.keep, uses));
-        let intake = intake.await.map_err(|_| slow())??;
+        let intake = intake.await.map_err(|_| slow())??.leased_by(self.lessee);
         self.release(&intake)?;
         let mut reader = Reader::open(self.journal.dir()).map_err(|error| unreadable(&error))?;
         // Nothing is read: the reader only goes where the store stands.
@@ -250,8 +252,10 @@ impl Shipper {
         let uses = with_uses || self.pace.are_uses_due(intake, began_ns);
         let write = async {
             // What only this node has charged it knows; asking for it anyway would cost as much again.
-            self.has_company = self.has_company || self.store.live_nodes().await?.len() > 1;
-            self.store.take_over(intake, With { uses, totals: self.has_company }).await
+            let is_asked = self.lessee.is_none() && !self.has_company;
+            self.has_company |= is_asked && self.store.live_nodes().await?.len() > 1;
+            let totals = self.lessee.is_none() && self.has_company;
+            self.store.take_over(intake, With { uses, totals }).await
         };
         let taken = tokio::time::timeout(WRITE_MAX, write).await;
         let Taken::Done(Shipped { records, lost, quotas }) = taken.map_err(|_| slow())?? else {

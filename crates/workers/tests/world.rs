@@ -149,6 +149,7 @@ impl World {
             remind: None,
             rules: true,
             funds: None,
+            quota_leases: None,
             node: 7,
             boot: self.boots,
             options,

@@ -15,9 +15,23 @@ use crate::{
 
 /// How often a call that can do with what is left of its quotas looks at what that is.
 const LOOKS_MAX: usize = 4;
+/// When it is worth trying again where nobody could say what is left of a quota.
+const SHORT_RETRY_NS: u64 = 1_000_000_000;
 
 /// Charges the policy's rules, and refuses when one of them has no room.
 pub(super) fn charge(case: Case<'_>, policy: &Policy, counters: &impl Counters, decision: &mut Decision) {
+    charge_here(case, policy, counters, decision);
+    if !decision.is_allowed() {
+        decision.shared.clear();
+    } else if !decision.shared.is_empty() {
+        // Until somebody has asked, it is not known, and what is not known is denied.
+        let words = "a limit that all nodes share was not asked; try again later";
+        decision.refuse(Check::Limits, Code::Overloaded, words.to_owned());
+    }
+}
+
+/// Charges what is counted in this process.
+fn charge_here(case: Case<'_>, policy: &Policy, counters: &impl Counters, decision: &mut Decision) {
     charge_once(case, policy, counters, decision);
     if case.facts.tokens.is_none() {
         return;
@@ -31,6 +45,7 @@ pub(super) fn charge(case: Case<'_>, policy: &Policy, counters: &impl Counters, 
         decision.retry_after_ns = None;
         decision.standings.clear();
         decision.charged.clear();
+        decision.shared.clear();
         charge_once(case, policy, counters, decision);
     }
 }
@@ -40,6 +55,11 @@ fn charge_once(case: Case<'_>, policy: &Policy, counters: &impl Counters, decisi
     // A policy has at most 17 rules (`policy::RULES_MAX`), so that the numbers never run out.
     for (index, rule) in (0u8..=u8::MAX).zip(&policy.rules) {
         let Some(charge) = charge_of(case, rule, counters) else { continue };
+        if matches!(rule.measure, Measure::Rate { shared: Some(_), .. }) {
+            let (subject, amount) = (charge.subject, charge.amount);
+            decision.shared.push(Charged { rule: index, subject, amount });
+            continue;
+        }
         charges.push(charge);
         decision.charged.push(Charged { rule: index, subject: charge.subject, amount: charge.amount });
     }
@@ -53,6 +73,13 @@ fn charge_once(case: Case<'_>, policy: &Policy, counters: &impl Counters, decisi
             decision.charged.clear();
             decision.standings.clear();
             let words = "there is no room to count another caller now; try again later";
+            decision.refuse(Check::Limits, Code::Overloaded, words.to_owned());
+        }
+        Err(Refusal::Short { .. }) => {
+            decision.is_short = true;
+            decision.standings.clear();
+            decision.retry_after_ns = Some(SHORT_RETRY_NS);
+            let words = "what is left of a quota is not known here at the moment; try again later";
             decision.refuse(Check::Limits, Code::Overloaded, words.to_owned());
         }
         Err(Refusal::Exhausted { index, retry_after_ns }) => {

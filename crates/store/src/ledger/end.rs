@@ -58,12 +58,13 @@ impl Store {
         Ok(ended)
     }
 
-    /// The earlier runs of a node that have leases.
+    /// The earlier runs of a node that have leases of budgets or quotas.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn earlier_runs(&self, lessee: Lessee) -> Result<Vec<u64>, StoreError> {
-        let text = "SELECT DISTINCT boot FROM ledger_leases WHERE node = $1 AND boot <> $2 ORDER BY boot";
+        let text = "SELECT boot FROM ledger_leases WHERE node = $1 AND boot <> $2 \
+                    UNION SELECT boot FROM quota_leases WHERE node = $1 AND boot <> $2 ORDER BY boot";
         let mut conn = self.reader().await?;
         let rows = all(sql(text).bind(lessee.node as i64).bind(lessee.boot as i64), &mut conn).await?;
         rows.iter().map(|row| row.count(0)).collect()
@@ -221,7 +222,7 @@ impl End {
 }
 
 /// Whether records of a run are gone: what they drew from leases nobody knows (I14).
-async fn has_holes(boot: u64, conn: &mut AnyConnection) -> Result<bool, StoreError> {
+pub(crate) async fn has_holes(boot: u64, conn: &mut AnyConnection) -> Result<bool, StoreError> {
     let ask = sql("SELECT boot FROM shipped WHERE boot = $1 AND lost > 0 LIMIT 1").bind(boot as i64);
     Ok(one(ask, conn).await?.is_some())
 }

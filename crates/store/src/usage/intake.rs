@@ -21,7 +21,10 @@ use super::{
     rollup::Sums,
     uses::LastUses,
 };
-use crate::meters::{self, Meters};
+use crate::{
+    ledger::Lessee,
+    meters::{self, Meters},
+};
 
 /// Sums beyond this must be written: they take some 10 MB then, and writing them some 150 ms of SQLite's
 /// only write lock.
@@ -49,6 +52,8 @@ pub struct Intake {
     pub(super) tally: Tally,
     records: u64,
     block_bytes: usize,
+    /// Whose quotas are leased; `None` where the process counts them alone.
+    pub(super) lessee: Option<Lessee>,
 }
 
 /// One lane of an intake.
@@ -78,6 +83,13 @@ impl Intake {
     /// Nothing yet; raw decisions are kept when `keep` is set.
     pub(super) fn new(keep: bool) -> Self {
         Self { keep, ..Self::default() }
+    }
+
+    /// Says that what the records charge to quotas was leased by this process. It stands for all journals of
+    /// its node.
+    #[must_use]
+    pub fn leased_by(self, lessee: Option<Lessee>) -> Self {
+        Self { lessee, ..self }
     }
 
     /// Where to read on from: what to hand to the journal's reader at first, and what may be released.

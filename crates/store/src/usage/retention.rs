@@ -83,7 +83,10 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn forget_quotas_ended_before(&self, before_us: i64) -> Result<u64, StoreError> {
-        self.forget("quota_usage", ("rule, subject, period_start_us", "period_end_us"), before_us).await
+        let leases = ("node, rule, subject, period_start_us", "period_end_us");
+        let gone = self.forget("quota_leases", leases, before_us).await?;
+        let counts = ("rule, subject, period_start_us", "period_end_us");
+        Ok(gone + self.forget("quota_usage", counts, before_us).await?)
     }
 
     /// Forgets sums of minutes before the hour that holds a moment, as far as they are folded into hours

@@ -16,11 +16,13 @@ use super::{
     fold::Folds,
     latency::Histograms,
     plan::down,
+    quota_leases,
     tops::{Late, note_late},
     uses::LastUses,
 };
 use crate::{
     error::StoreError,
+    ledger::Lessee,
     sql::{Bulk, Columns as _, all, run},
 };
 
@@ -172,12 +174,12 @@ impl Sums {
     }
 
     /// Adds the sums to the rows; gives the quotas that were charged with their new totals when
-    /// `with_totals` is set.
+    /// `with_totals` is set. What was charged to quotas is used of what the lessee leased, if there is one.
     pub(super) async fn write(
         &self,
         conn: &mut AnyConnection,
         folds: &Folds,
-        with_totals: bool,
+        (with_totals, lessee): (bool, Option<Lessee>),
     ) -> Result<Vec<QuotaTotal>, StoreError> {
         write_rows(conn, &MINUTES, &mut self.rows(&MINUTES, |_| true), Step::Minute).await?;
         // Nearly always none is late: minutes are folded when they are some minutes old.
@@ -196,7 +198,13 @@ impl Sums {
             write_rows(conn, &table, &mut services, step).await?;
         }
         self.histograms.write(conn).await?;
-        self.write_quotas(conn, with_totals).await
+        match lessee {
+            None => self.write_quotas(conn, with_totals).await,
+            Some(lessee) => {
+                quota_leases::add_used(lessee, &self.quota_rows(), conn).await?;
+                Ok(Vec::new())
+            }
+        }
     }
 
     /// How many records are late for each hour and day, in their order.

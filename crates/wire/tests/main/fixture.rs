@@ -57,6 +57,7 @@ fn limit(name: &str, unit: Unit, amount: u64, seconds: u64) -> LimitSpec {
         burst: None,
         per: Per::Key,
         mode: LimitMode::Local,
+        security: false,
     }
 }
 
