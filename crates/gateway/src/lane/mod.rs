@@ -5,6 +5,7 @@
 //! with it is said by `pipeline` and `proxy`.
 
 pub(crate) mod account;
+pub(crate) mod beyond;
 pub(crate) mod bill;
 pub(crate) mod call_account;
 pub(crate) mod detached;
@@ -23,6 +24,7 @@ use tollgate_core::{
     code::Code,
     counters::Counters,
     id::DecisionId,
+    serving::Models,
     tables::Snapshot,
     time::{Clock, Now},
 };
@@ -38,7 +40,8 @@ use crate::{
     intake::{Intake, Room, Validators},
     meters::Meters,
     options::GatewayOptions,
-    ports::{Ports, Treasury},
+    ports::{Ports, SharedLimits, Treasury},
+    predict::{Events, Remotes},
     service::balance::Registry,
     signed::Replays,
     slow_hash::{RehashSink, SlowHashes},
@@ -56,10 +59,12 @@ pub(crate) struct Shared<C> {
     pub(crate) malformed_keys: throttle::Throttle,
     pub(crate) registry: Registry,
     pub(crate) treasury: Arc<dyn Treasury>,
+    pub(crate) limits: Arc<dyn SharedLimits>,
     /// Bytes of the bodies of model calls that are held now, by all lanes.
     pub(crate) bodies_held: AtomicU64,
     pub(crate) intake: Arc<dyn Intake>,
     pub(crate) ingest_room: Arc<Room>,
+    pub(crate) models: Arc<dyn Models>,
     pub(crate) replays: Replays,
 }
 
@@ -78,9 +83,11 @@ impl<C> Shared<C> {
             rehash: ports.rehash,
             registry: Registry::default(),
             treasury: ports.treasury,
+            limits: ports.limits,
             bodies_held: AtomicU64::new(0),
             intake: ports.intake,
             ingest_room,
+            models: ports.models,
             replays: Replays::default(),
         };
         Ok((shared, ports.writers))
@@ -106,6 +113,11 @@ pub(crate) struct Gateway<C> {
     journal_fault: Fault,
     /// Calls that go on after their client has left.
     pub(crate) detached: Detached,
+    /// Where remote models are.
+    pub(crate) remotes: Remotes,
+    /// Events of predictions on their way.
+    pub(crate) predictions: Events,
+    pub(crate) predict_fault: Fault,
 }
 
 impl<C: Counters + 'static> Gateway<C> {
@@ -128,6 +140,9 @@ impl<C: Counters + 'static> Gateway<C> {
             upstream_fault: Fault::default(),
             journal_fault: Fault::default(),
             detached: Detached::default(),
+            remotes: Remotes::default(),
+            predictions: Events::default(),
+            predict_fault: Fault::default(),
         }
     }
 

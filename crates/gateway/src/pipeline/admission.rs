@@ -55,7 +55,10 @@ impl<C: Counters + 'static> Gateway<C> {
         check_declared_length(exchange, service.body_bytes_max(&self.shared.options))?;
         let policy = policy_of(&tables, record);
         let judged = Judged { known: &known, policy, service: Some(service), model: None, tokens: None };
-        let decision = self.judge(&exchange.head, request, judged, 1);
+        let mut decision = self.judge(&exchange.head, request, judged, 1);
+        if decision.is_open() {
+            decision = self.judge_beyond(&exchange.head, request, judged, (1, decision)).await;
+        }
         account.note_decision(&decision, policy);
         let choice = service.service.spec.headers;
         if !decision.is_allowed() {
@@ -76,6 +79,19 @@ impl<C: Counters + 'static> Gateway<C> {
         cost: u32,
     ) -> Decision {
         self.with_case(head, request, judged, cost, |case| admit(case, &*self.shared.counters))
+    }
+
+    /// Ends a decision that needs somebody beyond this process.
+    pub(crate) async fn judge_beyond(
+        &self,
+        head: &RequestHead,
+        request: Request<'_>,
+        judged: Judged<'_>,
+        (cost, open): (u32, Decision),
+    ) -> Decision {
+        let again = || self.judge(head, request, judged, cost);
+        // Boxed: every request carries the room that this function needs.
+        Box::pin(self.settled_beyond(open, judged.policy, judged.known.now, again)).await
     }
 
     /// Asks `core` as far as it can say without counting, and before the body is read.

@@ -29,7 +29,7 @@ use crate::{
     },
     ingest,
     lane::{Gateway, account::Account},
-    metrics, names,
+    metrics, names, predict,
     proxy::{self, body_denial},
     request::{self, Sender},
     service::cors,
@@ -97,6 +97,10 @@ impl<C: Counters + 'static> Gateway<C> {
             // Boxed, as it is rare.
             return Box::pin(signed::serve(self, account, exchange, request, service)).await;
         }
+        if service.service.spec.kind == ServiceKind::Predict {
+            // Boxed, so that other requests carry no room for it.
+            return Box::pin(predict::serve(account, exchange, request, service)).await;
+        }
         let caller = if service.service.spec.public {
             account.note_outcome(Code::Valid, "");
             Caller::public(head, &service.places, now.mono_ns)
@@ -138,6 +142,7 @@ impl<C: Counters + 'static> Handler for Gate<C> {
 
     async fn settled(&self) {
         self.0.detached.emptied().await;
+        predict::events::settle(&self.0).await;
     }
 
     fn close(&self) {

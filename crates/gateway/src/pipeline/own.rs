@@ -2,7 +2,7 @@
 
 use tollgate_core::{admit::Check, code::Code, counters::subject_of_address, policy::Grant, resource::Per};
 use tollgate_core::{
-    counters::{Counters, Rule, Standing},
+    counters::{Counters, Measure, Rule, Standing},
     keyring::KeyRecord,
     policy::Policy,
     resource::RateHeaders,
@@ -77,7 +77,10 @@ impl<C: Counters + 'static> Gateway<C> {
         account.note_key(record, tenant_of(&tables, record));
         let policy = policy_of(&tables, record);
         let judged = Judged { known: &known, policy, service: None, model: None, tokens: None };
-        let decision = self.judge(&exchange.head, request, judged, 0);
+        let mut decision = self.judge(&exchange.head, request, judged, 0);
+        if decision.is_open() {
+            decision = self.judge_beyond(&exchange.head, request, judged, (0, decision)).await;
+        }
         account.note_decision(&decision, policy);
         if !decision.is_allowed() && decision.failed != Some(Check::Limits) {
             return Err(Denial::of_decision(&decision, policy, RateHeaders::None));
@@ -86,7 +89,18 @@ impl<C: Counters + 'static> Gateway<C> {
         let project = tables.tables.projects.get(&record.project);
         let tenant = project.and_then(|project| tables.tables.tenants.get(&project.tenant));
         let services = granted(&tables.tables, policy);
-        let standings = self.standings(policy, record, request.sender, known.now);
+        let mut standings = self.standings(policy, record, request.sender, known.now);
+        // What all nodes share is known by whom was asked.
+        for (charged, standing) in decision.charged.iter().zip(&decision.standings) {
+            let is_shared = |(rule, _): &&mut (&Rule, Standing)| {
+                matches!(rule.measure, Measure::Rate { shared: Some(_), .. })
+            };
+            if let Some((_, known)) =
+                standings.get_mut(usize::from(charged.rule)).filter(|one| is_shared(one))
+            {
+                *known = *standing;
+            }
+        }
         let consumer = self.shared.snapshot.consumer(record.consumer);
         let me = Me {
             id: account.id(),

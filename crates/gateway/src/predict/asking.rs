@@ -78,7 +78,8 @@ pub(super) async fn ask<C: Counters + 'static>(
         None => Asked::Question(Question::read(&body).map_err(malformed)?),
         Some(of) => Asked::Infer(of, Infer::read(&body).map_err(malformed)?),
     };
-    let caller = decide(&gateway, account, exchange, (request, service, &entered), Some(asked.of().model))?;
+    let caller =
+        decide(&gateway, account, exchange, (request, service, &entered), Some(asked.of().model)).await?;
     let of = asked.of();
     let found = gateway.shared.models.find(service.service.project, of.model, of.version);
     let served = found.map_err(|why| unserved(why, of))?;

@@ -16,9 +16,13 @@ pub(crate) mod events;
 mod remote;
 mod target;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
-use tollgate_core::{code::Code, counters::Counters, serving::Unserved};
+use tollgate_core::{
+    code::Code,
+    counters::Counters,
+    serving::{Served, Unserved},
+};
 use tollgate_wire::predict::{metadata_body, name_ready_body};
 
 use self::target::{Of, Target};
@@ -73,33 +77,41 @@ async fn answer<C: Counters + 'static>(
         Target::Question => asking::ask(account, exchange, (request, service, entered), None).await,
         Target::Infer(of) => asking::ask(account, exchange, (request, service, entered), Some(of)).await,
         Target::Live | Target::Ready | Target::Server => {
-            decide(&gateway, account, exchange, (request, service, &entered), None)?;
+            let caller = decide(&gateway, account, exchange, (request, service, &entered), None).await?;
             account.note_outcome(Code::Valid, "");
             let is_ready = gateway.shared.models.is_ready(service.service.project);
-            Ok(match target {
+            let mut answer = match target {
                 Target::Live => json(200, &b"{\"live\":true}"[..]),
                 Target::Ready if is_ready => json(200, &b"{\"ready\":true}"[..]),
                 Target::Ready => json(503, &b"{\"ready\":false}"[..]),
                 _ => json(200, SERVER.as_bytes()),
-            })
+            };
+            caller.rate.write(&mut answer.head);
+            Ok(answer)
         }
         Target::Model(of) | Target::ModelReady(of) => {
-            decide(&gateway, account, exchange, (request, service, &entered), Some(of.model))?;
+            let asked = (request, &**service, &entered);
+            let caller = decide(&gateway, account, exchange, asked, Some(of.model)).await?;
             account.note_outcome(Code::Valid, "");
             let found = gateway.shared.models.find(service.service.project, of.model, of.version);
-            match (found, target) {
-                (Ok(_), Target::ModelReady(of)) => Ok(json(200, name_ready_body(of.model, true))),
-                (Err(Unserved::NotLoaded), Target::ModelReady(of)) => {
-                    Ok(json(503, name_ready_body(of.model, false)))
-                }
-                (Ok(served), _) => {
-                    let platform = if served.engine.is_some() { "onnx" } else { "remote" };
-                    let (spec, inputs, outputs) = (&served.model.spec, &served.inputs, &served.outputs);
-                    Ok(json(200, metadata_body((&spec.name, &[&spec.version]), platform, inputs, outputs)))
-                }
-                (Err(why), _) => Err(unserved(why, of)),
-            }
+            let mut answer = described(found, of, matches!(target, Target::ModelReady(_)))?;
+            caller.rate.write(&mut answer.head);
+            Ok(answer)
         }
+    }
+}
+
+/// What a model is, or whether it takes requests.
+fn described(found: Result<Arc<Served>, Unserved>, of: Of<'_>, asks_ready: bool) -> Result<Answer, Denial> {
+    match found {
+        Ok(_) if asks_ready => Ok(json(200, name_ready_body(of.model, true))),
+        Err(Unserved::NotLoaded) if asks_ready => Ok(json(503, name_ready_body(of.model, false))),
+        Ok(served) => {
+            let platform = if served.engine.is_some() { "onnx" } else { "remote" };
+            let (spec, inputs, outputs) = (&served.model.spec, &served.inputs, &served.outputs);
+            Ok(json(200, metadata_body((&spec.name, &[&spec.version]), platform, inputs, outputs)))
+        }
+        Err(why) => Err(unserved(why, of)),
     }
 }
 
@@ -108,7 +120,7 @@ const SERVER: &str =
     concat!("{\"name\":\"tollgate\",\"version\":\"", env!("CARGO_PKG_VERSION"), "\",\"extensions\":[]}");
 
 /// Asks `core`, and notes what it says.
-fn decide<C: Counters + 'static>(
+async fn decide<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
     exchange: &Exchange,
@@ -117,7 +129,10 @@ fn decide<C: Counters + 'static>(
 ) -> Result<crate::caller::Caller, Denial> {
     let policy = entered.policy();
     let judged = Judged { known: &entered.known, policy, service: Some(service), model, tokens: None };
-    let decision = gateway.judge(&exchange.head, request, judged, 1);
+    let mut decision = gateway.judge(&exchange.head, request, judged, 1);
+    if decision.is_open() {
+        decision = gateway.judge_beyond(&exchange.head, request, judged, (1, decision)).await;
+    }
     account.note_decision(&decision, policy);
     if !decision.is_allowed() {
         return Err(Denial::of_decision(&decision, policy, service.service.spec.headers));

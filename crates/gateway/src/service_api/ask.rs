@@ -93,11 +93,22 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let blocks = gateway.shared.snapshot.blocks();
         let case = Case { facts: &facts, record: &known.record, policy, blocks: &blocks, now: known.now };
         let decision = match costs_money(&facts) {
-            false => admit(case, &*gateway.shared.counters),
+            false => self.admit_beyond(case).await,
             true => self.admit_payer(case, &tables, TenantId(tenant)).await,
         };
         account.note_decision(&decision, policy);
         Ok(Decided { known, tables, decision })
+    }
+
+    /// Decides, and asks beyond this process where that is needed.
+    async fn admit_beyond(&self, case: Case<'_>) -> Decision {
+        let gateway = &self.gateway;
+        let again = || admit(case, &*gateway.shared.counters);
+        let decision = again();
+        match decision.is_open() {
+            false => decision,
+            true => Box::pin(gateway.settled_beyond(decision, case.policy, case.now, again)).await,
+        }
     }
 
     /// Decides about a call that costs money: a hard budget that has nothing left refuses it, before any
@@ -108,7 +119,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         if decision.is_allowed() {
             let budgets = Budgets::of(&tables.tables, case.record, tenant, case.now.wall_us);
             match budgets.pay(gateway, Wish::Nothing).await {
-                Ok(_nothing) => decision = admit(case, &*gateway.shared.counters),
+                Ok(_nothing) => decision = self.admit_beyond(case).await,
                 Err(refusal) => {
                     decision.note_afforded(&budgets.purses(), &Afforded::Refused(refusal));
                 }

@@ -60,7 +60,7 @@ pub(crate) async fn serve<C: Counters + 'static>(
     let whole = read_held(gateway, &mut exchange.body, bytes_max).await?;
     let signature = verify(gateway, (signing, spec, &service), &exchange.head, &whole.bytes)?;
     let request = Request { signature, ..request };
-    let caller = decide(gateway, account, &exchange.head, (request, known, &service))?;
+    let caller = decide(gateway, account, &exchange.head, (request, known, &service)).await?;
     exchange.body = RequestBody::from_bytes(whole.bytes.clone());
     let path: Rc<str> = request.path.into();
     let passage = Passage { service: Rc::clone(&service), caller, path, sender: request.sender };
@@ -151,7 +151,7 @@ fn screen<C: Counters + 'static>(
     Err(Denial::of_decision(&decision, policy, service.service.spec.headers))
 }
 
-fn decide<C: Counters + 'static>(
+async fn decide<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
     head: &RequestHead,
@@ -160,7 +160,10 @@ fn decide<C: Counters + 'static>(
     let tables = gateway.tables();
     let policy = policy_of(&tables, &known.record);
     let judged = Judged { known: &known, policy, service: Some(service), model: None, tokens: None };
-    let decision = gateway.judge(head, request, judged, 1);
+    let mut decision = gateway.judge(head, request, judged, 1);
+    if decision.is_open() {
+        decision = gateway.judge_beyond(head, request, judged, (1, decision)).await;
+    }
     account.note_decision(&decision, policy);
     let choice = service.service.spec.headers;
     if !decision.is_allowed() {

@@ -177,11 +177,13 @@ impl World {
         let ports = Ports {
             snapshot: snapshot.clone(),
             counters: Arc::new(LocalCounters::default()),
+            limits: Arc::new(tollgate_gateway::ports::NoSharedLimits),
             treasury: treasury.clone(),
             writers: vec![journal.writer(0).expect("open a writer")],
             clock: clock.clone(),
             rehash: Arc::new(NoRehash),
             intake: Arc::new(NoIntake),
+            models: Arc::new(tollgate_core::serving::NoModels),
             host_lookup: Arc::new(move || Rc::new(Hosts(known.clone()))),
         };
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -255,6 +255,7 @@ fn blank(data_dir: PathBuf) -> Config {
         topics: super::topics::Topics::default(),
         webhooks: super::webhooks::Webhooks::default(),
         influx: influx::Influx::default(),
+        redis: super::redis::Redis::default(),
         secrets: secrets::Secrets::default(),
         assertion: Assertion::default(),
         database: Database { url: None, connections_max: 0 },

@@ -10,6 +10,7 @@ mod build;
 pub mod docs;
 pub mod events;
 pub mod influx;
+pub mod redis;
 mod load;
 pub mod people;
 pub mod reminders;
@@ -55,6 +56,8 @@ pub struct Config {
     pub topics: topics::Topics,
     /// The InfluxDB that points go to.
     pub influx: influx::Influx,
+    /// Where limits are counted that all nodes share.
+    pub redis: redis::Redis,
     /// Where webhooks may be sent, and for how long.
     pub webhooks: webhooks::Webhooks,
     /// The signed assertion for upstreams.

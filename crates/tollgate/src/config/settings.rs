@@ -42,7 +42,7 @@ const COUNT_MAX: u64 = 1_000_000;
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &ALL;
 
-const PARTS: [&[Setting]; 10] = [
+const PARTS: [&[Setting]; 11] = [
     GENERAL,
     people::SETTINGS,
     smtp::SETTINGS,
@@ -52,6 +52,7 @@ const PARTS: [&[Setting]; 10] = [
     events::SETTINGS,
     super::topics::SETTINGS,
     influx::SETTINGS,
+    super::redis::SETTINGS,
     super::webhooks::SETTINGS,
 ];
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tollgate_core::tables::Snapshot;
+use tollgate_core::{serving::Models, tables::Snapshot};
 use tollgate_counters::LocalCounters;
 use tollgate_gateway::{
     http::serve::Serving,
@@ -13,7 +13,7 @@ use tollgate_gateway::{
 };
 use tollgate_journal::{Journal, Options as JournalOptions, Writer};
 
-use super::{listeners, sinks::Rehashes, treasury::Purse};
+use super::{listeners, shared::Shared, sinks::Rehashes, treasury::Purse};
 use crate::{cli::Role, clock::SystemClock, config::Config, failure::Failure};
 
 /// The largest segment of the journal.
@@ -27,10 +27,12 @@ const SEGMENT_BYTES_STEP: u64 = 4096;
 pub(super) struct DataPlane {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) counters: Arc<LocalCounters>,
+    pub(super) limits: Shared,
     pub(super) treasury: Arc<Purse>,
     pub(super) clock: Arc<SystemClock>,
     pub(super) rehashes: mpsc::Sender<tollgate_store::Rehash>,
     pub(super) intake: Arc<dyn Intake>,
+    pub(super) models: Arc<dyn Models>,
 }
 
 impl DataPlane {
@@ -63,10 +65,12 @@ impl DataPlane {
         Ports {
             snapshot: self.snapshot.clone(),
             counters: self.counters.clone(),
+            limits: Arc::new(self.limits.clone()),
             treasury: self.treasury.clone(),
             writers,
             clock: self.clock.clone(),
             intake: self.intake.clone(),
+            models: self.models.clone(),
             rehash: Arc::new(Rehashes(self.rehashes.clone())),
             host_lookup: system_host_lookup(),
         }

@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
-use tollgate_control::{Follow, Health, Part, Report};
+use tollgate_control::{Follow, Health, ModelCondition, Part, Report};
 use tollgate_core::{tables::Snapshot, time::Clock};
+use tollgate_inference::{Host, ModelState};
 use tollgate_journal::{Journal, State};
 use tollgate_workers::Progress;
 
@@ -39,6 +40,7 @@ pub(super) struct NodeHealth {
     phase: AtomicU8,
     progress: std::sync::OnceLock<Arc<Progress>>,
     gateway_url: std::sync::OnceLock<String>,
+    models: std::sync::OnceLock<Arc<Host>>,
 }
 
 impl NodeHealth {
@@ -58,6 +60,7 @@ impl NodeHealth {
             phase: AtomicU8::new(Phase::Starting as u8),
             progress: std::sync::OnceLock::new(),
             gateway_url: std::sync::OnceLock::new(),
+            models: std::sync::OnceLock::new(),
         }
     }
 
@@ -72,6 +75,11 @@ impl NodeHealth {
     /// Remembers where programs reach the gateway.
     pub(super) fn reached_at(&self, gateway_url: String) {
         let _first = self.gateway_url.set(gateway_url);
+    }
+
+    /// Remembers what holds the models.
+    pub(super) fn holds(&self, models: Option<Arc<Host>>) {
+        let _first = models.map(|models| self.models.set(models));
     }
 
     /// Brings the metrics of the whole process up to date, before they are read.
@@ -92,6 +100,9 @@ impl NodeHealth {
             metrics::gauge!("tollgate_audit_checkpoints_missing").set(missing);
             let ok = if progress.is_database_ok() { 1.0 } else { 0.0 };
             metrics::gauge!("tollgate_database_up").set(ok);
+        }
+        if let Some(models) = self.models.get() {
+            models.measure();
         }
         if let Some(health) = self.journal.as_ref().map(|journal| journal.health()) {
             metrics::gauge!("tollgate_journal_bytes").set(health.bytes as f64);
@@ -131,6 +142,20 @@ impl NodeHealth {
         Part { name: "database", ok: true, detail }
     }
 
+    /// A model that cannot be used is no reason to turn the others' requests away.
+    fn models(&self) -> Option<Part> {
+        let states = self.models.get()?.states();
+        let served = states.iter().filter(|state| state.condition.is_served()).count();
+        let wrong = states.iter().filter(|state| state.problem.is_some()).count();
+        let mut detail = format!("{served} of {} take requests", states.len());
+        if wrong > 0 {
+            detail.push_str(&format!(
+                "; {wrong} cannot be used as they were written last: see `tollgate models list`"
+            ));
+        }
+        (!states.is_empty()).then(|| Part { name: "models", ok: true, detail })
+    }
+
     fn journal(&self) -> Option<Part> {
         let health = self.journal.as_ref()?.health();
         let (ok, detail) = match health.state {
@@ -157,6 +182,24 @@ impl Follow for NodeHealth {
 }
 
 impl Health for NodeHealth {
+    fn models(&self) -> Vec<ModelCondition> {
+        let states = self.models.get().map(|models| models.states()).unwrap_or_default();
+        let shown = |state: ModelState| ModelCondition {
+            id: state.id,
+            project: state.project,
+            name: state.name,
+            version: state.version,
+            aliases: state.aliases,
+            source: state.source,
+            state: state.condition.name(),
+            is_served: state.condition.is_served(),
+            problem: state.problem,
+            under_way: state.under_way,
+            tallied: state.tallied,
+        };
+        states.into_iter().map(shown).collect()
+    }
+
     fn gateway_url(&self) -> Option<String> {
         self.gateway_url.get().cloned()
     }
@@ -164,6 +207,7 @@ impl Health for NodeHealth {
     fn report(&self) -> Report {
         let mut parts = vec![self.process(), self.keys(), self.database()];
         parts.extend(self.journal());
+        parts.extend(self.models());
         let roles = self.roles.iter().map(|role| match role {
             Role::Gateway => "gateway",
             Role::ServiceApi => "service-api",

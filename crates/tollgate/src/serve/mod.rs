@@ -5,8 +5,10 @@ mod data_plane;
 mod health;
 mod ingest;
 mod listeners;
+mod models;
 mod node;
 mod process;
+mod shared;
 mod sinks;
 mod treasury;
 
@@ -20,6 +22,7 @@ use crate::{
 };
 
 pub(crate) use node::{Addresses, Node};
+pub(crate) use models::ChildTrial;
 pub(crate) use process::prepare as prepare_process;
 
 pub(crate) async fn run(context: Context, args: &ServeArgs) -> Result<(), Failure> {

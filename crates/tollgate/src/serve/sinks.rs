@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tollgate_control::{Mail, SmtpCourier};
-use tollgate_core::{period::Window, secret::Secret};
-use tollgate_counters::LocalCounters;
+use tollgate_core::{counters::RuleId, period::Window, secret::Secret};
+use tollgate_counters::{LocalCounters, Part};
 use tollgate_gateway::slow_hash;
-use tollgate_store::{QuotaTotal, Rehash};
+use tollgate_store::{QuotaKey, QuotaTotal, Rehash};
+use tollgate_workers::QuotaGranted;
 
 /// Hashes that may wait to be replaced; more are offered again at the next use of their key.
 pub(super) const REHASHES_MAX: usize = 1024;
@@ -27,6 +28,22 @@ impl tollgate_workers::QuotaSink for Quotas {
         if refused > 0 {
             tracing::warn!(refused, "there is no room to count more quotas; their subjects are refused");
         }
+    }
+}
+
+impl tollgate_workers::QuotaCells for Quotas {
+    fn grant(&self, key: QuotaKey, window: Window, granted: QuotaGranted) -> bool {
+        let QuotaGranted { amount, given, rest, ask_from_ns, is_elsewhere } = granted;
+        let part = Part { amount, given, rest, ask_from_ns, is_elsewhere };
+        self.0.grant(RuleId(key.rule), key.subject, window, &part)
+    }
+
+    fn take_back(&self, key: QuotaKey, window: Window) -> u64 {
+        self.0.take_back(RuleId(key.rule), key.subject, window)
+    }
+
+    fn free(&self, key: QuotaKey, window: Window) -> u64 {
+        self.0.free(RuleId(key.rule), key.subject, window)
     }
 }
 

@@ -10,8 +10,8 @@ use tollgate_core::{
     money::amount::Amount,
 };
 use tollgate_counters::leases::{Draws, LeasePots};
-use tollgate_gateway::ports::{Refilled, Treasury, Want, Wants};
-use tollgate_workers::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
+use tollgate_gateway::ports::{QuotaNeed, QuotaNeeds, Refilled, Treasury, Want, Wants};
+use tollgate_workers::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots, QUOTA_ASKS_MAX, QuotaAsk};
 
 /// How long a call waits for the ledger; it is refused then.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
@@ -20,16 +20,18 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 pub(super) struct Purse {
     pots: LeasePots,
     asks: mpsc::Sender<FundsAsk>,
+    quota_asks: mpsc::Sender<QuotaAsk>,
 }
 
 impl Purse {
     /// Nothing yet, and what the keeper needs to fill it; `reconciles` says whether this node recomputes
     /// the balances.
-    pub(super) fn new(reconciles: bool) -> (Arc<Self>, FundsOptions) {
+    pub(super) fn new(reconciles: bool) -> (Arc<Self>, FundsOptions, mpsc::Receiver<QuotaAsk>) {
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
-        let purse = Arc::new(Self { pots: LeasePots::default(), asks });
+        let (quota_asks, quota_inbox) = mpsc::channel(QUOTA_ASKS_MAX);
+        let purse = Arc::new(Self { pots: LeasePots::default(), asks, quota_asks });
         let pots: Arc<dyn Pots> = purse.clone();
-        (purse, FundsOptions { pots, asks: inbox, reconciles })
+        (purse, FundsOptions { pots, asks: inbox, reconciles }, quota_inbox)
     }
 }
 
@@ -51,15 +53,29 @@ impl Treasury for Purse {
         let ask = FundsAsk { wants: wants.into_iter().map(wanted).collect(), answer };
         // Too many wait already: whoever comes now is told so at once.
         let is_asked = self.asks.try_send(ask).is_ok();
-        Box::pin(async move {
-            if !is_asked {
-                return Refilled::Silent;
-            }
-            match tokio::time::timeout(ANSWER_MAX, heard).await {
-                Ok(Ok(true)) => Refilled::Answered,
-                _ => Refilled::Silent,
-            }
-        })
+        Box::pin(hear(is_asked, heard))
+    }
+
+    fn lease(&self, needs: QuotaNeeds) -> Pin<Box<dyn Future<Output = Refilled> + Send>> {
+        let (answer, heard) = oneshot::channel();
+        let need = |need: QuotaNeed| {
+            let QuotaNeed { rule, subject, amount, lack } = need;
+            tollgate_workers::QuotaNeed { rule, subject, window: lack.window, amount, at_least: lack.amount }
+        };
+        let ask = QuotaAsk { needs: needs.into_iter().map(need).collect(), answer };
+        let is_asked = self.quota_asks.try_send(ask).is_ok();
+        Box::pin(hear(is_asked, heard))
+    }
+}
+
+/// Waits for the answer to what was asked.
+async fn hear(is_asked: bool, heard: oneshot::Receiver<bool>) -> Refilled {
+    if !is_asked {
+        return Refilled::Silent;
+    }
+    match tokio::time::timeout(ANSWER_MAX, heard).await {
+        Ok(Ok(true)) => Refilled::Answered,
+        _ => Refilled::Silent,
     }
 }
 

@@ -8,6 +8,7 @@ mod influx;
 mod kafka;
 mod sinks;
 mod models;
+mod redis;
 
 use serde::Serialize;
 
@@ -74,6 +75,7 @@ async fn examine(context: &Context) -> Vec<Finding> {
     checks.extend(listeners(config));
     checks.push(smtp(config).await);
     checks.extend(providers(context).await);
+    checks.extend(redis::redis(config).await);
     let found = kafka::kafka(config).await;
     let has_kafka = found.is_some();
     checks.extend(found);
@@ -83,7 +85,7 @@ async fn examine(context: &Context) -> Vec<Finding> {
     checks.extend(models::models(context).await);
     let used = config.people.providers();
     let absent = [
-        ("redis", false),
+        ("redis", config.redis.url.is_some()),
         ("kafka", has_kafka),
         ("influx", has_influx),
         ("ldap", used.ldap.is_some()),

@@ -1,0 +1,84 @@
+//! Decisions that need somebody beyond this process: too little of a quota is set aside here, or a limit is
+//! counted by all nodes together.
+//!
+//! `core` decides, each time; what stands here is only the asking in between. What cannot be found out is
+//! refused: unknown is denied. Requests without such limits never come here.
+
+use tollgate_core::{
+    admit::{Charged, Decision, sharing::SharedVerdict},
+    counters::{Charge, Counters},
+    policy::Policy,
+    time::Now,
+};
+
+use super::Gateway;
+use crate::ports::{QuotaNeed, QuotaNeeds, Refilled};
+
+/// How often a request asks for more of its quotas. What was set aside for it another may have taken meanwhile.
+const ASKS_MAX: usize = 3;
+
+/// A decision that has taken of the counters here, and waits for others. A client that goes away meanwhile
+/// takes nothing with it.
+struct Taken<'a, C: Counters + 'static> {
+    gateway: &'a Gateway<C>,
+    policy: &'a Policy,
+    at: Now,
+    decision: Decision,
+}
+
+impl<C: Counters + 'static> Taken<'_, C> {
+    fn conclude(&mut self, verdict: SharedVerdict) {
+        let counters = (&*self.gateway.shared.counters, self.at, self.gateway.now());
+        self.decision.conclude(self.policy, verdict, counters);
+    }
+}
+
+impl<C: Counters + 'static> Drop for Taken<'_, C> {
+    fn drop(&mut self) {
+        if self.decision.is_open() {
+            self.conclude(SharedVerdict::Unknown);
+        }
+    }
+}
+
+impl<C: Counters + 'static> Gateway<C> {
+    /// Asks for what an open decision needs, and ends it. `decide` decides anew, by the same facts at `at`.
+    pub(crate) async fn settled_beyond(
+        &self,
+        mut decision: Decision,
+        policy: Option<&Policy>,
+        at: Now,
+        mut decide: impl FnMut() -> Decision,
+    ) -> Decision {
+        let Some(policy) = policy else { return decision };
+        for _ in 0..ASKS_MAX {
+            if !decision.is_short {
+                break;
+            }
+            let needs = self.needs(&decision, policy, at);
+            // Nothing is lacking any more: another request has asked for it.
+            if !needs.is_empty() && self.shared.treasury.lease(needs).await == Refilled::Silent {
+                return decision;
+            }
+            decision = decide();
+        }
+        if decision.is_short || !decision.is_open() {
+            return decision;
+        }
+        let charges = decision.shared_charges(policy);
+        let mut taken = Taken { gateway: self, policy, at, decision };
+        let verdict = self.shared.limits.take(charges, self.now()).await;
+        taken.conclude(verdict);
+        taken.decision.clone()
+    }
+
+    fn needs(&self, decision: &Decision, policy: &Policy, at: Now) -> QuotaNeeds {
+        let need = |charged: &Charged| {
+            let rule = policy.rules.get(usize::from(charged.rule))?;
+            let charge = Charge { rule, subject: charged.subject, amount: charged.amount };
+            let lack = self.shared.counters.lack(&charge, at)?;
+            Some(QuotaNeed { rule: rule.id, subject: charged.subject, amount: rule.amount, lack })
+        };
+        decision.charged.iter().filter_map(need).collect()
+    }
+}
