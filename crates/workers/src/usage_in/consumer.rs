@@ -27,6 +27,8 @@ const MESSAGES_MAX: usize = 128;
 const WITHIN: Duration = Duration::from_millis(500);
 /// The pause after a fault.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it tells of messages that are wrong.
+const TELL_EVERY_NS: u64 = 10_000_000_000;
 /// How long the task may take to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a report.
@@ -49,7 +51,7 @@ impl Reporting {
     #[must_use]
     pub fn start(usage: Arc<UsageIn>, clock: Arc<dyn Clock>, options: ReportOptions) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let reading = Reading { usage, clock, from: options.from, refused: Faults::of("reports of usage") };
+        let reading = Reading { usage, clock, from: options.from, told: None };
         Self { stop, task: tokio::spawn(reading.run(Stop::new(stopped))) }
     }
 
@@ -69,7 +71,8 @@ struct Reading {
     usage: Arc<UsageIn>,
     clock: Arc<dyn Clock>,
     from: Arc<dyn OpenReports>,
-    refused: Faults,
+    /// When it last told of a message that is wrong, and how many were since.
+    told: Option<(u64, u64)>,
 }
 
 impl Reading {
@@ -106,7 +109,7 @@ impl Reading {
             let messages = messages?;
             faults.worked();
             if !messages.is_empty() {
-                if !self.take(messages, stop).await {
+                if !self.take(messages, stop).await? {
                     return Ok(());
                 }
                 let (committed, back) = blocking(move || {
@@ -125,7 +128,10 @@ impl Reading {
     }
 
     /// Takes messages, until each is durable or wrong; `false` when it is to end before that.
-    async fn take(&mut self, messages: Vec<Incoming>, stop: &mut Stop) -> bool {
+    ///
+    /// # Errors
+    /// When one was not looked at to its end: nothing is committed then.
+    async fn take(&mut self, messages: Vec<Incoming>, stop: &mut Stop) -> Result<bool, String> {
         let mut waiting = messages;
         while !waiting.is_empty() {
             let mut taking = JoinSet::new();
@@ -137,7 +143,7 @@ impl Reading {
                 });
             }
             while let Some(done) = taking.join_next().await {
-                let Ok((message, outcome)) = done else { continue };
+                let (message, outcome) = done.map_err(|error| error.to_string())?;
                 match outcome {
                     Ok(()) => {
                         metrics::counter!("tollgate_usage_messages_total", "outcome" => "taken").increment(1)
@@ -147,17 +153,25 @@ impl Reading {
                 }
             }
             if !waiting.is_empty() && stop.pause(PAUSE, std::future::pending()).await {
-                return false;
+                return Ok(false);
             }
         }
-        true
+        Ok(true)
     }
 
     /// A message that is wrong will be wrong for ever: it is counted, and told now and then.
     fn refuse(&mut self, message: &Incoming, wrong: &Wrong) {
         metrics::counter!("tollgate_usage_messages_total", "outcome" => "refused").increment(1);
-        let what = format!("the report at {} is wrong and was passed over: {wrong}", message.place);
-        self.refused.failed(self.clock.now(), &what, None);
+        let now_ns = self.clock.mono_ns();
+        if let Some((told_ns, count)) = &mut self.told
+            && now_ns.saturating_sub(*told_ns) < TELL_EVERY_NS
+        {
+            *count += 1;
+            return;
+        }
+        let before = self.told.replace((now_ns, 0)).map_or(0, |(_, count)| count);
+        let place = message.place.as_str();
+        tracing::warn!(place, before, %wrong, "a report of usage is wrong and was passed over");
     }
 }
 
