@@ -98,6 +98,7 @@ impl Retention {
         let secrets = now_us.saturating_sub(SECRETS_KEPT_US);
         let secrets = until_none(stop, || store.forget_secrets_ended_before(secrets)).await?;
         let notices = now_us.saturating_sub(NOTICES_KEPT_US);
+        until_none(stop, || store.forget_deliveries_before(notices)).await?;
         let notices = until_none(stop, || store.forget_notices_before(notices)).await?;
         if decisions + usage + quotas + nodes + secrets + notices > 0 {
             tracing::debug!(decisions, usage, quotas, nodes, secrets, notices, "forgot what is past its time");

@@ -21,4 +21,6 @@ mod ship;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod webhooks;
+#[cfg(test)]
 mod world;

@@ -1,4 +1,4 @@
-//! What needs attention: keys that expire, whose secret is old, that nobody uses.
+//! What needs attention: keys that expire, whose secret is old, that nobody uses; webhooks that were switched off.
 
 use tollgate_core::{authz::Action, id::ConsumerId, keyring::KeyState};
 use tollgate_store::{AuditRow, KeyView, PageRequest, Reminder, ReminderFilter, ReminderKind};
@@ -45,7 +45,18 @@ pub(super) async fn all(visit: &Visit, own: Option<Vec<ConsumerId>>) -> Result<A
     }
     let rows =
         if kinds.is_empty() { Vec::new() } else { visit.store().reminders(&filter, &ROWS).await?.items };
+    if visit.may_all(Action::ReadAutomation) {
+        kinds.extend(webhooks(visit).await?);
+    }
     Ok(Attention { kinds, rows })
+}
+
+/// Webhooks that were switched off because their receivers failed.
+async fn webhooks(visit: &Visit) -> Result<Option<Kind>, Trouble> {
+    let all = visit.store().list_webhooks(Some(visit.tenant())).await?;
+    let count = all.iter().filter(|own| own.spec.enabled && own.disabled.is_some()).count() as u64;
+    let words = if count == 1 { "webhook switched off" } else { "webhooks switched off" };
+    Ok((count > 0).then(|| Kind { words, count, href: "/settings/webhooks".to_owned() }))
 }
 
 /// What needs attention of a key that may be seen. Reminders are looked for every ten minutes; what was done

@@ -196,6 +196,12 @@ impl Shell {
         Safe(format!("<span class=\"st pill {class}\">{}{word}</span>", picture(icon)))
     }
 
+    /// A state as a pill: its class, its icon, its word.
+    pub(crate) fn pill(&self, class: &str, icon: &str, word: &str) -> Html {
+        let (class, word) = (escaped(class), escaped(word));
+        Safe(format!("<span class=\"st pill {class}\">{}{word}</span>", picture(icon)))
+    }
+
     /// The code of an answer with its glyph and group.
     pub(crate) fn code(&self, code: &Code, status: impl Lent<u16>) -> Html {
         let outcome = Outcome::of_answer(*code, status.value());

@@ -47,7 +47,8 @@ pub(crate) struct QueryArgs {
 /// Which decisions.
 #[derive(Debug, Default, Args)]
 pub(crate) struct EventFilter {
-    /// Of this type: decision, key.expiring, key.rotation_due, key.unused, or that of records that were sent
+    /// Of this type: decision, that of records that were sent, or what webhooks are told: key.expiring, key.blocked,
+    /// budget.threshold, …
     #[arg(long = "type", value_name = "TYPE", value_parser = event_type)]
     pub(crate) kind: Option<EventType>,
     /// Of this key
