@@ -208,6 +208,7 @@ pub(crate) fn subject(entity: &str, id: i64) -> String {
         "invitation" => InvitationId::from_sql(id).to_string(),
         "job" => JobId::from_sql(id).to_string(),
         "rule" => RuleId::from_sql(id).to_string(),
+        "webhook" => tollgate_core::id::WebhookId::from_sql(id).to_string(),
         "block" => BlockId::from_sql(id).to_string(),
         "account" => AccountId::from_sql(id).to_string(),
         _ => format!("{entity}_{id}"),

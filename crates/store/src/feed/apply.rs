@@ -173,8 +173,8 @@ impl Asked {
                 self.imports.push(id);
                 self.tables = true;
             }
-            // People and jobs; requests are decided without them.
-            "user" | "session" | "invitation" | "job" => {}
+            // People, jobs and webhooks; requests are decided without them.
+            "user" | "session" | "invitation" | "job" | "webhook" => {}
             "block" => self.blocks = true,
             // That a rule told something.
             "rule_firing" => {}
