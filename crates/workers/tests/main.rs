@@ -21,6 +21,10 @@ mod ship;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
+mod usage_in;
+#[cfg(test)]
 mod webhooks;
 #[cfg(test)]
 mod world;

@@ -290,6 +290,6 @@ pub(crate) fn permit(action: Action) -> Permit {
     authorise(&Actor::OsUser("test".into()), action, None).unwrap()
 }
 
-fn resources(text: &str) -> Resources {
+pub(crate) fn resources(text: &str) -> Resources {
     toml::from_str(text).unwrap()
 }
