@@ -32,12 +32,13 @@ mod session;
 mod sign_in;
 mod smtp;
 mod state;
+mod tenant_models;
 mod throttle;
 mod who;
 
 pub use admin::{METHODS, document as openapi_document, permissions as endpoint_permissions};
 pub use follow::Follow;
-pub use health::{Health, Part, Report};
+pub use health::{Health, ModelCondition, Part, Report};
 pub use mail::{Courier, Mail};
 pub use password::{PASSWORD_CHARS_MIN, hash_password, password_problem};
 pub use providers::{

@@ -171,6 +171,18 @@ impl Denial {
         self.dressed(answer, &names::APPLICATION_JSON)
     }
 
+    /// The answer in the error shape of the Open Inference Protocol v2.
+    pub(crate) fn into_infer_answer(self, id: DecisionId) -> Answer {
+        let words = &*self.0;
+        let entry = entry(words.code);
+        let message = if words.detail.is_empty() { entry.remedy } else { &*words.detail };
+        let id = DecisionText::of(id);
+        let decision = std::str::from_utf8(id.as_bytes()).unwrap_or_default();
+        let body = tollgate_wire::predict::error_body(message, entry.name, decision);
+        let answer = Answer::new(entry.status.number()).with_body(body);
+        self.dressed(answer, &names::APPLICATION_JSON)
+    }
+
     /// The fields that go with a refusal.
     fn dressed(self, mut answer: Answer, kind: &FieldValue) -> Answer {
         let words = *self.0;

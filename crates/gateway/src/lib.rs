@@ -19,6 +19,7 @@
 //! | `ingest`, [`intake`] | batches of records: read, taken apart, handed over |
 //! | `metrics` | points of time series: checked, completed, handed over |
 //! | `signed` | requests that their senders sign |
+//! | `predict` | questions to models: read, asked, answered, told of |
 //! | `pipeline` | the way of a request from ticket to answer |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
@@ -42,6 +43,7 @@ mod names;
 pub mod options;
 mod pipeline;
 pub mod ports;
+mod predict;
 mod proxy;
 mod request;
 mod serve;

@@ -7,7 +7,8 @@ use tollgate_core::{predict_spec::SampleSpec, tensor::Data};
 use tollgate_inference::check;
 
 pub(crate) fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(format!("{name}.onnx"))
+    let folder = if name == "fraud" { "../tollgate/src/demo" } else { "tests/models" };
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join(format!("{name}.onnx"))
 }
 
 fn sample(expected: &Value) -> SampleSpec {
@@ -38,6 +39,8 @@ fn what_scikit_learn_exports_answers_as_onnxruntime_does() {
         "plain",
         "forest",
         "boosted",
+        "boosted_plain",
+        "fraud",
         "linear_regression",
         "boosted_regression",
         "fixed",

@@ -5,7 +5,7 @@
 //! | `ZipMap` | nothing: probabilities stay an array, in the order of the classes |
 //! | `Scaler` | `Cast`, `Sub`, `Mul` |
 //! | classes that are texts | their numbers; [`Texts`] puts the texts back into the answer |
-//! | `base_values` of one class of two | values for both |
+//! | `TreeEnsembleClassifier` with one score for two classes | its score, and both probabilities and the class of it |
 //! | `TreeEnsembleRegressor` | `TreeEnsembleClassifier` over as many classes as targets, its scores cut out |
 //!
 //! What cannot be said so (a regressor that averages) is left as it is, and refused by tract by name.
@@ -41,10 +41,13 @@ pub(super) fn adapt(graph: &mut GraphProto) -> Result<Texts, Unusable> {
             "TreeEnsembleRegressor" => rewriting.regressor(node),
             "TreeEnsembleClassifier" | "LinearClassifier" => {
                 let classes = classes(&mut node, &mut texts);
-                if let Some(base) = node.attribute.iter_mut().find(|found| found.name == "base_values") {
-                    base.floats.resize(classes, 0.0);
+                match Single::of(&node, classes) {
+                    Some(single) => rewriting.single(node, &single),
+                    None => {
+                        resize_base(&mut node.attribute, classes);
+                        rewriting.graph.node.push(node);
+                    }
                 }
-                rewriting.graph.node.push(node);
             }
             _ => rewriting.graph.node.push(node),
         }
@@ -112,12 +115,7 @@ impl Rewriting<'_> {
         let floats =
             |name: &str| attribute(&node, name).map(|found| found.floats.clone()).unwrap_or_default();
         let (offset, scale) = (floats("offset"), floats("scale"));
-        let cast = AttributeProto {
-            name: "to".into(),
-            r#type: AttributeType::Int as i32,
-            i: DataType::Float as i64,
-            ..AttributeProto::default()
-        };
+        let cast = long("to", DataType::Float as i64);
         let [whole, moved, offsets, scales] =
             ["cast", "moved", "offset", "scale"].map(|name| self.name(name));
         self.floats(&offsets, offset);
@@ -135,20 +133,26 @@ impl Rewriting<'_> {
         else {
             return self.graph.node.push(node);
         };
-        let classes = targets.max(CLASSES_MIN);
-        let mut attributes = Vec::new();
-        for mut found in node.attribute {
-            match &*found.name {
-                "n_targets" | "aggregate_function" => continue,
-                "base_values" => found.floats.resize(classes, 0.0),
-                name => {
-                    if let Some(rest) = name.strip_prefix("target_") {
-                        found.name = format!("class_{rest}");
-                    }
-                }
+        let mut attributes = node.attribute;
+        attributes.retain(|found| !matches!(&*found.name, "n_targets" | "aggregate_function"));
+        for found in &mut attributes {
+            if let Some(rest) = found.name.strip_prefix("target_") {
+                found.name = format!("class_{rest}");
             }
-            attributes.push(found);
         }
+        self.scores(attributes, node.input, (targets, node.output));
+    }
+
+    /// Sums of trees: the first so many scores of a classifier.
+    fn scores(
+        &mut self,
+        mut attributes: Vec<AttributeProto>,
+        input: Vec<String>,
+        (count, output): (usize, Vec<String>),
+    ) {
+        let classes = count.max(CLASSES_MIN);
+        attributes.retain(|found| !found.name.starts_with("classlabels_"));
+        resize_base(&mut attributes, classes);
         attributes.push(AttributeProto {
             name: "classlabels_int64s".into(),
             r#type: AttributeType::Ints as i32,
@@ -157,17 +161,56 @@ impl Rewriting<'_> {
         });
         let [labels, scores, from, to, axis] =
             ["labels", "scores", "from", "to", "axis"].map(|name| self.name(name));
-        self.push(
-            "TreeEnsembleClassifier",
-            "ai.onnx.ml",
-            node.input,
-            vec![labels, scores.clone()],
-            attributes,
-        );
-        self.longs(&from, 0);
-        self.longs(&to, targets as i64);
-        self.longs(&axis, 1);
-        self.push("Slice", "", vec![scores, from, to, axis], node.output, Vec::new());
+        self.push("TreeEnsembleClassifier", "ai.onnx.ml", input, vec![labels, scores.clone()], attributes);
+        for (name, value) in [(&from, 0), (&to, count as i64), (&axis, 1)] {
+            self.longs(name, value);
+        }
+        self.push("Slice", "", vec![scores, from, to, axis], output, Vec::new());
+    }
+
+    /// One score for two classes, told apart as onnxruntime does.
+    fn single(&mut self, node: NodeProto, single: &Single) {
+        let NodeProto { input, output, mut attribute, .. } = node;
+        let mut output = output.into_iter();
+        let (labels, probabilities) = (output.next().unwrap_or_default(), output.next().unwrap_or_default());
+        attribute.retain(|found| found.name != "post_transform");
+        for ids in attribute.iter_mut().filter(|found| found.name == "class_ids") {
+            ids.ints.fill(0);
+        }
+        let score = self.name("score");
+        self.scores(attribute, input, (1, vec![score.clone()]));
+        self.both_probabilities(&score, probabilities, single);
+        self.class_above(score, labels, single);
+    }
+
+    fn both_probabilities(&mut self, score: &str, probabilities: String, single: &Single) {
+        let [one, first, second] = ["one", "first", "second"].map(|name| self.name(name));
+        self.floats(&one, vec![1.0]);
+        let transform = if single.is_logistic { "Sigmoid" } else { "Identity" };
+        self.push(transform, "", vec![score.to_owned()], vec![second.clone()], Vec::new());
+        if single.is_logistic || single.threshold > 0.0 {
+            self.push("Sub", "", vec![one, second.clone()], vec![first.clone()], Vec::new());
+        } else {
+            self.push("Neg", "", vec![second.clone()], vec![first.clone()], Vec::new());
+        }
+        self.push("Concat", "", vec![first, second], vec![probabilities], vec![long("axis", 1)]);
+    }
+
+    fn class_above(&mut self, score: String, labels: String, single: &Single) {
+        let [threshold, above, number, flat, shape, step, base, stepped] =
+            ["threshold", "above", "number", "flat", "shape", "step", "base", "stepped"]
+                .map(|name| self.name(name));
+        self.floats(&threshold, vec![single.threshold]);
+        self.push("Greater", "", vec![score, threshold], vec![above.clone()], Vec::new());
+        let cast = vec![long("to", DataType::Int64 as i64)];
+        self.push("Cast", "", vec![above], vec![number.clone()], cast);
+        let [low, high] = single.labels;
+        for (name, value) in [(&shape, -1), (&step, high.wrapping_sub(low)), (&base, low)] {
+            self.longs(name, value);
+        }
+        self.push("Reshape", "", vec![number, shape], vec![flat.clone()], Vec::new());
+        self.push("Mul", "", vec![flat, step], vec![stepped.clone()], Vec::new());
+        self.push("Add", "", vec![stepped, base], vec![labels], Vec::new());
     }
 
     fn name(&self, name: &str) -> String {
@@ -214,6 +257,44 @@ impl Rewriting<'_> {
             ..TensorProto::default()
         });
     }
+}
+
+/// Trees that give one score for two classes.
+struct Single {
+    labels: [i64; 2],
+    /// Above it, it is the second class (onnxruntime's `TreeAggregatorClassifier`).
+    threshold: f32,
+    is_logistic: bool,
+}
+
+impl Single {
+    fn of(node: &NodeProto, classes: usize) -> Option<Self> {
+        if node.op_type != "TreeEnsembleClassifier" || classes != 2 {
+            return None;
+        }
+        let ids = &attribute(node, "class_ids")?.ints;
+        let labels = attribute(node, "classlabels_int64s")?.ints.first_chunk()?;
+        let transform = attribute(node, "post_transform").map_or(&b"NONE"[..], |found| &found.s);
+        let is_known = matches!(transform, b"NONE" | b"LOGISTIC");
+        if !is_known || ids.iter().any(|id| Some(id) != ids.first()) {
+            return None;
+        }
+        let all_positive = attribute(node, "class_weights")?.floats.iter().all(|weight| *weight >= 0.0);
+        let threshold = if all_positive { 0.5 } else { 0.0 };
+        Some(Self { labels: *labels, threshold, is_logistic: transform == b"LOGISTIC" })
+    }
+}
+
+/// What scores begin with: one value for each class.
+fn resize_base(attributes: &mut [AttributeProto], classes: usize) {
+    if let Some(base) = attributes.iter_mut().find(|found| found.name == "base_values") {
+        base.floats.resize(classes, 0.0);
+    }
+}
+
+fn long(name: &str, value: i64) -> AttributeProto {
+    let kind = AttributeType::Int as i32;
+    AttributeProto { name: name.into(), r#type: kind, i: value, ..AttributeProto::default() }
 }
 
 fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
