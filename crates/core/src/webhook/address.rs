@@ -101,13 +101,14 @@ impl ReceiverAddress {
             return Err(AddressError::Credentials);
         }
         let (host, port) = split_port(authority)?;
+        let host = read_host(host)?;
         let port = match port {
             None if is_tls => 443,
             None => 80,
             Some(port) => read_port(port)?,
         };
         let target = if target.starts_with('/') { target.into() } else { format!("/{target}").into() };
-        Ok(Self { is_tls, host: read_host(host)?, port, target })
+        Ok(Self { is_tls, host, port, target })
     }
 
     /// The value of its `Host` field: the port is there when it is not the scheme's own.
