@@ -49,6 +49,8 @@ mod resources;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod spans;
 #[cfg(test)]
 mod urls;

@@ -245,3 +245,39 @@ fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writers at the same time each add their keys and take nobody else's away; the first key is made once.
+    #[test]
+    fn writers_at_once_lose_no_key() {
+        const WRITERS: usize = 4;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.key");
+        let names: Vec<KeyName> = std::thread::scope(|scope| {
+            let writer = || {
+                // Each as a process of its own would: with what it read itself.
+                let file = KeyFile::new(path.clone(), true);
+                file.make().unwrap();
+                let first = file.add().unwrap();
+                // Keys that are newer than those that are kept stay.
+                let made: Vec<KeyName> = file.keys().unwrap().iter().map(|key| key.name).collect();
+                file.keep(&made).unwrap();
+                [first, file.add().unwrap()]
+            };
+            let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(writer)).collect();
+            writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+        });
+        let file = KeyFile::new(path.clone(), true);
+        let keys = file.keys().unwrap();
+        assert_eq!(keys.len(), 1 + 2 * WRITERS, "one was made, and two added by each");
+        for name in names {
+            assert!(file.key(name).unwrap().is_some(), "{name}");
+        }
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["secrets.key"], "nothing is left beside it");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+}

@@ -54,7 +54,7 @@ head_timout = "5s"
 [gateway.tls]
 cert = "cert.pem"
 
-[redis]
+[memcached]
 url = "redis://localhost"
 
 [retention]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tollgate_testkit::{Billing, ModelUpstream, Postgres, Rates, Tollgate, wait_until};
+use tollgate_testkit::{Billing, ModelUpstream, Postgres, Rates, Redis, Tollgate, wait_until};
 
 use crate::world::{SOON, builder, text};
 
@@ -231,7 +231,8 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// The torture in full: 500 clients, three processes on PostgreSQL, a third of the clients leaving, resets,
-/// a kill every five seconds, the database restarted. At every instant: billed ≤ settled + held ≤ limit.
+/// a kill every five seconds, the database restarted, Redis emptied and killed. At every instant: billed ≤
+/// settled and held ≤ limit.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes; `cargo xtask torture money` runs it"]
 async fn torture_by_kills_leaves_and_restarts_never_overspends() {
@@ -244,8 +245,18 @@ async fn torture_by_kills_leaves_and_restarts_never_overspends() {
     let provider = ModelUpstream::start(billing).await;
     let mut postgres = tokio::task::spawn_blocking(Postgres::start).await.expect("a server");
     let url = postgres.create_database();
-    let builder = || builder().env("PROVIDER_KEY", "sk-provider").database(&url);
-    let mut nodes = vec![builder().resources(&resources(&provider.url(), &limit.to_string(), PRICE)).start()];
+    let mut redis = tokio::task::spawn_blocking(Redis::start).await.expect("a server");
+    let redis_url = redis.url();
+    let builder = || {
+        let builder = builder().env("PROVIDER_KEY", "sk-provider").env("TOLLGATE_REDIS__URL", &redis_url);
+        builder.database(&url)
+    };
+    // A limit that all nodes count together, and that nobody reaches.
+    let shared = "models = [\"m-*\"]\n  [[policy.limit]]\n  name = \"all\"\n  amount = 1000000\n  window = \"1s\"\n  \
+                  per = \"consumer\"\n  mode = \"shared\"\n";
+    let furnished =
+        resources(&provider.url(), &limit.to_string(), PRICE).replace("models = [\"m-*\"]\n", shared);
+    let mut nodes = vec![builder().resources(&furnished).start()];
     nodes.extend((0..2).map(|_| builder().without_init().start()));
     let key: Arc<str> = key(&nodes[0]).await.into();
     let gateways: Arc<std::sync::Mutex<Vec<SocketAddr>>> =
@@ -286,6 +297,12 @@ async fn torture_by_kills_leaves_and_restarts_never_overspends() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             postgres.resume();
         }
+        if turn % 6 == 3 {
+            redis.kill9();
+            redis.run();
+        } else {
+            redis.flush();
+        }
         let index = turn % nodes.len();
         nodes[index].kill9();
         crashes += 1;
@@ -294,6 +311,14 @@ async fn torture_by_kills_leaves_and_restarts_never_overspends() {
         // What is billed now is covered by what the ledger holds or has spent after.
         let bill = provider.bill() as f64;
         let (funded, reserved, spent) = account(&nodes[index]);
+        println!(
+            "{:>4} s: billed ${:.2} <= settled ${:.2} and held ${:.2} <= limit ${:.2}",
+            began.elapsed().as_secs(),
+            bill / NANOS,
+            spent / NANOS,
+            reserved / NANOS,
+            funded / NANOS
+        );
         assert!(bill <= spent + reserved && spent + reserved <= funded, "{bill} {spent} {reserved} {funded}");
     }
     stop.store(true, Ordering::SeqCst);

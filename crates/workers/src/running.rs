@@ -181,7 +181,9 @@ impl Parts {
         let applied = self.store.load(&self.snapshot).await?;
         progress.applied(applied.seq);
         progress.database(true);
-        self.quotas.merge(&self.store.quota_usage(self.clock.now().wall_us).await?);
+        if self.quota_leases.is_none() {
+            self.quotas.merge(&self.store.quota_usage(self.clock.now().wall_us).await?);
+        }
         let lease_ns = u64::try_from(self.options.lease.as_nanos()).unwrap_or(u64::MAX);
         self.snapshot.keep_fresh_until(began.mono_ns.saturating_add(lease_ns));
         Ok(Prepared { parts: self, applied, shipper, runs, progress, moved, asks })

@@ -9,7 +9,7 @@
 //! | when | it |
 //! | --- | --- |
 //! | a request needs more | leases a fourth of what is left, shared by the live nodes, or what is needed |
-//! | nothing was used between two looks | gives back what is free |
+//! | nothing was used for five seconds | gives back what is free |
 //! | a period has ended | ends what this node was granted of it |
 
 mod parts;
@@ -32,7 +32,7 @@ pub const QUOTA_ASKS_MAX: usize = 8_192;
 /// Asks that are answered together.
 const TOGETHER_MAX: usize = 2_048;
 /// How often it looks at what nobody asks for.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a process may use of quotas without asking: kept by the counters.
 pub trait QuotaCells: Send + Sync + 'static {

@@ -18,8 +18,12 @@ const IN_VAIN_NS: u64 = 1_000_000_000;
 const NODES_NS: u64 = 5_000_000_000;
 /// How long after its end a period is over for good: what was admitted in it is mostly shipped then.
 const OVER_US: i64 = 600_000_000;
-/// Quotas looked at, at most, each time: what is idle goes back, and no look takes long.
-const LOOKED_AT_MAX: usize = 16_384;
+/// Quotas looked at, at most, each time, so that no request waits long for a look.
+const LOOKED_AT_MAX: usize = 4_096;
+/// What nobody used for so long goes back.
+const IDLE_NS: u64 = 5_000_000_000;
+/// How often periods that are over are ended.
+const ENDED_EVERY_NS: u64 = 60_000_000_000;
 
 /// What this process was granted of one quota in a period.
 struct Known {
@@ -27,8 +31,8 @@ struct Known {
     amount: u64,
     granted: u64,
     rest: u64,
-    /// What was free at the last look; given back when it is the same at the next.
-    seen_free: Option<u64>,
+    /// What was free when it was looked at, and since when it is the same.
+    seen: Option<(u64, u64)>,
     /// Whether it is not known what became of the last lease or return.
     is_unsure: bool,
 }
@@ -41,11 +45,12 @@ pub(super) struct Parts {
     nodes: (u64, u64),
     /// The key behind which the next look goes on.
     after: Option<QuotaKey>,
+    ended_ns: u64,
 }
 
 impl Parts {
     pub(super) fn new(store: Arc<Store>, cells: Arc<dyn QuotaCells>, lessee: Lessee) -> Self {
-        Self { store, cells, lessee, known: BTreeMap::new(), nodes: (1, 0), after: None }
+        Self { store, cells, lessee, known: BTreeMap::new(), nodes: (1, 0), after: None, ended_ns: 0 }
     }
 
     /// Gets what is wanted, or less where less is left. Gives those that it could not be done for, and why.
@@ -97,16 +102,25 @@ impl Parts {
         for key in keys {
             let Some(known) = self.known.get_mut(&key) else { continue };
             let free = self.cells.free(key, known.window);
-            if known.seen_free.replace(free) == Some(free) && free > 0 {
-                idle.push(key);
+            match known.seen {
+                Some((seen, since_ns)) if seen == free => {
+                    if free > 0 && now.mono_ns.saturating_sub(since_ns) >= IDLE_NS {
+                        idle.push(key);
+                    }
+                }
+                _ => known.seen = Some((free, now.mono_ns)),
             }
         }
         self.give_back(&idle).await?;
+        if self.ended_ns != 0 && now.mono_ns.saturating_sub(self.ended_ns) < ENDED_EVERY_NS {
+            return Ok(());
+        }
+        self.ended_ns = now.mono_ns;
         let over_us = now.wall_us.saturating_sub(OVER_US);
         self.known.retain(|_, known| {
             let is_over = known.window.end_us < over_us;
             // One that was granted nothing is known anew when somebody asks.
-            let is_nothing = known.granted == 0 && known.seen_free == Some(0);
+            let is_nothing = known.granted == 0 && known.seen.is_some_and(|(free, _)| free == 0);
             known.is_unsure || !(is_over || is_nothing)
         });
         while word(self.store.end_quota_periods(self.lessee.node, over_us)).await? > 0 {}
@@ -131,7 +145,7 @@ impl Parts {
                 amount: want.amount,
                 granted: 0,
                 rest: want.amount,
-                seen_free: None,
+                seen: None,
                 is_unsure: false,
             });
             (known.window, known.amount, known.is_unsure) = (want.window, want.amount, true);
@@ -148,7 +162,7 @@ impl Parts {
         let Some(known) = self.known.get_mut(&want.key()) else { return };
         known.is_unsure = false;
         known.granted = known.granted.saturating_add(given);
-        (known.rest, known.seen_free) = (rest, None);
+        (known.rest, known.seen) = (rest, None);
         let is_enough = if needed == 0 { rest > 0 } else { given >= needed };
         let pause_ns = if is_enough { 0 } else { IN_VAIN_NS };
         let granted = QuotaGranted {
@@ -207,7 +221,7 @@ impl Parts {
                 let Some(known) = self.known.get_mut(key) else { continue };
                 let granted = granted.get(key).copied().unwrap_or(0);
                 let given = granted.saturating_sub(known.granted);
-                (known.granted, known.is_unsure, known.seen_free) = (granted, false, None);
+                (known.granted, known.is_unsure, known.seen) = (granted, false, None);
                 let granted = QuotaGranted {
                     amount: known.amount,
                     given,
