@@ -43,17 +43,17 @@ project = "maps"
 name = "android-team"
 "#;
 
-fn node() -> TollgateBuilder {
+pub(crate) fn node() -> TollgateBuilder {
     builder().env("TOLLGATE_INGEST__DISK_FREE_MIN", "0B").resources(RESOURCES)
 }
 
-async fn ingest(node: &Tollgate, key: &str, name: Option<&str>, body: &Value) -> Reply {
+pub(crate) async fn ingest(node: &Tollgate, key: &str, name: Option<&str>, body: &Value) -> Reply {
     let call = Call::post("/api/v1/ingest", body).bearer(key);
     let call = name.map_or(call.clone(), |name| call.header("idempotency-key", name));
     call.send(node.gateway()).await
 }
 
-fn key_of(node: &Tollgate) -> String {
+pub(crate) fn key_of(node: &Tollgate) -> String {
     text(&create_key(node, &[]), "key").to_owned()
 }
 
@@ -96,6 +96,52 @@ async fn what_was_acknowledged_is_there_once_after_a_kill() {
     assert_eq!(shown["events"][1]["id"], "1");
 }
 
+/// T7: many clients, few names, a kill in the middle. Effects: as many as names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_the_same_requests_over_a_kill_has_one_effect_and_one_answer_each() {
+    const NAMES: usize = 5;
+    const CLIENTS: usize = 100;
+    let mut node = node().start();
+    let key = key_of(&node);
+    wait_until(SOON, || async { ingest(&node, &key, None, &json!([])).await.status == 202 }).await;
+    let gateway = node.gateway();
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..CLIENTS {
+        let key = key.clone();
+        clients.spawn(async move {
+            let name = client % NAMES;
+            let call = Call::post("/api/v1/ingest", &json!([{"type": "storm", "n": name}])).bearer(&key);
+            let call = call.header("idempotency-key", &format!("storm-{name}"));
+            let deadline = tokio::time::Instant::now() + SOON * 3;
+            loop {
+                // No answer, 409 and 503 say: again.
+                let reply = tokio::spawn(call.clone().send(gateway)).await;
+                if let Ok(reply) = reply
+                    && reply.status == 202
+                {
+                    return (name, reply.json());
+                }
+                assert!(tokio::time::Instant::now() < deadline, "client {client} has no answer");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    let mut answers: HashMap<usize, HashSet<String>> = HashMap::new();
+    let mut answered = 0;
+    while let Some(answer) = clients.join_next().await {
+        let (name, answer) = answer.expect("a client");
+        answers.entry(name).or_default().insert(answer.to_string());
+        answered += 1;
+        if answered == CLIENTS / 10 {
+            node.kill9();
+            node.start();
+        }
+    }
+    println!("T7: {CLIENTS} clients, {NAMES} names, 1 kill; effects: {}", count(&node, "storm"));
+    assert_eq!(count(&node, "storm"), NAMES as u64, "effects = names");
+    assert!(answers.values().all(|different| different.len() == 1), "{answers:?}");
+}
+
 #[tokio::test]
 async fn a_record_that_breaks_its_schema_is_named_and_the_batch_is_not_kept() {
     let node = node().start();
@@ -118,15 +164,26 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) fn start(port: u16) -> Self {
+        Self::start_behind(port, &format!("127.0.0.1:{port}"))
+    }
+
+    /// One that clients reach at another address than that where it listens.
+    pub(crate) fn start_behind(port: u16, address: &str) -> Self {
         let binary = std::env::var("TOLLGATE_KAFKA_BROKER").expect("cargo xtask test --only kafka sets it");
         let url = format!("tcp://127.0.0.1:{port}");
         let process = Command::new(binary)
-            .args(["broker", "--listener-url", &url, "--advertised-listener-url", &url])
+            .args(["broker", "--listener-url", &url, "--advertised-listener-url", &format!("tcp://{address}")])
             .args(["--storage-engine", "memory://tansu/"])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("start the broker");
+        Self { process }
+    }
+
+    /// One that runs already.
+    #[cfg(feature = "kafka-tls")]
+    pub(crate) fn of(process: std::process::Child) -> Self {
         Self { process }
     }
 }
@@ -144,11 +201,7 @@ fn client(port: u16) -> ClientConfig {
     config
 }
 
-async fn make_topic(port: u16) {
-    make_topic_named(port, "app-events").await;
-}
-
-pub(crate) async fn make_topic_named(port: u16, name: &str) {
+pub(crate) async fn make_topic(port: u16, name: &str) {
     let admin: AdminClient<DefaultClientContext> = client(port).create().expect("an admin client");
     wait_until(SOON, || async {
         let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
@@ -162,19 +215,19 @@ pub(crate) async fn make_topic_named(port: u16, name: &str) {
 }
 
 /// What is on the topic from its beginning, until so many different events are there.
-fn consume(port: u16, wanted: usize) -> Vec<(String, HashMap<String, String>, Vec<u8>)> {
+pub(crate) fn consume(port: u16, topic: &str, wanted: usize) -> Vec<(String, HashMap<String, String>, Vec<u8>)> {
     let consumer: BaseConsumer = client(port)
-        .set("group.id", format!("test-{}", std::process::id()))
+        .set("group.id", format!("test-{}-{topic}", std::process::id()))
         .set("enable.auto.commit", "false")
         .create()
         .expect("a consumer");
     // Whoever asked for the topic first decided how many partitions it has; a tenant's records are in one.
     let within = Duration::from_secs(10);
-    let found = consumer.fetch_metadata(Some("app-events"), within).expect("the topic");
+    let found = consumer.fetch_metadata(Some(topic), within).expect("the topic");
     let mut partitions = rdkafka::TopicPartitionList::new();
     for partition in found.topics()[0].partitions() {
         let (id, from) = (partition.id(), rdkafka::Offset::Beginning);
-        partitions.add_partition_offset("app-events", id, from).expect("a partition");
+        partitions.add_partition_offset(topic, id, from).expect("a partition");
     }
     consumer.assign(&partitions).expect("take the partition");
     let mut seen = Vec::new();
@@ -217,7 +270,7 @@ async fn real_kafka_broker_gets_every_record_in_order_after_an_outage_and_a_kill
         assert_eq!(taken(&node, &key, &batch(part * 100)).await, (100, 0));
     }
     let _broker = Broker::start(port);
-    make_topic(port).await;
+    make_topic(port, "app-events").await;
     wait_until(SOON, || async { node.json(&["outbox", "status"])["sinks"][0]["behind"] == 0 }).await;
     // Killed with records on their way.
     for part in 3..6 {
@@ -226,7 +279,7 @@ async fn real_kafka_broker_gets_every_record_in_order_after_an_outage_and_a_kill
     node.kill9();
     node.start();
     wait_until(SOON, || async { node.json(&["outbox", "status"])["sinks"][0]["behind"] == 0 }).await;
-    let seen = tokio::task::spawn_blocking(move || consume(port, 600)).await.expect("consume");
+    let seen = tokio::task::spawn_blocking(move || consume(port, "app-events", 600)).await.expect("consume");
     let numbers: Vec<u64> = seen
         .iter()
         .map(|(_, _, data)| {

@@ -30,6 +30,9 @@ impl OpenReports for KafkaReports {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
             .set("isolation.level", "read_committed")
+            // How long the partitions of a node that was killed wait for another.
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "3000")
             // What is fetched and not yet taken stays small.
             .set("queued.max.messages.kbytes", "8192")
             .set("fetch.message.max.bytes", "1048576");
