@@ -159,7 +159,7 @@ async fn outcome(
     let mut notes = Vec::new();
     match store.oldest_decision_us().await? {
         None => notes
-            .push("no decisions are recorded; raw decisions are kept as `usage.decisions_kept` says".into()),
+            .push("no decisions are recorded; `retention.decisions` says how long they are kept".into()),
         Some(oldest) if oldest > from_us => {
             notes.push(format!("the oldest decision that is kept is of {}", rfc3339(oldest)));
         }

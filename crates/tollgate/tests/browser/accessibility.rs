@@ -9,7 +9,7 @@ use tollgate_testkit::browser::{Screen, Tab};
 use crate::world::World;
 
 /// Pages without an object of their own.
-const PAGES: [&str; 36] = [
+const PAGES: [&str; 39] = [
     "/",
     "/?range=7d",
     "/events",
@@ -29,6 +29,9 @@ const PAGES: [&str; 36] = [
     "/confirm?next=/account",
     "/policies",
     "/policies/new",
+    "/rules",
+    "/rules/new",
+    "/blocks",
     "/services",
     "/audit",
     "/search",
@@ -55,6 +58,7 @@ fn objects(tab: &mut Tab, world: &World) -> Vec<String> {
         ("/consumers?search=fleet", "tbody a >> fleet-tracker"),
         ("/policies", "tbody a >> partner"),
         ("/services", "tbody a >> tiles"),
+        ("/rules", "tbody a >> maps-flood"),
         ("/events?code=ip_not_allowed", "#events tbody a"),
         ("/audit", "tbody a"),
     ] {

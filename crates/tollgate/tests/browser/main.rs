@@ -31,6 +31,7 @@ mod people;
 mod pictures;
 mod policies;
 mod reminders;
+mod rules;
 mod signing_in;
 mod traffic;
 mod webhooks;

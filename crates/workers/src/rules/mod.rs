@@ -25,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How long a node holds the watch without saying so again, and how often it does.
 const LEASE_US: i64 = 10_000_000;
 const KEEP_EVERY_NS: u64 = 3_000_000_000;
+/// How often a node tries to take the watch.
+const TRY_EVERY_NS: u64 = 1_000_000_000;
 /// Lifts are looked for so far back: one that was begun earlier may be committed later.
 const LIFTS_US: i64 = 60_000_000;
 /// How often the end of blocks is looked for, and what is past its time forgotten.
@@ -83,7 +85,7 @@ impl Rules {
     pub(crate) async fn run(self, mut stop: Stop) {
         let mut faults = Faults::of("rules");
         let mut watching: Option<Watching> = None;
-        let (mut ended_ns, mut forgot_ns) = (None::<u64>, None::<u64>);
+        let (mut ended_ns, mut forgot_ns, mut tried_ns) = (None::<u64>, None::<u64>, None::<u64>);
         if !self.sees {
             tracing::info!("raw decisions are not kept, so that rules see nothing");
         }
@@ -96,7 +98,7 @@ impl Rules {
                 if is_due(&mut forgot_ns, now.mono_ns, FORGET_EVERY_NS) {
                     within(self.store.forget_rule_history(now.wall_us)).await?;
                 }
-                self.turn(&mut watching).await
+                self.turn(&mut watching, &mut tried_ns).await
             };
             match turn.await {
                 Ok(()) => {
@@ -129,7 +131,7 @@ impl Rules {
         Ok(())
     }
 
-    async fn turn(&self, slot: &mut Option<Watching>) -> Result<(), Fault> {
+    async fn turn(&self, slot: &mut Option<Watching>, tried_ns: &mut Option<u64>) -> Result<(), Fault> {
         let tables = self.snapshot.tables();
         if tables.rules.is_empty() || !self.sees {
             if let Some(watching) = slot.take() {
@@ -140,6 +142,9 @@ impl Rules {
         let watching = match slot {
             Some(watching) => watching,
             None => {
+                if !is_due(tried_ns, self.clock.mono_ns(), TRY_EVERY_NS) {
+                    return Ok(());
+                }
                 let Some(begun) = self.begin(&tables).await? else { return Ok(()) };
                 slot.insert(begun)
             }
