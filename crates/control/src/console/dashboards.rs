@@ -212,10 +212,9 @@ async fn shown(
     }
     let by = widget.by.map(|by| by as usize).filter(|by| *by < meter.spec.group_by.len());
     let span = SPANS.iter().find(|(hours, _)| *hours == widget.hours).map_or("", |(_, words)| words);
-    shown.sub = format!("{} of {}, last {span}", meter.spec.aggregate.name(), meter.spec.name);
-    if let Some(place) = by.and_then(|by| meter.spec.group_by.get(by)) {
-        shown.sub = format!("{} by {place}", shown.sub);
-    }
+    let place = by.and_then(|by| meter.spec.group_by.get(by));
+    let place = place.map(|place| format!(" by {place}")).unwrap_or_default();
+    shown.sub = format!("{} of {}{place}, last {span}", meter.spec.aggregate.name(), meter.spec.name);
     let question = MeterQuestion {
         unit: if widget.form == WidgetForm::Number { WindowUnit::Total } else { widget.window },
         zone: visit.look.zone.iana_name().unwrap_or("UTC").to_owned(),
