@@ -127,7 +127,7 @@
         { stroke: colour("--ink-3"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, splits: (self, axis, least, most) => [0, 1, 2, 3, 4].map(step => least + (most - least) * step / 4), values: (self, marks) => marks.map(mark => mark.toLocaleString("en-GB", { maximumSignificantDigits: 3 })) },
       ],
       series: [{}, ...series.map(own => ({
-        label: own.name, width: data.lines || own.name === "Allowed" ? 1.5 : 0, points: { show: false }, paths: data.bars ? bars : undefined,
+        label: own.name, width: data.lines || own.name === "Allowed" ? 1.5 : 0, points: { show: Boolean(data.lines) && data.times.length <= 120, size: 4 }, paths: data.bars ? bars : undefined,
         stroke: colour(own.colour), fill: data.lines ? undefined : own.name === "Allowed" && !data.bars ? colour("--allowed-area") : colour(own.colour),
       }))],
       hooks: { setSelect: [self => {

@@ -9,7 +9,7 @@ use tollgate_store::{GroupValues, MeterValue, MeterValues, MeterView};
 const SERIES_MAX: usize = 6;
 /// The colours of series, names of the style.
 const COLOURS: [&str; SERIES_MAX] =
-    ["--accent", "--allowed", "--limited", "--upstream", "--denied", "--ink-3"];
+    ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--ink-3"];
 
 /// How values are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
