@@ -56,6 +56,12 @@ pub(crate) const OPENID: &[Need] = &[
 pub(crate) const KAFKA: &[Need] =
     &[Need { what: "python3 with venv", present: venv, package: "python3-venv" }];
 
+/// What building TLS to Kafka needs.
+pub(crate) const KAFKA_TLS: &[Need] = &[
+    Need { what: "headers of OpenSSL", present: openssl_headers, package: "libssl-dev" },
+    Need { what: "pkg-config", present: || find("pkg-config").is_some(), package: "pkg-config" },
+];
+
 /// What starts a server on one CPU.
 pub(crate) const TASKSET: &[Need] =
     &[Need { what: "taskset", present: || find("taskset").is_some(), package: "util-linux" }];
@@ -162,6 +168,10 @@ fn aiosmtpd() -> bool {
         .args(["-c", "import aiosmtpd"])
         .output()
         .is_ok_and(|output| output.status.success())
+}
+
+fn openssl_headers() -> bool {
+    Path::new("/usr/include/openssl/ssl.h").exists()
 }
 
 fn chromium() -> bool {

@@ -138,9 +138,16 @@ impl Broker {
     }
 
     /// Reads a topic from its beginning until there was nothing new for a while, and looks at every message; what
-    /// it says of them.
+    /// it says of them. What lasts is read in the file of the broker.
     pub(crate) fn look_at(&self, name: &str, wanted: u64) -> Outcome<serde_json::Value> {
-        let words = take(self.script()?.args(["look", name, &wanted.to_string()]))?;
+        let wanted = wanted.to_string();
+        let words = if self.lasts {
+            let mut command = Command::new(python()?);
+            command.args(["-c", SCRIPT]).arg(self.home.join("tansu.db"));
+            take(command.args(["file", name, &wanted]))?
+        } else {
+            take(self.script()?.args(["look", name, &wanted]))?
+        };
         serde_json::from_str(&words).map_err(|error| format!("{error}: {words}").into())
     }
 

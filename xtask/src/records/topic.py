@@ -2,9 +2,13 @@
 
 A record has a source of its own in which numbers count up, so that what is missing or out of order is seen without
 knowing what was sent: by `n` of the data within each `part`, by `seq` within each tenant.
+
+`file` in place of `look` reads the database of a broker that keeps its records in SQLite: its table of headers has no
+index, so that answering a consumer takes it the square of their number.
 """
 
 import json
+import sqlite3
 import sys
 import time
 
@@ -32,6 +36,37 @@ def make():
             time.sleep(0.5)
 
 
+class Seen:
+    """What was seen of a topic, message by message."""
+
+    def __init__(self):
+        self.events, self.messages, self.out_of_order = set(), 0, 0
+        self.last_seq, self.last_n, self.counts = {}, {}, {}
+
+    def take(self, tenant, event, seq, data):
+        self.messages += 1
+        if event in self.events:
+            return
+        self.events.add(event)
+        self.out_of_order += seq <= self.last_seq.get(tenant, -1)
+        self.last_seq[tenant] = seq
+        self.counts[tenant] = self.counts.get(tenant, 0) + 1
+        if b'"n":' in data:
+            record = json.loads(data)
+            part, n = (tenant, record["part"]), record["n"]
+            self.out_of_order += n <= self.last_n.get(part, -1)
+            self.last_n[part] = n
+
+    def tell(self):
+        print(json.dumps({
+            "messages": self.messages,
+            "records": len(self.events),
+            "twice": self.messages - len(self.events),
+            "out_of_order": self.out_of_order,
+            "tenants": sorted(self.counts.values()),
+        }))
+
+
 def look():
     wanted = int(COUNT)
     consumer = Consumer({
@@ -42,37 +77,32 @@ def look():
     })
     partitions = consumer.list_topics(NAME, timeout=PATIENCE_S).topics[NAME].partitions
     consumer.assign([TopicPartition(NAME, partition, 0) for partition in partitions])
-    seen, messages, out_of_order = set(), 0, 0
-    last_seq, last_n, counts = {}, {}, {}
+    seen = Seen()
     quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < (5 if len(seen) >= wanted else PATIENCE_S):
+    while time.monotonic() - quiet_since < (5 if len(seen.events) >= wanted else PATIENCE_S):
         for message in consumer.consume(5000, 1.0):
             if message.error():
                 continue
             quiet_since = time.monotonic()
-            messages += 1
             headers = dict(message.headers())
-            event = headers["event_id"]
-            if event in seen:
-                continue
-            seen.add(event)
-            tenant, seq = message.key(), int(headers["seq"])
-            out_of_order += seq <= last_seq.get(tenant, -1)
-            last_seq[tenant] = seq
-            counts[tenant] = counts.get(tenant, 0) + 1
-            if b'"n":' in message.value():
-                record = json.loads(message.value())
-                part, n = (tenant, record["part"]), record["n"]
-                out_of_order += n <= last_n.get(part, -1)
-                last_n[part] = n
+            seen.take(message.key(), headers["event_id"], int(headers["seq"]), message.value())
     # Not closed: leaving a group that was never joined only takes time.
-    print(json.dumps({
-        "messages": messages,
-        "records": len(seen),
-        "twice": messages - len(seen),
-        "out_of_order": out_of_order,
-        "tenants": sorted(counts.values()),
-    }))
+    seen.tell()
 
 
-make() if WHAT == "make" else look()
+def file():
+    database = sqlite3.connect(f"file:{BROKER}?mode=ro", uri=True)
+    topic = "topition IN (SELECT p.id FROM topition p JOIN topic t ON t.id = p.topic WHERE t.name = ?)"
+    headers = {}
+    rows = f"SELECT topition, offset_id, k, v FROM header WHERE {topic} AND k IN (?, ?)"
+    for partition, offset, name, value in database.execute(rows, (NAME, b"event_id", b"seq")):
+        headers.setdefault((partition, offset), {})[bytes(name)] = bytes(value)
+    seen = Seen()
+    rows = f"SELECT topition, offset_id, k, v FROM record WHERE {topic} ORDER BY topition, offset_id"
+    for partition, offset, tenant, data in database.execute(rows, (NAME,)):
+        of = headers[(partition, offset)]
+        seen.take(bytes(tenant), of[b"event_id"], int(of[b"seq"]), bytes(data))
+    seen.tell()
+
+
+{"make": make, "look": look, "file": file}[WHAT]()

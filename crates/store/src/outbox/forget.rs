@@ -10,13 +10,20 @@ use crate::{
     write::Change,
 };
 
+/// What Tollgate itself does with records: forgotten, it would begin with all of them again.
+const OWN: [&str; 1] = ["meters"];
+
 impl Store {
     /// Forgets a sink: its cursor, and what it did not take. Records that only it waited for go when their time
     /// has come. One that comes again begins with the oldest record there is.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is none of this name, [`StoreError::Invalid`] while a relay works for it.
+    /// [`StoreError::NotFound`] when there is none of this name, [`StoreError::Invalid`] while a relay works for it,
+    /// and for what is Tollgate's own.
     pub async fn forget_sink(&self, permit: &Permit, sink: &str, now_us: i64) -> Result<(), StoreError> {
+        if OWN.contains(&sink) {
+            return Err(StoreError::invalid("sink", format!("`{sink}` is Tollgate's own and stays")));
+        }
         let mut write = self.write(permit, now_us).await?;
         let select = sql("SELECT shard, until_us, sent, epoch FROM outbox_relays WHERE sink = $1");
         let Some(row) = one(select.bind(sink.to_owned()), write.conn()).await? else {

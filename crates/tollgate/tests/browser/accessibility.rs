@@ -9,7 +9,7 @@ use tollgate_testkit::browser::{Screen, Tab};
 use crate::world::World;
 
 /// Pages without an object of their own.
-const PAGES: [&str; 39] = [
+const PAGES: [&str; 40] = [
     "/",
     "/?range=7d",
     "/events",
@@ -40,6 +40,7 @@ const PAGES: [&str; 39] = [
     "/settings/tokens",
     "/settings/secrets",
     "/settings/webhooks",
+    "/settings/records",
     "/events/notices",
     "/budgets",
     "/dashboards",

@@ -30,6 +30,7 @@ mod newcomer;
 mod people;
 mod pictures;
 mod policies;
+mod records;
 mod reminders;
 mod rules;
 mod signing_in;

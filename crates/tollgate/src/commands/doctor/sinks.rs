@@ -1,6 +1,7 @@
 //! The look at sinks that nobody hands records on to any more.
 
 use tollgate_store::{Lag, Store};
+use tollgate_workers::METERS_SINK;
 
 use super::finding::Finding;
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub(super) async fn left_over(store: &Store, config: &Config) -> Vec<Finding> {
 fn is_set(config: &Config, sink: &str) -> bool {
     let kafka = config.events.kafka.brokers.is_some();
     match sink {
+        METERS_SINK => true,
         "kafka" => kafka,
         "audit" => kafka && config.topics.audit.is_some(),
         "decisions" => kafka && config.topics.decisions.is_some(),

@@ -25,7 +25,16 @@ pub(super) struct Said {
 impl Said {
     /// What it is told apart by.
     pub(super) fn event_id(&self) -> &str {
-        self.headers.iter().find(|(name, _)| *name == "event_id").map_or("", |(_, value)| value)
+        self.header("event_id").unwrap_or_default()
+    }
+
+    /// Its place, of what has places.
+    pub(super) fn seq(&self) -> Option<u64> {
+        self.header("seq")?.parse().ok()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -54,7 +63,8 @@ pub(super) fn of_changes(rows: &[AuditRow]) -> Vec<Said> {
 
 fn change(row: &AuditRow) -> Said {
     let hash: String = row.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let value = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let value =
+        |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
     let data = json!({
         "seq": row.seq,
         "time": time(row.at_us),
@@ -73,7 +83,11 @@ fn change(row: &AuditRow) -> Said {
     headers.push(("ce_subject", row.subject.clone()));
     headers.push(("seq", row.seq.to_string()));
     headers.extend(tenant.clone().map(|tenant| ("ce_tenantid", tenant)));
-    Said { key: tenant.unwrap_or_else(|| INSTALLATION.to_owned()), headers, data: data.to_string().into_bytes() }
+    Said {
+        key: tenant.unwrap_or_else(|| INSTALLATION.to_owned()),
+        headers,
+        data: data.to_string().into_bytes(),
+    }
 }
 
 /// Each decision that is to be handed on. What only opened a reservation is none.
@@ -125,7 +139,11 @@ fn decision(row: &Recorded) -> Said {
         ("ce_keyid", key),
     ];
     headers.extend(ids.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    Said { key: tenant.unwrap_or_else(|| INSTALLATION.to_owned()), headers, data: data.to_string().into_bytes() }
+    Said {
+        key: tenant.unwrap_or_else(|| INSTALLATION.to_owned()),
+        headers,
+        data: data.to_string().into_bytes(),
+    }
 }
 
 /// What all have.
@@ -167,7 +185,8 @@ mod tests {
             .map(|number| recorded(number, if number % 10 == 0 { Code::KeyExpired } else { Code::Valid }))
             .collect();
         let said = of_decisions(&rows, Sampling { one_in: 10 });
-        let denied = said.iter().filter(|said| said.headers.iter().any(|(_, value)| value.ends_with("key_expired")));
+        let denied =
+            said.iter().filter(|said| said.headers.iter().any(|(_, value)| value.ends_with("key_expired")));
         assert_eq!(denied.count(), 1000);
         assert!((700..1100).contains(&(said.len() - 1000)), "{}", said.len());
         let again = of_decisions(&rows, Sampling { one_in: 10 });

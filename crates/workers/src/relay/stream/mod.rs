@@ -17,6 +17,7 @@ use self::messages::{Said, Sampling, of_changes, of_decisions};
 use super::{
     LEASE_US, PAUSE, of_store,
     producer::{Ack, Fault, Header, MakeProducer, Message, Producer, SendError},
+    window::Window,
 };
 use crate::{faults::Faults, stop::Stop};
 
@@ -147,19 +148,40 @@ impl Session<'_> {
 
     /// Sends them and waits for all of them, keeping the lease meanwhile; `false` when another has it.
     async fn send_all(&mut self, said: &[Said], stop: &mut Stop) -> Result<bool, Failed> {
-        let (mut at, mut in_flight) = (0, 0_usize);
-        while at < said.len() || in_flight > 0 {
-            while let Some(message) = said.get(at).filter(|_| in_flight < IN_FLIGHT_MAX) {
+        let mut window = Window::new(0);
+        let outcome = self.send_through(said, &mut window, stop).await;
+        let done = usize::try_from(window.cursor()).unwrap_or(usize::MAX);
+        let last = done.checked_sub(1).and_then(|last| said.get(last)).and_then(Said::seq);
+        if let (true, Some(seq)) = (done < said.len(), last) {
+            // Sessions that break again and again must come forward all the same. Failing only repeats more.
+            self.lease.sent = seq;
+            let _noted = self.keep().await;
+        }
+        outcome
+    }
+
+    async fn send_through(
+        &mut self,
+        said: &[Said],
+        window: &mut Window,
+        stop: &mut Stop,
+    ) -> Result<bool, Failed> {
+        let mut at = 0;
+        while at < said.len() || window.in_flight() > 0 {
+            while let Some(message) = said.get(at).filter(|_| window.in_flight() < IN_FLIGHT_MAX) {
                 match self.send(message, at as u64) {
-                    Ok(()) => in_flight += 1,
-                    Err(SendError::Full) if in_flight > 0 => break,
+                    Ok(()) => window.sent(),
+                    Err(SendError::Full) if window.in_flight() > 0 => break,
                     Err(SendError::Full) => return Err(("the producer takes nothing".to_owned(), None)),
-                    Err(SendError::Poison(reason)) => self.passed_over(message, &reason),
+                    Err(SendError::Poison(reason)) => {
+                        self.passed_over(message, &reason);
+                        window.passed();
+                    }
                     Err(SendError::Broken(why)) => return Err(broken(&why)),
                 }
                 at += 1;
             }
-            if in_flight == 0 {
+            if window.in_flight() == 0 {
                 continue;
             }
             let ack = tokio::select! {
@@ -171,10 +193,10 @@ impl Session<'_> {
             match ack {
                 None if !self.keep().await? => return Ok(false),
                 None => {}
-                Some(Ack { outcome: Ok(()), .. }) => in_flight -= 1,
+                Some(Ack { token, outcome: Ok(()) }) => window.ended(token),
                 Some(Ack { outcome: Err(Fault::Broken(why)), .. }) => return Err(broken(&why)),
                 Some(Ack { token, outcome: Err(Fault::Poison(reason)) }) => {
-                    in_flight -= 1;
+                    window.ended(token);
                     let message = usize::try_from(token).ok().and_then(|token| said.get(token));
                     message.into_iter().for_each(|message| self.passed_over(message, &reason));
                 }
@@ -195,7 +217,12 @@ impl Session<'_> {
     fn passed_over(&self, said: &Said, reason: &str) {
         let sink = self.lease.stream.sink();
         metrics::counter!("tollgate_outbox_parked_total", "sink" => sink).increment(1);
-        tracing::warn!(sink, event = said.event_id(), reason, "the brokers do not take a message; it is left out");
+        tracing::warn!(
+            sink,
+            event = said.event_id(),
+            reason,
+            "the brokers do not take a message; it is left out"
+        );
     }
 
     async fn keep(&mut self) -> Result<bool, Failed> {
