@@ -17,6 +17,7 @@ mod keys;
 mod lease_rounds;
 mod leases;
 mod ledger;
+mod lost_leases;
 mod meters;
 mod nodes;
 mod notices;
@@ -25,6 +26,7 @@ mod people;
 mod quota_leases;
 mod reminders;
 mod resources;
+mod rules;
 mod seals;
 mod secrets;
 mod standing;
@@ -123,6 +125,12 @@ conformance! {
         secrets_of_webhooks_overlap_and_are_nowhere_in_the_clear,
         a_dead_receiver_keeps_no_more_than_a_bound_and_loses_nothing,
         a_deleted_webhook_takes_everything_with_it;
+    rules:
+        rules_are_applied_exported_and_pruned,
+        a_rule_acts_once_and_its_block_reaches_nodes_and_ends_by_time,
+        a_watch_that_was_overtaken_changes_nothing,
+        what_only_observes_is_noted_and_a_lift_by_hand_is_known,
+        shipped_decisions_are_read_on_once_each_even_while_blocks_are_merged;
     reminders:
         each_is_made_once_and_ends_when_it_is_so_no_longer, a_digest_is_taken_once_a_day,
         what_was_not_handed_over_is_in_the_next_digest,
@@ -154,6 +162,7 @@ conformance! {
         nodes_at_once_lease_all_of_a_quota_and_no_more;
     lease_rounds:
         a_round_gives_each_account_what_it_would_alone, rounds_at_once_never_pass_a_limit;
+    lost_leases: a_lost_journal_that_is_shipped_meanwhile_is_charged_once;
     budget_accounts:
         an_account_follows_its_budget, an_older_budget_changes_no_account, a_threshold_is_told_once;
     ledger:
