@@ -9,6 +9,7 @@ mod isolation;
 mod jobs;
 mod keys;
 mod members;
+mod meters;
 mod openapi;
 mod repetition;
 mod resources;
@@ -57,6 +58,7 @@ promises! { sqlite:
     members: a_link_for_a_new_password_is_in_one_answer_only, a_member_is_shown_after_a_consumer_of_theirs_is_deleted, roles_are_given_and_taken,
         only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;
+    meters: a_meter_is_made_asked_replaced_and_deleted;
     webhooks: a_webhook_has_its_secret_in_one_answer, what_is_wrong_with_a_webhook_names_its_field;
     budgets: a_budget_lives_and_is_topped_up, a_developer_sees_budgets_of_own_consumers_only,
         a_price_gets_versions_and_ends, a_secret_is_taken_and_never_given_back;

@@ -37,6 +37,7 @@ fn all() -> Vec<Endpoint> {
                 "keys" => "key_00000000001",
                 "webhooks" => "whk_00000000001",
                 "rules" => "rul_00000000001",
+                "meters" => "mtr_00000000001",
                 "blocks" => "blk_00000000001",
                 "jobs" => "job_00000000001",
                 "service-tokens" => "stk_00000000001",
@@ -163,6 +164,7 @@ async fn ids(owner: &Person) -> Vec<(&'static str, String)> {
         "policies",
         "consumers",
         "rules",
+        "meters",
         "keys",
         "service-tokens",
         "jobs",
@@ -183,6 +185,10 @@ pub(crate) async fn other_tenants_look_absent(mut world: World) {
     let then = serde_json::json!({"action": "block", "until": "next_hour"});
     let rule = serde_json::json!({"project": "maps", "name": "flood", "when": when, "then": then});
     owner.create("/rules", rule.clone()).await;
+    let meter = serde_json::json!({
+        "project": "maps", "name": "requests", "event_type": "tollgate.request", "aggregate": "count",
+    });
+    owner.create("/meters", meter.clone()).await;
     let job = owner
         .post(
             "/jobs",
@@ -202,6 +208,7 @@ pub(crate) async fn other_tenants_look_absent(mut world: World) {
             "services" => serde_json::json!({"project": "maps", "name": "tiles", "kind": "proxy"}),
             "policies" => serde_json::json!({"project": "maps", "name": "standard"}),
             "rules" => rule.clone(),
+            "meters" => meter.clone(),
             "consumers" => serde_json::json!({"project": "maps", "name": "app"}),
             "members" if endpoint.method == "PUT" => serde_json::json!({"consumers": []}),
             "members" => serde_json::json!({"role": "auditor"}),
@@ -227,6 +234,7 @@ pub(crate) async fn other_tenants_look_absent(mut world: World) {
         "policies",
         "consumers",
         "rules",
+        "meters",
         "blocks",
         "rule-firings",
         "keys",
