@@ -85,12 +85,12 @@ pub use keys::{
 };
 pub use ledger::{
     AccountFilter, AccountRow, Balance, Difference, Ended, EntryRow, Followed, Forgiveness, Funding,
-    LastReconciled, Lease, LeaseWant, Leased, Leg, Lessee, Moved, NewAccount, Posting, ROUND_MAX,
-    Reconciled, Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
+    LastReconciled, Lease, LeaseWant, Leased, Leg, Lessee, Moved, NewAccount, Posting, ROUND_MAX, Reconciled,
+    Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
 };
 pub use meters::{
-    Counting, Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterQuestion, MeterValue, MeterValues, MeterView,
-    Meters, NewDashboard, WIDGETS_MAX, Widget, WidgetForm,
+    Counting, Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterQuestion, MeterValue,
+    MeterValues, MeterView, Meters, NewDashboard, WIDGETS_MAX, Widget, WidgetForm,
 };
 pub use named::Named;
 pub use notices::{NOTICE_BODY_LEN_MAX, NoticeFilter, NoticeRow};
@@ -112,11 +112,12 @@ pub use reminders::{
 pub use reports::KeyOwner;
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{
-    ApplyMode, BudgetAt, BudgetFilter, BudgetView, EventTypeView, Misfits, Op, Plan, PlannedChange, PriceAt, PriceView, ResourceAt,
-    ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope, WebhookAt,
+    ApplyMode, BudgetAt, BudgetFilter, BudgetView, EventTypeView, Misfits, Op, Plan, PlannedChange, PriceAt,
+    PriceView, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope, WebhookAt,
 };
 pub use rules::{
-    BlockFilter, BlockView, Fired, FiringFilter, FiringView, LastFiring, Lift, Outcome, SubjectView, WatchLease, WatchLost,
+    BlockFilter, BlockView, Fired, FiringFilter, FiringView, LastFiring, Lift, Outcome, SubjectView,
+    WatchLease, WatchLost,
 };
 pub use seal::{Anchors, AuditHead, Checkpoint, CheckpointKey, ExportError, PublicKey, Seal, verify_export};
 pub use secrets::{Rewrapped, SECRET_BYTES_MAX, SecretView, SecretsCheck};
@@ -124,13 +125,13 @@ pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceTokenView};
 /// What [`Store::ship`] takes, for whoever has no journal to read it from.
 pub use tollgate_journal::{Batch, Entry, Flags, StoredRecord};
 pub use usage::{
-    CallDetail, CallReport, CallRow, CallSums, Cursors, DecisionFilter, DecisionRow, Intake, Invoice, InvoiceLine,
-    LastUses, Latency, LatencyFilter, Parts, QUOTAS_ROUND_MAX, QuotaKey, QuotaLeased,
+    CallDetail, CallReport, CallRow, CallSums, Cursors, DecisionFilter, DecisionRow, Intake, Invoice,
+    InvoiceLine, LastUses, Latency, LatencyFilter, Parts, QUOTAS_ROUND_MAX, QuotaKey, QuotaLeased,
     QuotaTotal, QuotaWant, Recorded, Replay, ReplaySpan, Shipped, Taken, UsageBy, UsageFilter, UsageMost,
     UsageReport, UsageRow, UsageSums, Used, With,
 };
 pub use webhooks::{
-    Attempted, DeliveryFilter, DeliveryRow, DeliveryState, MadeSecret, Outgoing, SenderLease, SenderLost, Sending,
-    WEBHOOK_OVERLAP_MAX_US, WebhookReplay, WebhookView,
+    Attempted, DeliveryFilter, DeliveryRow, DeliveryState, MadeSecret, Outgoing, SenderLease, SenderLost,
+    Sending, WEBHOOK_OVERLAP_MAX_US, WebhookReplay, WebhookView,
 };
 pub use write::Committed;

@@ -48,13 +48,13 @@ mod ship;
 mod state;
 mod stop;
 mod syslog;
-mod webhooks;
 mod usage_in;
+mod webhooks;
 
 pub use faults::Faults;
 pub use funds::{ASKS_MAX, FundsAsk, FundsOptions, FundsWant, Pots};
-pub use kept::UsageKept;
 pub use influx::{InfluxOptions, InfluxSink, InfluxTarget};
+pub use kept::UsageKept;
 pub use meters::{METERS_SINK, Metering, MetersKept};
 pub use quotas::{QUOTA_ASKS_MAX, QuotaAsk, QuotaCells, QuotaGranted, QuotaNeed, QuotaOptions};
 pub use relay::{
@@ -67,7 +67,7 @@ pub use seal::SealOptions;
 pub use ship::QuotaSink;
 pub use state::Progress;
 pub use syslog::SyslogAddress;
-pub use webhooks::{WebhookOptions, Webhooks};
 pub use usage_in::{
     Incoming, KafkaReports, NotReported, OpenReports, ReportOptions, Reporter, Reporting, Reports, UsageIn,
 };
+pub use webhooks::{WebhookOptions, Webhooks};

@@ -3,8 +3,8 @@
 
 use tollgate_core::{
     id::{ConsumerId, MeterId, PolicyId, ProjectId, RuleId, ServiceId, TenantId},
-    resource::{ConsumerSpec, PolicySpec, ProjectSpec, ServiceSpec},
     meter::spec::MeterSpec,
+    resource::{ConsumerSpec, PolicySpec, ProjectSpec, ServiceSpec},
     rule::spec::RuleSpec,
 };
 use tollgate_store::{Entity, ResourceAt, ResourceFilter, ResourceId, ResourceSpec};

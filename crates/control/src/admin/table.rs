@@ -7,7 +7,8 @@ use tollgate_store::Entity;
 use super::{
     budgets, documents,
     endpoint::{Endpoint, Gives, Kind, Method, Param},
-    events, invoice, jobs, keys, members, meters, models, prices, records, resources, rules, secrets, status, tokens, trail, usage, webhooks,
+    events, invoice, jobs, keys, members, meters, models, prices, records, resources, rules, secrets, status,
+    tokens, trail, usage, webhooks,
 };
 
 /// Makes a handler of an asynchronous function.
@@ -93,7 +94,11 @@ const SUBJECT: &[Param] =
 
 const METER: &[Param] = &[
     param("window", Kind::Word(meters::WINDOWS), "How long windows are; `hour` when not said."),
-    param("group_by", Kind::Text(1100), "Which of what the meter groups by, separated by commas; all together when not said."),
+    param(
+        "group_by",
+        Kind::Text(1100),
+        "Which of what the meter groups by, separated by commas; all together when not said.",
+    ),
     param("time_zone", Kind::Text(64), "Whose calendar counts: an IANA name; `UTC` when not said."),
     param("groups", Kind::Number(1, 1000), "How many groups, those that have most; 50 when not said."),
 ];
@@ -102,23 +107,26 @@ const BLOCKS: &[Param] = &[
     param("rule", Kind::Pattern(64, "^rul_[0-9A-Za-z]{11}$"), "Of this rule."),
     param("ended", Kind::Flag, "Those that have ended too."),
 ];
-const FIRINGS: &[Param] =
-    &[param("rule", Kind::Pattern(64, "^rul_[0-9A-Za-z]{11}$"), "Of this rule.")];
+const FIRINGS: &[Param] = &[param("rule", Kind::Pattern(64, "^rul_[0-9A-Za-z]{11}$"), "Of this rule.")];
 
 const DELIVERIES: &[Param] =
     &[param("state", Kind::Word(&["pending", "delivered", "failed"]), "In this state.")];
 const NOTICES: &[Param] = &[
     param("key_id", Kind::Pattern(64, "^key_[0-9A-Za-z]{11}$"), "About this key."),
-    param("type", Kind::Pattern(64, "^[a-z_]+\\.[a-z_]+$"), "Of this type: `key.expiring`, `budget.threshold`, …"),
+    param(
+        "type",
+        Kind::Pattern(64, "^[a-z_]+\\.[a-z_]+$"),
+        "Of this type: `key.expiring`, `budget.threshold`, …",
+    ),
 ];
 
 const PARKED: &[Param] = &[param("all", Kind::Flag, "Those that were left out too.")];
 
 use Action::{
-    ChangeBlocks, ChangeKeys, ChangeMembers, ChangeProviderCredentials, ChangeResources, ChangeServiceTokens, ExportAudit,
-    ExportEverything, ReadAudit, ReadAutomation, ReadBudgets, ReadConsumers, ReadEvents, ReadInvitations, ReadKeys,
-    ReadMembers, ReadPolicies, ReadProjects, ReadProviderCredentials, ReadServiceTokens, ReadServices,
-    ReadSystem, ReadTenant, ReadUsage, RotateKeys, TendKeys,
+    ChangeBlocks, ChangeKeys, ChangeMembers, ChangeProviderCredentials, ChangeResources, ChangeServiceTokens,
+    ExportAudit, ExportEverything, ReadAudit, ReadAutomation, ReadBudgets, ReadConsumers, ReadEvents,
+    ReadInvitations, ReadKeys, ReadMembers, ReadPolicies, ReadProjects, ReadProviderCredentials,
+    ReadServiceTokens, ReadServices, ReadSystem, ReadTenant, ReadUsage, RotateKeys, TendKeys,
 };
 use Method::{Delete, Get, Patch, Post, Put};
 

@@ -121,7 +121,9 @@ pub(crate) fn resource(view: ResourceView) -> Resource {
         ResourceSpec::Meter(spec) => {
             Resource::Meter(Box::new(wire::Meter { id, version, project, spec: *spec }))
         }
-        ResourceSpec::Rule(spec) => Resource::Rule(Box::new(wire::Rule { id, version, project, spec: *spec })),
+        ResourceSpec::Rule(spec) => {
+            Resource::Rule(Box::new(wire::Rule { id, version, project, spec: *spec }))
+        }
     }
 }
 

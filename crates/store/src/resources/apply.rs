@@ -9,8 +9,8 @@ use tollgate_core::{
 use super::{
     ApplyMode, Op, Plan, PlannedChange,
     audited::audited,
-    meters::{meter_inserted, meter_updated, meters_change},
     diff::{Diff, Edit, RowOf},
+    meters::{meter_inserted, meter_updated, meters_change},
     rows::State,
 };
 use crate::{

@@ -79,7 +79,8 @@ impl Store {
         }
         resources.prices.extend(state.prices.into_iter().map(|row| row.spec));
         for row in state.webhooks {
-            let project = row.project.zip(row.spec.project.as_deref()).map(|(id, written)| name_of(id.0, written));
+            let project =
+                row.project.zip(row.spec.project.as_deref()).map(|(id, written)| name_of(id.0, written));
             resources.webhooks.push(WebhookSpec { project, ..row.spec });
         }
         resources.budgets.extend(state.budgets.into_iter().map(|row| row.spec));

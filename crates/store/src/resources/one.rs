@@ -273,7 +273,18 @@ async fn no_budgets(
 }
 
 async fn delete_project(conn: &mut AnyConnection, project: &ProjectRow) -> Result<Edit, StoreError> {
-    for table in ["services", "policies", "budgets", "event_types", "meters", "models", "rules", "webhooks", "consumers", "keys"] {
+    for table in [
+        "services",
+        "policies",
+        "budgets",
+        "event_types",
+        "meters",
+        "models",
+        "rules",
+        "webhooks",
+        "consumers",
+        "keys",
+    ] {
         let select = built(format!("SELECT COUNT(*) FROM {table} WHERE project = $1"));
         let count = only(select.bind(project.id.to_sql()), conn).await?.count(0)?;
         if count > 0 {

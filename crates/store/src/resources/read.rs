@@ -130,7 +130,9 @@ impl Store {
         let (named, _) = self.tenant(tenant).await?;
         let mut resources = Resources::default();
         resources.tenants.push(tollgate_core::resource::TenantSpec { name: named.name.clone() });
-        for kind in [Entity::Project, Entity::Service, Entity::Policy, Entity::Consumer, Entity::Rule, Entity::Meter] {
+        for kind in
+            [Entity::Project, Entity::Service, Entity::Policy, Entity::Consumer, Entity::Rule, Entity::Meter]
+        {
             let mut page = PageRequest { limit: PAGE_ROWS_MAX, cursor: None };
             loop {
                 let part =

@@ -7,16 +7,16 @@ use sqlx::AnyConnection;
 use tollgate_core::{
     id::{ProjectId, TenantId},
     ingest_spec::EventTypeSpec,
+    meter::spec::MeterSpec,
     predict_spec::ModelSpec,
     resource::{ConsumerSpec, PolicySpec, ServiceSpec},
     rule::spec::RuleSpec,
-    meter::spec::MeterSpec,
 };
 
 use super::{
-    webhooks::{WebhookRow, load_webhooks},
     budgets::{BudgetRow, load_budgets},
     prices::{PriceRow, load_prices},
+    webhooks::{WebhookRow, load_webhooks},
 };
 use crate::{
     error::{Entity, StoreError},
@@ -117,7 +117,20 @@ impl State {
         let meters = specs(sql("SELECT id, project, spec, version FROM meters ORDER BY name"), conn).await?;
         let models = specs(sql("SELECT id, project, spec, version FROM models ORDER BY name"), conn).await?;
         let rules = specs(sql("SELECT id, project, spec, version FROM rules ORDER BY name"), conn).await?;
-        Ok(Self { tenants, projects, services, policies, prices, budgets, event_types, rules, meters, models, webhooks: load_webhooks(conn).await?, others: Vec::new() })
+        Ok(Self {
+            tenants,
+            projects,
+            services,
+            policies,
+            prices,
+            budgets,
+            event_types,
+            rules,
+            meters,
+            models,
+            webhooks: load_webhooks(conn).await?,
+            others: Vec::new(),
+        })
     }
 
     /// What may be seen from inside of a tenant: names of other tenants are unknown there.

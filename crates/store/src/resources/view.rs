@@ -4,9 +4,9 @@ use serde::Serialize;
 use tollgate_core::{
     authz::Permit,
     id::{ConsumerId, MeterId, PolicyId, ProjectId, RuleId, ServiceId, TenantId},
+    meter::spec::MeterSpec,
     resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
     rule::spec::RuleSpec,
-    meter::spec::MeterSpec,
 };
 
 use crate::{error::Entity, named::Named};

@@ -24,8 +24,8 @@ pub(crate) use keys::{
     StateName,
 };
 pub(crate) use ledger::{AdjustArgs, BudgetsCommand, InvoiceArgs, LedgerCommand, UsageCommand};
-pub(crate) use models::{CheckArgs, ModelsCommand};
 pub(crate) use meters::{MeterQueryArgs, MetersCommand, WindowName};
+pub(crate) use models::{CheckArgs, ModelsCommand};
 pub(crate) use outbox::OutboxCommand;
 pub(crate) use rules::{
     BlockListArgs, BlocksCommand, PoliciesCommand, PolicyBacktestArgs, RuleBacktestArgs, RulesCommand,

@@ -24,8 +24,20 @@ pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// Errors reported of one resource.
 const ERRORS_PER_RESOURCE_MAX: usize = 32;
 /// The kinds of this version.
-const KINDS: [&str; 12] =
-    ["tenant", "project", "service", "policy", "consumer", "price", "budget", "event_type", "model", "meter", "webhook", "rule"];
+const KINDS: [&str; 12] = [
+    "tenant",
+    "project",
+    "service",
+    "policy",
+    "consumer",
+    "price",
+    "budget",
+    "event_type",
+    "model",
+    "meter",
+    "webhook",
+    "rule",
+];
 
 /// A file that was read.
 #[derive(Debug)]

@@ -20,7 +20,9 @@ use tollgate_gateway::http::serve::Serving;
 use tollgate_journal::Journal;
 use tollgate_store::{Engine, Store};
 use tollgate_workers::{
-    Options as WorkerOptions, Parts, Postman, Prepared, QuotaOptions, RemindOptions, Running, SealOptions, UsageKept, Webhooks};
+    Options as WorkerOptions, Parts, Postman, Prepared, QuotaOptions, RemindOptions, Running, SealOptions,
+    UsageKept, Webhooks,
+};
 
 use super::{
     control::{ControlServer, start_control},

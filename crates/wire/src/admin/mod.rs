@@ -12,8 +12,8 @@ mod events;
 mod invoice;
 mod jobs;
 mod keys;
-mod models;
 mod meters;
+mod models;
 mod people;
 mod problem;
 mod records;
@@ -34,6 +34,8 @@ pub use keys::{
     CreatedKey, CreatedKeys, Key, KeyChange, KeySecret, KeyState, KeyWithSecrets, NewKey, NewKeys,
     RevokedKey, Rotate, Waited,
 };
+pub use meters::{Meter, MeterGroup, MeterValue, MeterValues};
+pub use models::Model;
 pub use people::{
     CreatedInvitation, CreatedReset, Invitation, Member, MemberChange, MemberConsumers, MemberRole,
     NewInvitation,
@@ -43,16 +45,14 @@ pub use records::{EventType, NewEventType, ParkedEvent, RecordMisfit, RecordTria
 pub use resources::{
     ApplyPlan, Consumer, NewProject, PlannedChange, Policy, Project, ProjectChange, Service, Tenant,
 };
-pub use meters::{Meter, MeterGroup, MeterValue, MeterValues};
 pub use rules::{Block, Rule, RuleFiring, RuleSubject};
 pub use schemas::schemas;
-pub use models::Model;
 pub use status::{Status, StatusPart};
 pub use tokens::{CreatedServiceToken, NewServiceToken, ServiceToken};
+pub use usage::{Usage, UsageLatency, UsageRow, UsageSums};
 pub use webhooks::{
     Delivery, Notice, Webhook, WebhookReplay, WebhookReplayed, WebhookRotation, WebhookSecret, WebhookTest,
 };
-pub use usage::{Usage, UsageLatency, UsageRow, UsageSums};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
