@@ -11,7 +11,7 @@ const CONFIG: &str = "[webhooks]\nallow_private = [\"127.0.0.0/8\"]\nallow_http 
 fn a_webhook_is_made_tested_and_sent_again() {
     let receiver = Upstream::start();
     let world = World::configured(CONFIG);
-    let _ = world.node.apply("[[project]]\ntenant = \"default\"\nname = \"maps\"\n");
+    let _ = world.node.apply("[[project]]\ntenant = \"acme\"\nname = \"maps\"\n");
     for (number, screen) in BOTH.into_iter().enumerate() {
         let mut tab = world.owner(screen);
         tab.open_path("/settings");
