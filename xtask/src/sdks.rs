@@ -5,7 +5,8 @@ use crate::command::{Outcome, cargo, show};
 use crate::python;
 
 /// The versions whose behaviour the test's script is written for.
-const PACKAGES: &[&str] = &["openai==3.54.0", "anthropic==2.12.0", "google-genai==3.4.0", "standardwebhooks==1.1.0"];
+const PACKAGES: &[&str] =
+    &["openai==3.54.0", "anthropic==2.12.0", "google-genai==3.4.0", "standardwebhooks==1.1.0"];
 
 /// Runs the test that starts them.
 pub(crate) fn run() -> Outcome {

@@ -101,7 +101,15 @@ impl Retention {
         until_none(stop, || store.forget_deliveries_before(notices)).await?;
         let notices = until_none(stop, || store.forget_notices_before(notices)).await?;
         if decisions + usage + quotas + nodes + secrets + notices > 0 {
-            tracing::debug!(decisions, usage, quotas, nodes, secrets, notices, "forgot what is past its time");
+            tracing::debug!(
+                decisions,
+                usage,
+                quotas,
+                nodes,
+                secrets,
+                notices,
+                "forgot what is past its time"
+            );
         }
         until_none(stop, || store.merge_blocks()).await?;
         Ok(())

@@ -147,7 +147,8 @@ impl Store {
         let note = note.bind(account.to_sql()).bind(i64::from(percent)).bind(now_us).bind(spent.atoms());
         let is_new = run(note, &mut tx).await? == 1;
         if is_new {
-            let row = one(crate::sql::built(format!("{COLUMNS} WHERE a.id = $1")).bind(account.to_sql()), &mut tx);
+            let row =
+                one(crate::sql::built(format!("{COLUMNS} WHERE a.id = $1")).bind(account.to_sql()), &mut tx);
             let row = row.await?.ok_or_else(|| super::transfer::no_account(account))?;
             let told = told_of(&account_row(&row)?, (percent, spent), now_us);
             notices::write(&mut tx, &told).await?;

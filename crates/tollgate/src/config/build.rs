@@ -5,8 +5,8 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, events, influx, people,
-    reminders, secrets,
+    Assertion, Config, Database, Feed, Gateway, Journal, Listener, Log, Retention, audit, events, influx,
+    people, reminders, secrets,
     settings::{SETTINGS, Setting},
     smtp,
     value::Written,
