@@ -109,6 +109,8 @@ pub(crate) fn allowed() -> Decision {
         standings: standings(),
         charged: (0..4).map(|rule| Charged { rule, subject: 1, amount: 1 }).collect(),
         retry_after_ns: None,
+        is_short: false,
+        shared: Vec::new(),
     }
 }
 
