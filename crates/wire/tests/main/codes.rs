@@ -24,6 +24,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("422 / 422 / 409", "record_invalid, idempotency_conflict, idempotency_in_progress"),
     // Added for kind predict.
     ("422 / 404 / 503", "inputs_invalid, no_model, model_unavailable"),
+    // Added for signed requests.
+    ("401", "signature_missing, signature_invalid, signature_expired"),
 ];
 
 #[test]
