@@ -348,7 +348,7 @@ async fn a_dead_receiver_holds_no_other_back_over_a_thousand_notices() {
     let all = live.all();
     assert_eq!(all.iter().map(Received::id).collect::<BTreeSet<_>>().len(), 1000);
     assert!(all.iter().all(|one| one.signed_by(&secret) == [true]));
-    assert!(dead.count() <= 4, "a few at once, no more: {}", dead.count());
+    assert!(dead.count() <= 8, "a few at once, no more: {}", dead.count());
     assert_eq!(
         told.store.webhook(dead_hook.tenant, dead_hook.id).await.unwrap().pending,
         1000,
