@@ -172,7 +172,13 @@ impl Broker {
         let binary = std::env::var("TOLLGATE_KAFKA_BROKER").expect("cargo xtask test --only kafka sets it");
         let url = format!("tcp://127.0.0.1:{port}");
         let process = Command::new(binary)
-            .args(["broker", "--listener-url", &url, "--advertised-listener-url", &format!("tcp://{address}")])
+            .args([
+                "broker",
+                "--listener-url",
+                &url,
+                "--advertised-listener-url",
+                &format!("tcp://{address}"),
+            ])
             .args(["--storage-engine", "memory://tansu/"])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -215,7 +221,11 @@ pub(crate) async fn make_topic(port: u16, name: &str) {
 }
 
 /// What is on the topic from its beginning, until so many different events are there.
-pub(crate) fn consume(port: u16, topic: &str, wanted: usize) -> Vec<(String, HashMap<String, String>, Vec<u8>)> {
+pub(crate) fn consume(
+    port: u16,
+    topic: &str,
+    wanted: usize,
+) -> Vec<(String, HashMap<String, String>, Vec<u8>)> {
     let consumer: BaseConsumer = client(port)
         .set("group.id", format!("test-{}-{topic}", std::process::id()))
         .set("enable.auto.commit", "false")

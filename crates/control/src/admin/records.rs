@@ -16,23 +16,27 @@ pub(crate) async fn types(call: Call) -> Result<Answer, Refused> {
 
 /// Whether it is of a project, given by name or id.
 fn is(view: &EventTypeView, project: &str) -> bool {
-    view.project.id.to_string() == project || view.project.name == project.rsplit('/').next().unwrap_or(project)
+    view.project.id.to_string() == project
+        || view.project.name == project.rsplit('/').next().unwrap_or(project)
 }
 
 pub(crate) async fn register(call: Call) -> Result<Answer, Refused> {
     let new: wire::NewEventType = call.body()?;
     // A short name is that of the own tenant, whatever other tenants call theirs.
-    let project =
-        if new.project.contains('/') { new.project } else { format!("{}/{}", call.who.tenant.name, new.project) };
+    let project = if new.project.contains('/') {
+        new.project
+    } else {
+        format!("{}/{}", call.who.tenant.name, new.project)
+    };
     let (name, version) = (new.name, new.version.unwrap_or(1));
     let spec = EventTypeSpec { project: project.clone(), name: name.clone(), version, schema: new.schema };
     let resources = Resources { event_types: vec![spec], ..Resources::default() };
     let plan = call.store().apply(&call.permit, &resources, ApplyMode::default(), call.now_us).await?;
     call.known_here(plan.seq).await;
     let all = call.store().list_event_types(call.tenant()).await?;
-    let made = all.into_iter().find(|view| {
-        is(view, &project) && view.spec.name == name && view.spec.version == version
-    });
+    let made = all
+        .into_iter()
+        .find(|view| is(view, &project) && view.spec.name == name && view.spec.version == version);
     let made = made.ok_or_else(|| Refused::NotFound(format!("`{name}` was taken away again meanwhile")))?;
     Answer::created(&shown(made), format!("{BASE}/event-types"))
 }

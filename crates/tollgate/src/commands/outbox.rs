@@ -97,7 +97,9 @@ async fn forget(context: &Context, sink: &str) -> Result<(), Failure> {
     let permit = context.permit(Action::ChangeResources)?;
     store.forget_sink(&permit, sink, context.now_us()).await?;
     let forgotten = Forgotten { forgotten: sink };
-    context.printer.result(&forgotten, || format!("{sink}: forgotten; what only it waited for goes when its time has come"))
+    context.printer.result(&forgotten, || {
+        format!("{sink}: forgotten; what only it waited for goes when its time has come")
+    })
 }
 
 impl Shown {
