@@ -1,5 +1,7 @@
 //! Limits that all nodes share: the same promises with Redis and without, on a real server.
 
+#![expect(clippy::disallowed_methods, reason = "the ordinary clock is the time of these tests")]
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

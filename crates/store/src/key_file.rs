@@ -276,7 +276,8 @@ mod tests {
         for name in names {
             assert!(file.key(name).unwrap().is_some(), "{name}");
         }
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["secrets.key"], "nothing is left beside it");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
