@@ -27,7 +27,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let rate = rule(
         1,
-        Measure::Rate { gcra: Gcra::new(1_000_000, 1_000_000_000, 1_000_000), window: Span::from_secs(1), shared: None },
+        Measure::Rate {
+            gcra: Gcra::new(1_000_000, 1_000_000_000, 1_000_000),
+            window: Span::from_secs(1),
+            shared: None,
+        },
     );
     let quota = rule(2, Measure::Quota(Period::new(PeriodUnit::Month, "Europe/Berlin")?));
     let concurrency = rule(3, Measure::Concurrency);

@@ -6,9 +6,9 @@ mod checks;
 mod finding;
 mod influx;
 mod kafka;
-mod sinks;
 mod models;
 mod redis;
+mod sinks;
 
 use serde::Serialize;
 
