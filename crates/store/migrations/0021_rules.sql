@@ -10,7 +10,7 @@ CREATE TABLE rules (
 
 -- Who is kept out by a rule, and was. whose: 0 key, 1 consumer, 2 project, 3 service. service: what is closed to
 -- them, everything when NULL. until_us: when it ends by itself, NULL until somebody lifts it. ended_us: NULL while
--- it holds. by_hand: 1 when a person lifted it.
+-- it holds. lifted: 1 when somebody, or a rule, took it away before its time.
 CREATE TABLE blocks (
   id BIGINT NOT NULL PRIMARY KEY,
   tenant BIGINT NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE blocks (
   reason TEXT NOT NULL,
   ended_us BIGINT,
   ended_by TEXT,
-  by_hand BIGINT NOT NULL DEFAULT 0,
+  lifted BIGINT NOT NULL DEFAULT 0,
   version BIGINT NOT NULL
 );
 CREATE INDEX blocks_held ON blocks (whose, subject) WHERE ended_us IS NULL;

@@ -29,7 +29,7 @@ const ENDED_MAX: i64 = 200;
 /// How long blocks that have ended and what rules did are kept: 400 days.
 const KEPT_US: i64 = 400 * 86_400_000_000;
 
-/// Somebody lifted a block of a rule by hand.
+/// Somebody, or a rule, took a block away before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lift {
     /// The block.
@@ -115,8 +115,6 @@ impl Store {
         }
         if held.ended_us.is_none() {
             end(&mut write, &held, ("block.lift", now_us)).await?;
-            let hand = sql("UPDATE blocks SET by_hand = 1 WHERE id = $1").bind(id.to_sql());
-            run(hand, write.conn()).await?;
         }
         let value = load_block(write.conn(), id).await?;
         Ok(Committed { value, seq: write.commit().await? })
@@ -151,16 +149,18 @@ impl Store {
         Ok(due.len() as u64)
     }
 
-    /// Blocks that people have lifted since a moment, oldest first, at most 1,000.
+    /// Blocks that were taken away before their time since a moment, oldest first, at most the last
+    /// 10,000.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn lifts_since(&self, since_us: i64) -> Result<Vec<Lift>, StoreError> {
-        let text = "SELECT rule, whose, subject, ended_us, id FROM blocks WHERE by_hand = 1 AND ended_us >= $1 \
-                    ORDER BY ended_us, id LIMIT 1000";
+        let text = "SELECT rule, whose, subject, ended_us, id FROM blocks WHERE lifted = 1 AND ended_us >= $1 \
+                    ORDER BY ended_us DESC, id DESC LIMIT 10000";
         let mut conn = self.reader().await?;
         let rows = all(sql(text).bind(since_us), &mut conn).await?;
         rows.iter()
+            .rev()
             .map(|row| {
                 Ok(Lift {
                     rule: row.int(0)? as u64,
@@ -172,15 +172,17 @@ impl Store {
             .collect()
     }
 
-    /// What rules have done since a moment, oldest first, and before it, where the block goes on.
+    /// What rules have done since a moment, oldest first, and before it, where the block goes on; but for blocks
+    /// that were taken away.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn last_firings(&self, since_us: i64) -> Result<Vec<LastFiring>, StoreError> {
-        // Of blocks that hold long, whenever they were set.
-        let text = "SELECT rule, whose, subject, at_us, until_us, mode, action FROM rule_firings \
-                    WHERE at_us >= $1 OR (action = 0 AND (until_us IS NULL OR until_us >= $1)) \
-                    ORDER BY at_us, id";
+        // A block has the id of what set it; one that was taken away binds its rule no more.
+        let text = "SELECT f.rule, f.whose, f.subject, f.at_us, f.until_us, f.mode, f.action FROM rule_firings f \
+                    LEFT JOIN blocks b ON b.id = f.id WHERE COALESCE(b.lifted, 0) = 0 \
+                    AND (f.at_us >= $1 OR (f.action = 0 AND (f.until_us IS NULL OR f.until_us >= $1))) \
+                    ORDER BY f.at_us, f.id";
         let mut conn = self.reader().await?;
         let rows = all(sql(text).bind(since_us), &mut conn).await?;
         rows.iter()
@@ -226,9 +228,10 @@ pub(super) async fn end(
     let block = &held.block;
     let actor = write.permit().actor().to_string();
     let by = if action == "block.end" { "time".to_owned() } else { actor };
-    let update = sql("UPDATE blocks SET ended_us = $1, ended_by = $2, version = version + 1 \
-                      WHERE id = $3 AND ended_us IS NULL");
-    let update = update.bind(now_us).bind(by.clone()).bind(block.id.to_sql());
+    let update = sql("UPDATE blocks SET ended_us = $1, ended_by = $2, lifted = $3, version = version + 1 \
+                      WHERE id = $4 AND ended_us IS NULL");
+    let lifted = i64::from(action == "block.lift");
+    let update = update.bind(now_us).bind(by.clone()).bind(lifted).bind(block.id.to_sql());
     if run(update, write.conn()).await? == 0 {
         return Ok(());
     }

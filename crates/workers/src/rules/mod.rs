@@ -190,7 +190,7 @@ impl Rules {
         Ok(Some(watching))
     }
 
-    /// Takes up what changed: rules, and blocks that people lifted.
+    /// Takes up what changed: rules, and blocks that were lifted.
     async fn follow(&self, watching: &mut Watching, tables: &Tables) -> Result<(), Fault> {
         if !Arc::ptr_eq(&watching.rules, &tables.rules) {
             if watching.watch.counts_all(&tables.rules) && watching.calls == looks_at_calls(&tables.rules) {

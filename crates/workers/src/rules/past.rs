@@ -1,7 +1,7 @@
-//! Beginning anew: what was decided within the longest window is counted, what rules have done and what people
-//! have lifted is taken up.
+//! Beginning anew: what was decided within the longest window is counted, what rules have done and what was
+//! lifted is taken up.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use tollgate_core::{
     rule::{Rule, spec::RuleMode, watch::Watch},
@@ -55,17 +55,14 @@ impl Rules {
             tokio::task::yield_now().await;
         }
         waiting.for_each(|lift| watch.forget(lift.rule, lift.subject, lift.at_us));
-        let lifted: HashMap<_, i64> =
-            lifts.iter().map(|lift| ((lift.rule, lift.subject), lift.at_us)).collect();
-        for LastFiring { rule, subject, at_us, until_us, observed, action } in
+        for LastFiring { rule, subject, until_us, observed, action, .. } in
             within(self.store.last_firings(wanted_us)).await?
         {
             // What the rule did as it was before, it has not done as it is now.
             let does_so = |own: &Rule| {
                 own.id == rule && own.action == action && (own.mode == RuleMode::Observe) == observed
             };
-            let stands = lifted.get(&(rule, subject)).is_none_or(|lifted_us| at_us > *lifted_us);
-            if stands && tables.rules.iter().any(does_so) {
+            if tables.rules.iter().any(does_so) {
                 watch.acted(rule, subject, until_us);
             }
         }
