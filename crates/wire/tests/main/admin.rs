@@ -63,6 +63,10 @@ fn everything() -> Value {
                  "currency": "EUR", "window": "1h", "at_least": 5},
         "then": {"action": "block", "service": "tiles", "until": "30m", "time_zone": "Europe/Berlin"},
     }]);
+    document["meter"] = json!([{
+        "project": "maps", "name": "served", "event_type": "tile.served", "value": "$.bytes", "aggregate": "sum",
+        "group_by": ["$.zoom"], "groups_max": 50,
+    }]);
     document["model"] = json!([{
         "project": "maps", "name": "fraud", "version": "3", "file": "/srv/fraud.onnx",
         "remote": {"protocol": "tf-serving", "url": "http://127.0.0.1:8501", "model": "m", "version": "7"},
