@@ -18,12 +18,12 @@ use crate::python;
 
 /// The versions that the figures in the docs were measured with.
 const PACKAGES: [&str; 6] = [
-    "fastapi==0.121.3",
-    "uvicorn==0.38.0",
-    "uvloop==0.22.1",
-    "httptools==0.7.1",
-    "onnxruntime==1.23.2",
-    "numpy==2.3.5",
+    "fastapi==0.165.0",
+    "uvicorn==0.54.0",
+    "uvloop==0.23.0",
+    "httptools==0.9.0",
+    "onnxruntime==1.32.0",
+    "numpy==2.4.6",
 ];
 const OURS: &str = "tollgate";
 const PEER: &str = "fastapi";
