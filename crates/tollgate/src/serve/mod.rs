@@ -21,8 +21,8 @@ use crate::{
     telemetry::{start_log, start_metrics},
 };
 
-pub(crate) use node::{Addresses, Node};
 pub(crate) use models::ChildTrial;
+pub(crate) use node::{Addresses, Node};
 pub(crate) use process::prepare as prepare_process;
 
 pub(crate) async fn run(context: Context, args: &ServeArgs) -> Result<(), Failure> {
