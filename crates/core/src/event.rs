@@ -174,6 +174,13 @@ pub fn identity(tenant: TenantId, source: &str, id: &[u8]) -> u128 {
     digest.first_chunk().map_or(0, |first| u128::from_be_bytes(*first))
 }
 
+/// Whether a text can be the type of a record.
+#[must_use]
+pub fn is_type(kind: &str) -> bool {
+    (1..=TYPE_LEN_MAX).contains(&kind.len())
+        && !kind.chars().any(|sign| sign.is_control() || sign.is_whitespace())
+}
+
 /// A time of RFC 3339 in wall microseconds; `None` for anything else.
 #[must_use]
 pub fn moment_us(text: &str) -> Option<i64> {

@@ -1,7 +1,7 @@
 //! Checking what services of kind `ingest` and types of events say of themselves.
 
 use crate::{
-    event::{SOURCE_LEN_MAX, TYPE_LEN_MAX, VERSION_LEN_MAX},
+    event::{SOURCE_LEN_MAX, VERSION_LEN_MAX, is_type},
     field_error::FieldError,
     ingest_spec::{BODY_BYTES_MAX, EventTypeSpec, RECORD_BYTES_MAX, RECORDS_MAX, SCHEMA_BYTES_MAX},
     resource::{ServiceKind, ServiceSpec},
@@ -84,13 +84,6 @@ fn check_type(field: &str, kind: &str, errors: &mut Vec<FieldError>) {
         let problem = "it is not a type such as `tile.served`; use 1 to 256 visible characters";
         errors.push(FieldError::new(field, problem));
     }
-}
-
-/// Whether a text can be the type of a record.
-#[must_use]
-pub fn is_type(kind: &str) -> bool {
-    (1..=TYPE_LEN_MAX).contains(&kind.len())
-        && !kind.chars().any(|sign| sign.is_control() || sign.is_whitespace())
 }
 
 /// Whether a type is one of those that Tollgate alone gives: what it says of itself nobody else may say.

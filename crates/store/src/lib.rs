@@ -37,6 +37,7 @@
 mod audit;
 mod chain;
 mod conditions;
+mod counting;
 mod dialect;
 mod error;
 mod feed;
@@ -70,6 +71,7 @@ mod webhooks;
 mod write;
 
 pub use audit::{AuditFilter, AuditRow, Broken, Verified};
+pub use counting::Counting;
 pub use dialect::Engine;
 pub use error::{Entity, StoreError};
 pub use feed::{Applied, LiveNode, NodeBeat, Waited};
@@ -89,7 +91,7 @@ pub use ledger::{
     Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
 };
 pub use meters::{
-    Counting, Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterQuestion, MeterValue,
+    Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterQuestion, MeterValue,
     MeterValues, MeterView, Meters, NewDashboard, WIDGETS_MAX, Widget, WidgetForm,
 };
 pub use named::Named;

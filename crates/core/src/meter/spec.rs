@@ -6,7 +6,7 @@ use super::{
     partial::Aggregate,
     path::{PATH_LEN_MAX, Path},
 };
-use crate::{field_error::FieldError, ingest_service::is_type, name::check_name};
+use crate::{event::is_type, field_error::FieldError, name::check_name};
 
 /// The type of events that every answered request of the gateway and of the service API is.
 pub const REQUEST_TYPE: &str = "tollgate.request";

@@ -7,7 +7,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tollgate_core::event::{ATTRIBUTE_LEN_MAX, ATTRIBUTES_MAX, Content, Record, SOURCE_LEN_MAX};
-use tollgate_core::ingest_service::{is_own_type, is_type, is_version};
+use tollgate_core::{
+    event::is_type,
+    ingest_service::{is_own_type, is_version},
+};
 
 use super::{
     form::Head,

@@ -5,7 +5,10 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use tollgate_core::event::{ID_LEN_MAX, VERSION_LEN_MAX};
-use tollgate_core::ingest_service::{is_own_type, is_type, is_version};
+use tollgate_core::{
+    event::is_type,
+    ingest_service::{is_own_type, is_version},
+};
 
 /// What a plain record says of itself.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! Counting events in memory: records of the outbox, and requests of the journal.
+//! Counting events in memory: records as they lie in blocks, and requests of the journal.
 
 use tollgate_core::{
     code::Code,
@@ -9,22 +9,10 @@ use tollgate_core::{
 use tollgate_journal::{Flags, LentRecord};
 
 use super::Meters;
-use crate::{error::StoreError, ingest::Event, outbox::Outbox};
-
-impl Outbox {
-    /// What meters count of the records from a position on.
-    ///
-    /// # Errors
-    /// When a block is damaged.
-    pub fn tally(&self, from: u64, meters: &Meters) -> Result<Tally, StoreError> {
-        let mut tally = Tally::default();
-        self.each(from, |event| record(meters, &event, &mut tally))?;
-        Ok(tally)
-    }
-}
+use crate::ingest::Event;
 
 /// Counts a record.
-fn record(meters: &Meters, event: &Event<'_>, tally: &mut Tally) {
+pub(crate) fn record(meters: &Meters, event: &Event<'_>, tally: &mut Tally) {
     let Some(interest) = meters.set.of_type(event.sender.project, event.kind) else { return };
     let sender = |name: &'static str| match name {
         "key" => id(event.sender.key.0).map(|key| Scalar::text(&KeyId(key).to_string())),

@@ -13,11 +13,10 @@ mod values;
 mod views;
 mod write;
 
-pub(crate) use count::request;
+pub(crate) use count::{record, request};
 pub use dashboards::{Dashboard, DashboardAt, NewDashboard, WIDGETS_MAX, Widget, WidgetForm};
 pub use set::Meters;
 pub(crate) use set::{is_same, load_set};
 pub use values::{GROUPS_SHOWN_MAX, GroupValues, MeterQuestion, MeterValue, MeterValues};
 pub use views::{MeterFilter, MeterView};
-pub use write::Counting;
 pub(crate) use write::write_tally;

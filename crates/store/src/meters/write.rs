@@ -1,4 +1,4 @@
-//! Adding what was counted to the rows, and moving the cursor over it in the same commit.
+//! Adding what was counted to the rows.
 //!
 //! The row of a series is held while anything of it is written, and series come in their order: two who count
 //! never wait for each other in a circle, and what is read of a series stays as it is.
@@ -13,12 +13,8 @@ use tollgate_core::meter::{
     sketch::Sketch,
 };
 
-use super::set::is_same;
 use crate::{
     error::StoreError,
-    ingest::SHARD,
-    open::Store,
-    outbox::RelayLease,
     sql::{Bulk, Columns as _, all, built, list, one, rows_max, run, sql},
 };
 
@@ -78,47 +74,6 @@ macro_rules! table {
 
 const MINUTES: (&str, &str) = table!("meter_minute");
 const HOURS: (&str, &str) = table!("meter_hour");
-
-/// What became of counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counting {
-    /// It is in the database, and the cursor is behind it.
-    Done,
-    /// Somebody else counts now; nothing was written.
-    Lost,
-    /// Meters have changed meanwhile; nothing was written. Count again.
-    Changed,
-}
-
-impl Store {
-    /// Writes what was counted of the records before a position, moves the cursor there, and keeps the lease until
-    /// a moment, all in one commit: so each record counts once.
-    ///
-    /// # Errors
-    /// When the database cannot be written. Whether it was is not known then: take the lease again.
-    pub async fn count_meters(
-        &self,
-        lease: &RelayLease,
-        (sent, until_us): (u64, i64),
-        (version, tally): (i64, &Tally),
-    ) -> Result<Counting, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let update = sql("UPDATE outbox_relays SET sent = $1, until_us = $2 \
-                          WHERE shard = $3 AND sink = $4 AND epoch = $5 AND sent = $6");
-        let update = update.bind(sent as i64).bind(until_us).bind(SHARD).bind(lease.sink.clone());
-        if run(update.bind(lease.epoch as i64).bind(lease.sent as i64), &mut tx).await? == 0 {
-            tx.rollback().await?;
-            return Ok(Counting::Lost);
-        }
-        if !is_same(&mut tx, self.engine().share_row(), version).await? {
-            tx.rollback().await?;
-            return Ok(Counting::Changed);
-        }
-        write_tally(&mut tx, tally).await?;
-        tx.commit().await?;
-        Ok(Counting::Done)
-    }
-}
 
 /// Adds what was counted to the rows. A series that is gone meanwhile is passed over.
 pub(crate) async fn write_tally(conn: &mut AnyConnection, tally: &Tally) -> Result<(), StoreError> {

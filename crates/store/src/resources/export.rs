@@ -6,7 +6,10 @@ use tollgate_core::ingest_spec::EventTypeSpec;
 use tollgate_core::resource::{ConsumerSpec, ProjectSpec, Resources, TenantSpec};
 use tollgate_core::webhook::WebhookSpec;
 
-use super::rows::{SpecRow, State, specs};
+use super::{
+    meters::exported,
+    rows::{SpecRow, State, specs},
+};
 use crate::{error::StoreError, open::Store, sql::sql};
 
 impl Store {
@@ -65,10 +68,7 @@ impl Store {
             let project = name_of(row.project.0, &row.spec.project);
             resources.models.push(tollgate_core::predict_spec::ModelSpec { project, ..row.spec });
         }
-        for row in state.meters {
-            let project = name_of(row.project.0, &row.spec.project);
-            resources.meters.push(tollgate_core::meter::spec::MeterSpec { project, ..row.spec });
-        }
+        resources.meters = exported(state.meters, name_of);
         for row in state.event_types {
             let project = name_of(row.project.0, &row.spec.project);
             resources.event_types.push(EventTypeSpec { project, ..row.spec });

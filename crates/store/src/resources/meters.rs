@@ -13,7 +13,7 @@ use super::{
     checks::under,
     diff::{Diff, Edit, RowOf},
     prune::{delete, split},
-    rows::{ProjectRow, Spec},
+    rows::{ProjectRow, Spec, SpecRow},
 };
 use crate::{
     error::{Entity, StoreError},
@@ -73,6 +73,18 @@ impl Diff<'_> {
         }
         Ok(())
     }
+}
+
+/// Meters as a file has them, their projects named as `name_of` says.
+pub(super) fn exported(
+    rows: Vec<SpecRow<MeterSpec>>,
+    name_of: impl Fn(u64, &str) -> String,
+) -> Vec<MeterSpec> {
+    let named = |row: SpecRow<MeterSpec>| MeterSpec {
+        project: name_of(row.project.0, &row.spec.project),
+        ..row.spec
+    };
+    rows.into_iter().map(named).collect()
 }
 
 /// Notes first that meters, or names that they show, change: who counts waits for the commit and counts anew.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use tollgate_core::{code::Code, ingest_service::is_type};
+use tollgate_core::{code::Code, event::is_type};
 use tollgate_store::ReminderKind;
 
 use super::time::Moment;
