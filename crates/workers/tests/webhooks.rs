@@ -319,9 +319,9 @@ async fn nothing_is_sent_into_the_own_network() {
     }
     // Neither is a replay.
     let failed = WebhookReplay::One(told.one(&hooks[0]).await.notice);
-    let again =
-        told.store.replay_deliveries(&permit(Action::ChangeResources), (hooks[0].id, failed), told.now_us());
-    assert_eq!(again.await.unwrap().value, 1);
+    let may = permit(Action::ChangeResources);
+    let again = told.store.replay_deliveries(&may, (hooks[0].id, failed), told.now_us()).await;
+    assert_eq!(again.unwrap().value, 1);
     told.tried(&hooks[0], 1).await;
     running.stop().await;
     assert_eq!(receiver.count(), 0);
