@@ -158,8 +158,9 @@ async fn outcome(
     let rule = backtest.rule();
     let mut notes = Vec::new();
     match store.oldest_decision_us().await? {
-        None => notes
-            .push("no decisions are recorded; `retention.decisions` says how long they are kept".into()),
+        None => {
+            notes.push("no decisions are recorded; `retention.decisions` says how long they are kept".into())
+        }
         Some(oldest) if oldest > from_us => {
             notes.push(format!("the oldest decision that is kept is of {}", rfc3339(oldest)));
         }
