@@ -133,7 +133,7 @@ pub(crate) async fn a_receiver_that_is_gone_or_fails_for_days_is_switched_off_an
     let since = NOW - SECOND;
     world
         .store
-        .settle_deliveries(lease, &[failed.clone()], (NOW, NOW + LEASE, since))
+        .settle_deliveries(lease, std::slice::from_ref(&failed), (NOW, NOW + LEASE, since))
         .await
         .unwrap()
         .unwrap();
