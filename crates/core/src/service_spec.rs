@@ -29,7 +29,8 @@ pub fn check_service(spec: &ServiceSpec) -> Vec<FieldError> {
         errors.push(FieldError::new("name", problem));
     }
     check_match(&spec.matches, &mut errors);
-    let needs_upstreams = !matches!(spec.kind, ServiceKind::Ingest | ServiceKind::Metrics | ServiceKind::Predict);
+    let needs_upstreams =
+        !matches!(spec.kind, ServiceKind::Ingest | ServiceKind::Metrics | ServiceKind::Predict);
     if (spec.upstreams.is_empty() && needs_upstreams) || spec.upstreams.len() > UPSTREAMS_MAX {
         let problem = "a service needs 1 to 32 upstreams such as `http://127.0.0.1:9000`";
         errors.push(FieldError::new("upstreams", problem));

@@ -172,7 +172,13 @@ impl Stage {
         };
         let clock = Arc::clone(&self.world.clock) as Arc<dyn Clock>;
         let day = Duration::from_secs(86_400);
-        let options = EventOptions { relays: vec![relay], streams: Vec::new(), kept: day, remembered: day, forgets: false };
+        let options = EventOptions {
+            relays: vec![relay],
+            streams: Vec::new(),
+            kept: day,
+            remembered: day,
+            forgets: false,
+        };
         Relaying::start(&self.store, &clock, node, options)
     }
 

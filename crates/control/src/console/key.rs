@@ -11,8 +11,8 @@ use tollgate_core::{
     resource::PolicySpec,
 };
 use tollgate_store::{
-    AuditFilter, AuditRow, BlockView, DecisionFilter, DecisionRow, Entity, KeyDetail, KeySecret, KeyView, PageRequest,
-    Reminder, ResourceFilter, ResourceId, ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
+    AuditFilter, AuditRow, BlockView, DecisionFilter, DecisionRow, Entity, KeyDetail, KeySecret, KeyView,
+    PageRequest, Reminder, ResourceFilter, ResourceId, ResourceSpec, Scope, UsageBy, UsageFilter, UsageSums,
 };
 
 use super::{

@@ -207,7 +207,9 @@ pub fn authorise(actor: &Actor, action: Action, tenant: Option<TenantId>) -> Res
         Actor::OsUser(_) => Right::All,
         Actor::Worker(_) if matches!(action, Action::RehashKeys | Action::ChangeKeys) => Right::All,
         Actor::Worker(_) => Right::No,
-        Actor::Rule { tenant: own, .. } if action == Action::ChangeBlocks && tenant == Some(*own) => Right::All,
+        Actor::Rule { tenant: own, .. } if action == Action::ChangeBlocks && tenant == Some(*own) => {
+            Right::All
+        }
         Actor::Rule { .. } => Right::No,
         Actor::Person(_) if matches!(action, Action::UseOwnAccount | Action::ChangeOwnAccount) => Right::All,
         Actor::Person(_) => Right::No,
