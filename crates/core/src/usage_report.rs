@@ -327,7 +327,7 @@ mod tests {
             at_us: None,
             id: None,
         };
-        assert_eq!(of(&request("")).unwrap(), [plain.clone()]);
+        assert_eq!(of(&request("")).unwrap(), std::slice::from_ref(&plain));
         let whole = r#","units":3,"tokens":12,"status":404,"time":"1970-01-01T00:00:01Z","id":"r-1""#;
         let whole = format!("[{},{}]", request(""), request(whole));
         let full = Served {

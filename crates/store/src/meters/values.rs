@@ -263,7 +263,7 @@ fn answer(
             total: of(&total),
         })
         .collect();
-    groups.sort_by(|one, other| other.total.value.cmp(&one.total.value));
+    groups.sort_by_key(|group| std::cmp::Reverse(group.total.value));
     let shown = question.groups_max.clamp(1, GROUPS_SHOWN_MAX).min(groups.len());
     let groups_left = groups.len() - shown;
     groups.truncate(shown);

@@ -20,6 +20,11 @@ use crate::{
 
 /// One hour, microseconds.
 pub(super) const HOUR_US: i64 = 3_600_000_000;
+/// What stands before the values of rows that are added, and behind them.
+type Text = (&'static str, &'static str);
+/// Values by beginning and group.
+type Parts = BTreeMap<(i64, i64), Partial>;
+
 /// Columns of a row of values.
 const COLUMNS: usize = 10;
 
@@ -72,8 +77,8 @@ macro_rules! table {
     };
 }
 
-const MINUTES: (&str, &str) = table!("meter_minute");
-const HOURS: (&str, &str) = table!("meter_hour");
+const MINUTES: Text = table!("meter_minute");
+const HOURS: Text = table!("meter_hour");
 
 /// Adds what was counted to the rows. A series that is gone meanwhile is passed over.
 pub(crate) async fn write_tally(conn: &mut AnyConnection, tally: &Tally) -> Result<(), StoreError> {
@@ -81,7 +86,7 @@ pub(crate) async fn write_tally(conn: &mut AnyConnection, tally: &Tally) -> Resu
         let hold = sql("UPDATE meter_series SET skipped = skipped + $1 WHERE series = $2 RETURNING groups");
         let Some(row) = one(hold.bind(counted.skipped as i64).bind(*series), conn).await? else { continue };
         let kept = groups(conn, *series, counted, row.count(0)?).await?;
-        let mut minutes: BTreeMap<(i64, i64), Partial> = BTreeMap::new();
+        let mut minutes = Parts::new();
         let mut hours = minutes.clone();
         for ((minute_us, group), part) in &counted.parts {
             let number = kept.get(&**group).copied().unwrap_or(OTHER);
@@ -150,7 +155,7 @@ async fn groups<'t>(
 async fn write_parts(
     conn: &mut AnyConnection,
     series: i64,
-    (table, parts): ((&'static str, &'static str), &BTreeMap<(i64, i64), Partial>),
+    (table, parts): (Text, &Parts),
 ) -> Result<(), StoreError> {
     let rows: Vec<_> = parts.iter().collect();
     let mut insert = Bulk::new(conn, table.0, COLUMNS, table.1);
@@ -172,7 +177,7 @@ async fn write_parts(
 async fn write_sketches(
     conn: &mut AnyConnection,
     (series, step): (i64, i64),
-    parts: &BTreeMap<(i64, i64), Partial>,
+    parts: &Parts,
 ) -> Result<(), StoreError> {
     for ((start_us, number), part) in parts {
         let Some(sketch) = &part.sketch else { continue };
