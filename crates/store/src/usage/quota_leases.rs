@@ -208,21 +208,26 @@ impl Store {
         let mut whole = std::collections::BTreeMap::new();
         for (key, row) in keys.iter().zip(&rows) {
             let boot = row.count(3)?;
-            if !whole.contains_key(&boot) {
-                whole.insert(boot, !has_holes(boot, &mut tx).await?);
-            }
-            end_one(node, *key, whole.get(&boot) == Some(&true), &mut tx).await?;
+            let is_whole = match whole.get(&boot) {
+                Some(is_whole) => *is_whole,
+                None => !has_holes(boot, &mut tx).await?,
+            };
+            whole.insert(boot, is_whole);
+            end_one(node, *key, is_whole, &mut tx).await?;
         }
         tx.commit().await?;
         Ok(keys.len() as u64)
     }
 }
 
+/// What a shipment says of a quota: (rule, subject, start), (end, used).
+pub(super) type QuotaUse = ((i64, i64, i64), (i64, i64));
+
 /// Adds what a shipment says to what a node used; what it was not granted is leased to it now, whether there is
 /// room or not, so that nothing that was used is left for others.
 pub(super) async fn add_used(
     lessee: Lessee,
-    rows: &[((i64, i64, i64), (i64, i64))],
+    rows: &[QuotaUse],
     conn: &mut AnyConnection,
 ) -> Result<(), StoreError> {
     const BEYOND: &str = "CASE WHEN quota_leases.used + excluded.used > quota_leases.granted + quota_leases.beyond \
