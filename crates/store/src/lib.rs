@@ -50,6 +50,7 @@ mod ledger;
 mod meters;
 mod migrate;
 mod named;
+mod nodes;
 mod notices;
 mod open;
 mod outbox;
@@ -74,7 +75,7 @@ pub use audit::{AuditFilter, AuditRow, Broken, Verified};
 pub use counting::Counting;
 pub use dialect::Engine;
 pub use error::{Entity, StoreError};
-pub use feed::{Applied, LiveNode, NodeBeat, Waited};
+pub use feed::Applied;
 pub use import::{
     Encoding, IMPORT_ROWS_MAX, ImportCollision, ImportOptions, ImportReject, ImportReport, ImportRow,
     ImportScheme, Rehash,
@@ -95,6 +96,7 @@ pub use meters::{
     MeterValues, MeterView, Meters, NewDashboard, WIDGETS_MAX, Widget, WidgetForm,
 };
 pub use named::Named;
+pub use nodes::{LiveNode, NodeBeat, Waited};
 pub use notices::{NOTICE_BODY_LEN_MAX, NoticeFilter, NoticeRow};
 pub use open::{OpenOptions, Store, StoreCheck};
 pub use outbox::{
@@ -115,7 +117,7 @@ pub use reports::KeyOwner;
 pub use requests::{AnswerKept, Claim, JobProgress, JobRow, NewJobRow, RequestName};
 pub use resources::{
     ApplyMode, BudgetAt, BudgetFilter, BudgetView, EventTypeView, Misfits, Op, Plan, PlannedChange, PriceAt,
-    PriceView, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope, WebhookAt,
+    PriceView, ResourceAt, ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope,
 };
 pub use rules::{
     BlockFilter, BlockView, Fired, FiringFilter, FiringView, LastFiring, Lift, Outcome, SubjectView,
@@ -134,6 +136,6 @@ pub use usage::{
 };
 pub use webhooks::{
     Attempted, DeliveryFilter, DeliveryRow, DeliveryState, MadeSecret, Outgoing, SenderLease, SenderLost,
-    Sending, WEBHOOK_OVERLAP_MAX_US, WebhookReplay, WebhookView,
+    Sending, WEBHOOK_OVERLAP_MAX_US, WebhookAt, WebhookReplay, WebhookView,
 };
 pub use write::Committed;

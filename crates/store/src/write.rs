@@ -6,13 +6,14 @@ use std::borrow::Cow;
 use sqlx::{Any, AnyConnection, Transaction};
 use tollgate_core::{
     authz::{Action, Permit},
-    id::{ConsumerId, TenantId},
+    id::{ConsumerId, KeyId, TenantId},
+    notice::NoticeKind,
 };
 
 use crate::{
     chain::Link,
     error::{Entity, StoreError},
-    notices,
+    notices::{self, Notice},
     open::Store,
     sql::{Columns as _, bulk, only, places, rows_max, run, sql},
     standing::renewed,
@@ -133,7 +134,7 @@ impl Write<'_> {
         }
         let link = sql("UPDATE feed_head SET hash = $1 WHERE id = 1").bind(hash.to_vec());
         run(link, &mut self.tx).await?;
-        let told = notices::of_changes(&changes, &actor, self.at_us);
+        let told = notices_of(&changes, &actor, self.at_us);
         notices::write_all(&mut self.tx, &told).await?;
         self.tx.commit().await?;
         Ok(seq.unsigned_abs())
@@ -152,6 +153,23 @@ impl Write<'_> {
     pub(crate) async fn roll_back(self) -> Result<(), StoreError> {
         Ok(self.tx.rollback().await?)
     }
+}
+
+/// The notices of changes: keys that were made, given a new secret, switched off and on, revoked.
+fn notices_of(changes: &[Change], actor: &str, at_us: i64) -> Vec<Notice> {
+    let told = changes.iter().filter(|change| change.entity == Entity::Key).filter_map(|change| {
+        let kind = match change.action {
+            "key.create" => NoticeKind::KeyCreated,
+            "key.rotate" => NoticeKind::KeyRotated,
+            "key.revoke" => NoticeKind::KeyRevoked,
+            "key.disable" => NoticeKind::KeyDisabled,
+            "key.enable" => NoticeKind::KeyEnabled,
+            _ => return None,
+        };
+        let notice = Notice::of_key(kind, change.tenant?, KeyId::from_sql(change.id), at_us);
+        Some(notice.with("actor", actor))
+    });
+    told.collect()
 }
 
 struct Part<'a> {

@@ -1,10 +1,9 @@
 //! How the rows reach the memory of every node: loaded once, then kept up by following the numbered
-//! changes; and how nodes tell each other how far they are.
+//! changes. How far each node is stands in `nodes`.
 
 mod apply;
 mod keys;
 mod load;
-mod nodes;
 mod tables;
 
 use sqlx::AnyConnection;
@@ -14,8 +13,6 @@ use crate::{
     error::StoreError,
     sql::{Columns as _, one, sql},
 };
-
-pub use nodes::{LiveNode, NodeBeat, Waited};
 
 /// Reads the head of the feed, from the primary only.
 async fn read_head(engine: Engine, conn: &mut AnyConnection) -> Result<Applied, StoreError> {

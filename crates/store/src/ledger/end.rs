@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
-    feed::NodeBeat,
+    nodes::NodeBeat,
     open::Store,
     sql::{Columns as _, all, one, run, sql},
 };

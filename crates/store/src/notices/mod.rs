@@ -16,10 +16,9 @@ use tollgate_core::{
 
 use self::body::Names;
 use crate::{
-    error::{Entity, StoreError},
+    error::StoreError,
     random,
     sql::{Bulk, Columns as _, only, run, sql},
-    write::Change,
 };
 
 pub(crate) use body::moment;
@@ -112,21 +111,4 @@ pub(crate) async fn write_all(
         run(statement, conn).await?;
     }
     Ok(ids)
-}
-
-/// The notices of changes: keys that were made, given a new secret, switched off and on, revoked.
-pub(crate) fn of_changes(changes: &[Change], actor: &str, at_us: i64) -> Vec<Notice> {
-    let told = changes.iter().filter(|change| change.entity == Entity::Key).filter_map(|change| {
-        let kind = match change.action {
-            "key.create" => NoticeKind::KeyCreated,
-            "key.rotate" => NoticeKind::KeyRotated,
-            "key.revoke" => NoticeKind::KeyRevoked,
-            "key.disable" => NoticeKind::KeyDisabled,
-            "key.enable" => NoticeKind::KeyEnabled,
-            _ => return None,
-        };
-        let notice = Notice::of_key(kind, change.tenant?, KeyId::from_sql(change.id), at_us);
-        Some(notice.with("actor", actor))
-    });
-    told.collect()
 }

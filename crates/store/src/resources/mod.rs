@@ -22,7 +22,7 @@ mod read;
 mod rows;
 mod rules;
 mod view;
-mod webhook_views;
+mod webhook_one;
 mod webhooks;
 
 use crate::error::Entity;
@@ -39,7 +39,7 @@ pub(crate) use prices::PriceRow;
 pub(crate) use rows::{ProjectRow, State, find_project, from_json, to_json};
 pub(crate) use rules::compiled as compiled_rules;
 pub use view::{ResourceFilter, ResourceId, ResourceSpec, ResourceView, Scope};
-pub use webhook_views::WebhookAt;
+pub(crate) use webhook_one::{create_webhook_row, delete_webhook_row, replace_webhook_row};
 
 /// How a file is applied.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,6 +5,7 @@
 //! became of it. A delivery is told apart by the id of its notice, which stays however often it is sent. What must
 //! never be here: HTTP, signatures.
 
+mod edit;
 mod log;
 mod secret;
 mod sending;
@@ -23,8 +24,9 @@ use crate::{
     sql::{Columns as _, Row, all, built, one},
 };
 
+pub use edit::WebhookAt;
 pub use log::{DeliveryFilter, DeliveryRow, DeliveryState, Replay as WebhookReplay};
-pub(crate) use secret::make_secret;
+use secret::make_secret;
 pub use secret::{MadeSecret, WEBHOOK_OVERLAP_MAX_US};
 pub use sending::{Attempted, Outgoing, SenderLease, SenderLost, Sending};
 

@@ -84,7 +84,7 @@ pub(super) fn change(action: &'static str, view: &WebhookView, after: Option<ser
 }
 
 /// Makes a secret and lets the ones before end.
-pub(crate) async fn make_secret(
+pub(super) async fn make_secret(
     store: &Store,
     write: &mut Write<'_>,
     (id, overlap_us): (WebhookId, i64),

@@ -1,22 +1,17 @@
-//! Webhooks one at a time: created, replaced, deleted, through the same comparison as a whole file.
+//! Webhooks one at a time: created with their first secret, replaced, deleted. Their rows are the business of
+//! `resources`, which compares them like those of a whole file.
 
 use tollgate_core::{
     authz::Permit,
     id::{TenantId, WebhookId},
-    resource::Resources,
     webhook::WebhookSpec,
 };
 
-use super::{
-    Op,
-    apply::{Asked, compare, record, write_rows},
-    one::{plain, same_version},
-    webhooks::webhook_deletion,
-};
+use super::{MadeSecret, WebhookView, load_view, make_secret};
 use crate::{
     error::{Entity, StoreError},
     open::Store,
-    webhooks::{MadeSecret, WebhookView, load_view, make_secret},
+    resources::{create_webhook_row, delete_webhook_row, replace_webhook_row, same_version},
     write::Committed,
 };
 
@@ -43,21 +38,8 @@ impl Store {
         new: WebhookSpec,
         now_us: i64,
     ) -> Result<Committed<(WebhookView, MadeSecret)>, StoreError> {
-        let resources = Resources { webhooks: vec![new], ..Resources::default() };
         let mut write = self.write(permit, now_us).await?;
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
-        let edit = match (diff.errors.is_empty(), diff.edits.as_slice()) {
-            (false, _) => return Err(StoreError::Invalid(plain(Entity::Webhook, diff.errors))),
-            (true, [edit]) if edit.op == Op::Create => edit,
-            _ => {
-                let problem =
-                    "this address is told of the same project or tenant already; change that webhook";
-                return Err(StoreError::Conflict(problem.to_owned()));
-            }
-        };
-        record(&mut write, edit)?;
-        write_rows(write.conn(), std::slice::from_ref(edit), now_us).await?;
-        let id = WebhookId::from_sql(edit.id);
+        let id = create_webhook_row(&mut write, permit, new, now_us).await?;
         let secret = make_secret(self, &mut write, (id, 0), now_us).await?;
         let view = load_view(write.conn(), id).await?;
         Ok(Committed { value: (view, secret), seq: write.commit().await? })
@@ -75,21 +57,9 @@ impl Store {
         new: WebhookSpec,
         now_us: i64,
     ) -> Result<Committed<WebhookView>, StoreError> {
-        let resources = Resources { webhooks: vec![new], ..Resources::default() };
         let mut write = self.write(permit, now_us).await?;
         present(write.conn(), at).await?;
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
-        if !diff.errors.is_empty() {
-            return Err(StoreError::Invalid(plain(Entity::Webhook, diff.errors)));
-        }
-        if !diff.places.contains_key(&(Entity::Webhook, at.id.to_sql())) {
-            let problem = "its address, project and tenant stay; create another webhook instead";
-            return Err(StoreError::invalid("url", problem));
-        }
-        if let Some(edit) = diff.edits.first() {
-            record(&mut write, edit)?;
-            write_rows(write.conn(), std::slice::from_ref(edit), now_us).await?;
-        }
+        replace_webhook_row(&mut write, permit, at.id, new, now_us).await?;
         let value = load_view(write.conn(), at.id).await?;
         Ok(Committed { value, seq: write.commit().await? })
     }
@@ -106,12 +76,7 @@ impl Store {
     ) -> Result<Committed<()>, StoreError> {
         let mut write = self.write(permit, now_us).await?;
         present(write.conn(), at).await?;
-        let nothing = Resources::default();
-        let diff = compare(write.conn(), permit, &nothing, Asked { prune: false, now_us }).await?;
-        let row = diff.state.webhooks.iter().find(|row| row.id == at.id.to_sql());
-        let edit = webhook_deletion(row.ok_or_else(|| StoreError::not_found(Entity::Webhook, at.id))?)?;
-        record(&mut write, &edit)?;
-        write_rows(write.conn(), std::slice::from_ref(&edit), now_us).await?;
+        delete_webhook_row(&mut write, permit, at.id, now_us).await?;
         Ok(Committed { value: (), seq: write.commit().await? })
     }
 }
