@@ -81,6 +81,7 @@ async fn main() {
         remind: None,
         rules: false,
         funds: None,
+        quota_leases: None,
         node: 1,
         boot,
         options: Options::default(),

@@ -202,91 +202,99 @@ impl Prepared {
     /// # Errors
     /// When the node's first heartbeat cannot be written: nobody would wait for it otherwise.
     pub async fn start(self) -> Result<Running, StoreError> {
-        let Self { parts, applied, shipper, runs, progress, moved, asks } = self;
-        let Parts {
-            store,
-            snapshot,
-            clock,
-            rehashes,
-            node,
-            boot,
-            options,
-            sweep,
-            seal,
-            remind,
-            rules,
-            funds,
-            quota_leases,
-            ..
-        } = parts;
-        let beat = Beat {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            progress: Arc::clone(&progress),
-            node,
-            boot,
-            lease: options.lease,
-            moved: Arc::clone(&moved),
-        };
-        store.heartbeat(&beat.now()).await?;
-        let rules = rules.then(|| Rules {
-            store: Arc::clone(&store),
-            snapshot: Arc::clone(&snapshot),
-            clock: Arc::clone(&clock),
-            node,
-            sees: !options.decisions_kept.is_zero(),
-        });
-        let feed = Feed {
-            store: Arc::clone(&store),
-            snapshot,
-            clock: Arc::clone(&clock),
-            progress: Arc::clone(&progress),
-            applied,
-            poll_every: options.poll_every,
-            lease: options.lease,
-            moved,
-            asks: shipper.is_some().then(|| Arc::clone(&asks)),
-            asks_seen: None,
-        };
-        let retention = Retention {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            decisions_kept: options.decisions_kept,
-            usage_kept: options.usage_kept,
-            forgets: options.forgets,
-            sweep,
-        };
+        let beat = self.beat();
+        self.parts.store.heartbeat(&beat.now()).await?;
+        let (feed, retention) = (self.feed(), self.retention());
+        let Self { mut parts, shipper, runs, progress, asks, .. } = self;
         let (stop, stopped) = watch::channel(false);
         let stopped = Stop::new(stopped);
-        let sealer = seal.map(|seal| {
-            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
-            Sealer::new(store, clock, Arc::clone(&progress), seal)
-        });
-        let reminding =
-            remind.map(|options| Reminding { store: Arc::clone(&store), clock: Arc::clone(&clock), options });
-        let (clock_of_funds, clock_of_end) = (Arc::clone(&clock), Arc::clone(&clock));
-        let mut tasks = vec![
+        let mut tasks = parts.spawn_optional(&progress, &stopped);
+        let Parts { store, clock, rehashes, node, boot, options, .. } = parts;
+        tasks.extend([
             tokio::spawn(feed.run(stopped.clone())),
             tokio::spawn(beat.run(stopped.clone())),
-            tokio::spawn(rehash::run(Arc::clone(&store), clock, rehashes, stopped.clone())),
+            tokio::spawn(rehash::run(Arc::clone(&store), Arc::clone(&clock), rehashes, stopped.clone())),
             tokio::spawn(retention.run(stopped.clone())),
-        ];
-        tasks.extend(rules.map(|rules| tokio::spawn(rules.run(stopped.clone()))));
-        tasks.extend(reminding.map(|reminding| tokio::spawn(reminding.run(stopped.clone()))));
-        let keeper = funds.map(|options| {
-            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock_of_funds));
-            Keeper { store, clock, lessee: Lessee { node, boot }, options }
-        });
-        tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))));
-        let quotas = quota_leases.map(|options| {
-            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock_of_funds));
-            QuotaKeeper::new(store, clock, Lessee { node, boot }, options)
-        });
-        tasks.extend(quotas.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))));
-        tasks.extend(sealer.map(|sealer| tokio::spawn(sealer.run(stopped.clone()))));
+        ]);
         let shipping = shipper.map(|shipper| tokio::spawn(shipper.run(stopped)));
-        let clock = clock_of_end;
         Ok(Running { store, clock, node, boot, runs, options, progress, asks, stop, tasks, shipping })
+    }
+
+    fn beat(&self) -> Beat {
+        Beat {
+            store: Arc::clone(&self.parts.store),
+            clock: Arc::clone(&self.parts.clock),
+            progress: Arc::clone(&self.progress),
+            node: self.parts.node,
+            boot: self.parts.boot,
+            lease: self.parts.options.lease,
+            moved: Arc::clone(&self.moved),
+        }
+    }
+
+    fn feed(&self) -> Feed {
+        Feed {
+            store: Arc::clone(&self.parts.store),
+            snapshot: Arc::clone(&self.parts.snapshot),
+            clock: Arc::clone(&self.parts.clock),
+            progress: Arc::clone(&self.progress),
+            applied: self.applied,
+            poll_every: self.parts.options.poll_every,
+            lease: self.parts.options.lease,
+            moved: Arc::clone(&self.moved),
+            asks: self.shipper.is_some().then(|| Arc::clone(&self.asks)),
+            asks_seen: None,
+        }
+    }
+
+    fn retention(&self) -> Retention {
+        Retention {
+            store: Arc::clone(&self.parts.store),
+            clock: Arc::clone(&self.parts.clock),
+            decisions_kept: self.parts.options.decisions_kept,
+            usage_kept: self.parts.options.usage_kept,
+            forgets: self.parts.options.forgets,
+            sweep: Arc::clone(&self.parts.sweep),
+        }
+    }
+}
+
+impl Parts {
+    /// Starts the tasks that not every process has.
+    fn spawn_optional(&mut self, progress: &Arc<Progress>, stopped: &Stop) -> Vec<JoinHandle<()>> {
+        let with = || (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let lessee = Lessee { node: self.node, boot: self.boot };
+        let rules = self.rules.then(|| Rules {
+            store: Arc::clone(&self.store),
+            snapshot: Arc::clone(&self.snapshot),
+            clock: Arc::clone(&self.clock),
+            node: self.node,
+            sees: !self.options.decisions_kept.is_zero(),
+        });
+        let reminding = self.remind.take().map(|options| {
+            let (store, clock) = with();
+            Reminding { store, clock, options }
+        });
+        let funds = self.funds.take().map(|options| {
+            let (store, clock) = with();
+            Keeper { store, clock, lessee, options }
+        });
+        let quotas = self.quota_leases.take().map(|options| {
+            let (store, clock) = with();
+            QuotaKeeper::new(store, clock, lessee, options)
+        });
+        let sealer = self.seal.take().map(|seal| {
+            let (store, clock) = with();
+            Sealer::new(store, clock, Arc::clone(progress), seal)
+        });
+        let tasks = [
+            rules.map(|rules| tokio::spawn(rules.run(stopped.clone()))),
+            reminding.map(|reminding| tokio::spawn(reminding.run(stopped.clone()))),
+            funds.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))),
+            quotas.map(|keeper| tokio::spawn(keeper.run(stopped.clone()))),
+            sealer.map(|sealer| tokio::spawn(sealer.run(stopped.clone()))),
+        ];
+        tasks.into_iter().flatten().collect()
     }
 }
 
