@@ -61,7 +61,7 @@ pub(crate) async fn rounds_at_once_never_pass_a_limit(world: World) {
         let lessee = tollgate_store::Lessee { node: number, boot: 100 + number };
         for step in 0..10 {
             let mut wants: Vec<_> = accounts.iter().map(|account| want(*account, step, 1, 7)).collect();
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 wants.reverse();
             }
             stores[number as usize].lease_round(lessee, &wants, NOW).await.unwrap();

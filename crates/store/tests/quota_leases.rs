@@ -202,7 +202,7 @@ pub(crate) async fn nodes_at_once_lease_all_of_a_quota_and_no_more(world: World)
         let mut given = 0;
         for _ in 0..12 {
             let mut wants: Vec<QuotaWant> = (1..=20).map(|rule| want(rule, 37)).collect();
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 wants.reverse();
             }
             let leased = stores[number as usize].lease_quotas(lessee, &wants).await.unwrap();
