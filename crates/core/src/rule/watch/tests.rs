@@ -1,0 +1,214 @@
+//! What the watch promises.
+
+use super::*;
+use crate::rule::{RuleRow, spec::RuleSpec};
+
+/// A quarter past some full hour.
+const NOON: i64 = 1_700_000_100_000_000;
+const SECOND: i64 = 1_000_000;
+
+fn rule(when: &str, then: &str) -> Rule {
+    let text = format!("project = \"maps\"\nname = \"flood\"\nwhen = {{ {when} }}\nthen = {{ {then} }}");
+    let spec: RuleSpec = toml::from_str(&text).unwrap();
+    let named = |name: &str| (name == "tiles").then_some(crate::id::ServiceId(5));
+    Rule::compile(&spec, RuleRow { id: 7, project: ProjectId(1) }, named).unwrap()
+}
+
+fn watch(when: &str, then: &str) -> Watch {
+    let mut watch = Watch::default();
+    watch.replace_rules(vec![rule(when, then)]);
+    watch
+}
+
+fn seen(at_us: i64) -> Seen {
+    Seen {
+        at_us,
+        key: 2,
+        consumer: 3,
+        project: ProjectId(1),
+        service: 5,
+        code: Code::Valid,
+        status: 200,
+        tokens: 0,
+        cost: 0,
+        currency: None,
+        address: 1,
+    }
+}
+
+/// When the watch acted, and until when it blocked.
+fn look(watch: &mut Watch, seen: &Seen) -> Option<(i64, Option<i64>)> {
+    let mut acted = None;
+    watch.look(seen, |firing| acted = Some((firing.at_us, firing.until_us)));
+    acted
+}
+
+const BLOCK: &str = r#"action = "block", service = "tiles", until = "next_hour""#;
+const HUNDRED: &str = r#"metric = "requests", service = "tiles", above = 100, window = "1m""#;
+
+#[test]
+fn the_hundred_and_first_request_in_a_minute_blocks_until_the_next_hour() {
+    let mut watch = watch(HUNDRED, BLOCK);
+    for request in 0..100 {
+        assert_eq!(look(&mut watch, &seen(NOON + request * 100_000)), None);
+    }
+    let last = NOON + 10 * SECOND;
+    let next_hour = (NOON / 3_600_000_000 + 1) * 3_600_000_000;
+    assert_eq!(look(&mut watch, &seen(last)), Some((last, Some(next_hour))));
+    assert_eq!(look(&mut watch, &seen(last + 1)), None, "it acts once");
+    let refused = Seen { code: Code::KeyBlocked, ..seen(last + 2) };
+    assert_eq!(look(&mut watch, &refused), None);
+}
+
+#[test]
+fn a_hundred_requests_spread_over_more_than_the_window_do_nothing() {
+    let mut watch = watch(HUNDRED, BLOCK);
+    for request in 0..1_000 {
+        assert_eq!(look(&mut watch, &seen(NOON + request * 610_000)), None, "{request}");
+    }
+}
+
+#[test]
+fn what_the_refused_do_does_not_keep_a_block_alive_and_new_traffic_makes_a_new_one() {
+    let mut watch = watch(HUNDRED, r#"action = "block", until = "30s""#);
+    let flood = |watch: &mut Watch, from: i64, code: Code| {
+        (0..101).filter_map(|request| look(watch, &Seen { code, ..seen(from + request) })).last()
+    };
+    assert!(flood(&mut watch, NOON, Code::Valid).is_some());
+    let later = NOON + 90 * SECOND;
+    assert_eq!(flood(&mut watch, later, Code::KeyBlocked), None);
+    assert!(flood(&mut watch, later + SECOND, Code::Valid).is_some());
+}
+
+#[test]
+fn only_what_the_rule_names_counts() {
+    let mut watch = watch(
+        r#"metric = "denials", code = "rate_limited", service = "tiles", above = 1, window = "1m""#,
+        BLOCK,
+    );
+    let limited = Seen { code: Code::RateLimited, ..seen(NOON) };
+    let others = [
+        seen(NOON),
+        Seen { code: Code::ScopeMissing, ..limited },
+        Seen { service: 6, ..limited },
+        Seen { project: ProjectId(9), ..limited },
+        Seen { key: 0, ..limited },
+    ];
+    for other in others {
+        assert_eq!(look(&mut watch, &other), None);
+        assert_eq!(look(&mut watch, &other), None);
+    }
+    assert_eq!(look(&mut watch, &limited), None);
+    assert_eq!(look(&mut watch, &Seen { key: 8, ..limited }), None, "of another key");
+    assert!(look(&mut watch, &limited).is_some());
+}
+
+#[test]
+fn an_error_rate_means_nothing_before_there_are_enough_requests() {
+    let when = r#"metric = "error_rate", above = 50, at_least = 10, window = "1m""#;
+    let mut watch = watch(when, BLOCK);
+    let failed = |at: i64| Seen { status: 503, ..seen(NOON + at) };
+    for request in 0..9 {
+        assert_eq!(look(&mut watch, &failed(request)), None);
+    }
+    assert!(look(&mut watch, &failed(9)).is_some());
+}
+
+#[test]
+fn money_and_tokens_are_summed_up() {
+    let mut cost = watch(r#"metric = "cost", per = "consumer", above = "1", window = "1d""#, BLOCK);
+    let dear = Seen { cost: 600_000_000, currency: Some(Currency::USD), ..seen(NOON) };
+    assert_eq!(look(&mut cost, &dear), None);
+    let euros = Seen { currency: Some(Currency::Money(*b"EUR")), ..dear };
+    assert_eq!(look(&mut cost, &euros), None);
+    assert!(look(&mut cost, &Seen { key: 99, ..dear }).is_some(), "of the same consumer");
+    let mut tokens = watch(r#"metric = "tokens", above = 1000, window = "1m""#, BLOCK);
+    assert_eq!(look(&mut tokens, &Seen { tokens: 1000, ..seen(NOON) }), None);
+    assert!(look(&mut tokens, &Seen { tokens: 1, ..seen(NOON) }).is_some());
+}
+
+#[test]
+fn addresses_are_counted_once_each() {
+    let mut watch = watch(r#"metric = "distinct_addresses", above = 3, window = "1h""#, BLOCK);
+    for round in 0..3 {
+        for address in 1..=3 {
+            assert_eq!(look(&mut watch, &Seen { address, ..seen(NOON + round) }), None);
+        }
+    }
+    assert!(look(&mut watch, &Seen { address: 4, ..seen(NOON + 9) }).is_some());
+}
+
+#[test]
+fn a_notice_is_given_once_per_passing() {
+    let when = r#"metric = "requests", above = 1, window = "1m""#;
+    let mut watch = watch(when, r#"action = "notify""#);
+    assert_eq!(look(&mut watch, &seen(NOON)), None);
+    assert_eq!(look(&mut watch, &seen(NOON + 1)), Some((NOON + 1, None)));
+    assert_eq!(look(&mut watch, &seen(NOON + 2)), None);
+    let later = NOON + 300 * SECOND;
+    assert_eq!(look(&mut watch, &seen(later)), None);
+    assert!(look(&mut watch, &seen(later + 1)).is_some());
+}
+
+#[test]
+fn who_was_unblocked_by_hand_begins_anew() {
+    let mut watch = watch(HUNDRED, r#"action = "block", until = "manual""#);
+    for request in 0..101 {
+        look(&mut watch, &seen(NOON + request));
+    }
+    assert_eq!(look(&mut watch, &seen(NOON + 200)), None, "blocked, for all it knows");
+    watch.forget(7, Subject { whose: Whose::Key, id: 2 }, NOON + 200);
+    assert_eq!(look(&mut watch, &seen(NOON + 150)), None, "it came before that");
+    for request in 0..100 {
+        assert_eq!(look(&mut watch, &seen(NOON + 300 + request)), None);
+    }
+    assert_eq!(look(&mut watch, &seen(NOON + 500)), Some((NOON + 500, None)));
+}
+
+#[test]
+fn a_watch_that_begins_anew_stands_where_the_one_before_it_stood() {
+    let mut watch = watch(HUNDRED, BLOCK);
+    (0..101).for_each(|request| watch.recall(&seen(NOON + request)));
+    let mut anew = |acted: Option<Option<i64>>| {
+        watch.forget(7, Subject { whose: Whose::Key, id: 2 }, NOON - 1);
+        (0..101).for_each(|request| watch.recall(&seen(NOON + request)));
+        if let Some(until_us) = acted {
+            watch.acted(7, Subject { whose: Whose::Key, id: 2 }, until_us);
+        }
+        look(&mut watch, &seen(NOON + 200)).is_some()
+    };
+    assert!(anew(None), "nobody acted, and the threshold is passed");
+    assert!(!anew(Some(Some(NOON + 300))), "it acted, and its block holds");
+    assert!(anew(Some(Some(NOON + 100))), "its block has ended");
+    assert!(!anew(Some(None)), "its block holds until somebody lifts it");
+    assert!(watch.counts_all(&[Rule { above: 5, ..rule(HUNDRED, BLOCK) }]));
+    assert!(!watch.counts_all(&[Rule { window_us: 5, ..rule(HUNDRED, BLOCK) }]));
+    assert!(!watch.counts_all(&[Rule { id: 8, ..rule(HUNDRED, BLOCK) }]));
+}
+
+#[test]
+fn rules_that_change_their_threshold_keep_what_they_counted() {
+    let mut watch = watch(HUNDRED, BLOCK);
+    for request in 0..50 {
+        look(&mut watch, &seen(NOON + request));
+    }
+    watch.replace_rules(vec![Rule { above: 50, ..rule(HUNDRED, BLOCK) }]);
+    assert!(look(&mut watch, &seen(NOON + 60)).is_some());
+    let observing = Rule { above: 50, mode: crate::rule::spec::RuleMode::Observe, ..rule(HUNDRED, BLOCK) };
+    watch.replace_rules(vec![observing]);
+    assert!(look(&mut watch, &seen(NOON + 61)).is_some(), "what it does now it has not done yet");
+    watch.replace_rules(Vec::new());
+    assert!(watch.is_idle());
+    assert_eq!(watch.subjects, 0);
+}
+
+#[test]
+fn subjects_are_bounded_and_make_room_when_they_are_over() {
+    let mut watch = watch(r#"metric = "requests", above = 1, window = "1s""#, BLOCK);
+    for key in 1..=SUBJECTS_MAX as u64 + 5 {
+        look(&mut watch, &Seen { key, ..seen(NOON) });
+    }
+    assert_eq!((watch.subjects, watch.left_out()), (SUBJECTS_MAX, 5));
+    look(&mut watch, &Seen { key: 1 << 40, ..seen(NOON + 10 * SECOND) });
+    assert_eq!((watch.subjects, watch.left_out()), (1, 5));
+}
