@@ -59,9 +59,11 @@ impl Outcome {
             Code::RateLimited | Code::QuotaExhausted | Code::ConcurrencyExceeded | Code::TooManyBadKeys => {
                 Self::Limited
             }
-            Code::UpstreamUnreachable | Code::UpstreamTimeout | Code::AuthStale | Code::Overloaded => {
-                Self::Upstream
-            }
+            Code::UpstreamUnreachable
+            | Code::UpstreamTimeout
+            | Code::AuthStale
+            | Code::Overloaded
+            | Code::ModelUnavailable => Self::Upstream,
             _ => Self::Denied,
         }
     }
