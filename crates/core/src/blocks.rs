@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    admit::words::rfc3339,
     id::{BlockId, ProjectId, ServiceId, TenantId},
     keyring::KeyRecord,
     rule::{spec::Whose, watch::Subject},
+    time::rfc3339,
 };
 
 /// Blocks that hold at once over the whole installation; a rule blocks nobody beyond them.

@@ -16,13 +16,13 @@
 //! | [`path`], [`route`] | the one spelling of a path; which service takes a request |
 //! | [`address`] | who the client is behind trusted proxies; networks |
 //! | [`key`], [`keyring`], [`authenticate`] | the grammar of keys, all keys in memory, recognising one |
-//! | [`signature`] | whether the holder of a secret has written a body |
+//! | [`signature`], [`signature_service`] | whether the holder of a secret has written a body; services that ask for it |
 //! | [`facts`], [`admit`], [`explain`] | what is known of a request; the decision; its trace in words |
 //! | [`limits`], [`counters`], [`period`] | rates, the port to live counters, calendar periods |
 //! | [`resource`], [`name`], [`service_spec`], [`upstream_spec`], [`llm_spec`], [`llm_service`], [`field_error`] | resources as written, and what may be written |
 //! | [`policy`], [`service`], [`tables`] | policies and services compiled; the small tables |
 //! | [`money`], [`budget`] | amounts, prices, what a model call used and costs; budgets, and who holds them |
-//! | [`metric`], [`metrics_spec`] | points of time series and their lines; services that take them |
+//! | [`metric`], [`metrics_spec`], [`metrics_service`] | points of time series and their lines; services that take them |
 //! | [`event`], [`ingest_spec`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
 //! | [`meter`], [`usage_report`] | what is counted from events; what services report of requests they served themselves |
 //! | [`rule`], [`blocks`] | rules that block and unblock by themselves: written, compiled, watching; who is blocked |
@@ -53,6 +53,7 @@ pub mod llm_service;
 pub mod llm_spec;
 pub mod meter;
 pub mod metric;
+pub mod metrics_service;
 pub mod metrics_spec;
 pub mod model;
 pub mod money;
@@ -72,6 +73,7 @@ pub mod service;
 pub mod service_spec;
 pub mod serving;
 pub mod signature;
+pub mod signature_service;
 pub mod tables;
 pub mod tensor;
 pub mod time;

@@ -4,11 +4,11 @@ use crate::{
     field_error::FieldError,
     ingest_service::check_ingest,
     llm_service::check_llm,
-    metrics_spec::check_metrics,
+    metrics_service::check_metrics,
     pattern::PathPattern,
     predict_service::check_predict,
     resource::{HeadersSpec, MatchSpec, ServiceKind, ServiceSpec},
-    signature::spec::check_signature,
+    signature_service::check_signature,
     time::Span,
 };
 

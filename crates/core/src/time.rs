@@ -1,4 +1,5 @@
-//! Time as an argument: the two clocks of a decision, and durations as people write them.
+//! Time as an argument: the two clocks of a decision, durations as people write them, moments as people read
+//! them.
 
 use std::{fmt, str::FromStr};
 
@@ -112,5 +113,13 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A moment as people read it: RFC 3339 in UTC, to the second.
+pub(crate) fn rfc3339(wall_us: i64) -> String {
+    match jiff::Timestamp::from_microsecond(wall_us) {
+        Ok(moment) => format!("{moment:.0}"),
+        Err(_) => "a moment outside the calendar".to_owned(),
     }
 }

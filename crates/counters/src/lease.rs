@@ -5,7 +5,7 @@
 
 use tollgate_core::{period::Window, time::Now};
 
-use crate::state::{Refused, fits, until_ns};
+use crate::refused::{Refused, fits, until_ns};
 
 /// How quotas are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -26,6 +26,7 @@ mod cells;
 mod lease;
 pub mod leases;
 mod local;
+mod refused;
 #[cfg(not(loom))]
 pub mod shared;
 mod state;

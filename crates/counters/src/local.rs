@@ -18,7 +18,8 @@ use crate::{
     calendar,
     cells::{CELLS_MAX_DEFAULT, Cell, Cells, Full, Key},
     lease::{Part, Quotas},
-    state::{Refused, State},
+    refused::Refused,
+    state::State,
 };
 
 /// How many charges are handled without allocating; a policy rarely has more rules.

@@ -7,7 +7,10 @@ use tollgate_core::{
     time::Now,
 };
 
-use crate::lease::{Lease, Part, Quotas};
+use crate::{
+    lease::{Lease, Part, Quotas},
+    refused::{Refused, fits, until_ns},
+};
 
 /// How long a cell must have been as good as new before it is dropped. Far longer than a request
 /// can be between reading the clock and being counted, so that dropping never changes an answer.
@@ -26,15 +29,6 @@ pub(crate) enum State {
     Leased { window: Window, lease: Lease },
     /// Units in flight.
     InFlight { count: u64 },
-}
-
-/// The charge does not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// Nanoseconds until it could, if waiting helps.
-    Exhausted { retry_after_ns: Option<u64> },
-    /// It could if more were leased.
-    Short,
 }
 
 impl State {
@@ -222,15 +216,4 @@ impl State {
             Self::InFlight { count } => count == 0,
         }
     }
-}
-
-/// Whether `amount` (or 1, when only asked) still fits.
-pub(crate) fn fits(used: u64, amount: u64, most: u64) -> bool {
-    used.checked_add(amount.max(1)).is_some_and(|sum| sum <= most)
-}
-
-/// Nanoseconds from now to the end of a period.
-pub(crate) fn until_ns(window: Window, now: Now) -> u64 {
-    let micros = window.end_us.saturating_sub(now.wall_us);
-    u64::try_from(micros).unwrap_or(0).saturating_mul(1000)
 }

@@ -9,7 +9,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Check, Decision, words};
+use super::{Check, Decision};
 use crate::{
     budget::{
         account_of,
@@ -25,6 +25,7 @@ use crate::{
         price::Price,
     },
     period::Window,
+    time::rfc3339,
 };
 
 /// How often the ledger is asked for one call before the call has to do with what there is. More than
@@ -398,7 +399,7 @@ fn exhausted(index: usize, purse: &Purse<'_>, found: Available, needed: Option<A
         detail.push_str("; more was used of it than was set aside");
     }
     if purse.window.end_us < i64::MAX {
-        detail.push_str(&format!("; it begins anew at {}", words::rfc3339(purse.window.end_us)));
+        detail.push_str(&format!("; it begins anew at {}", rfc3339(purse.window.end_us)));
     }
     Refusal { code: Code::BudgetExhausted, purse: index, detail: detail.into() }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     Case, Check, scope_of_method,
-    words::{clipped, listed, rfc3339},
+    words::{clipped, listed},
 };
 use crate::{
     address::in_networks,
@@ -13,6 +13,7 @@ use crate::{
     policy::{App, Policy, certificate},
     service::Service,
     signature::SignatureFact,
+    time::rfc3339,
 };
 
 /// What one check says.

@@ -1,4 +1,4 @@
-//! How checks say things: moments, lists, clients' own texts, limits. Words only, no decision.
+//! How checks say things: lists, clients' own texts, limits. Words only, no decision.
 
 use crate::{
     counters::{Measure, Rule},
@@ -10,14 +10,6 @@ const CLIPPED_CHARS_MAX: usize = 120;
 
 /// Items of a list that are named before the rest is only counted.
 const LISTED_MAX: usize = 5;
-
-/// A moment as people read it: RFC 3339 in UTC, to the second.
-pub(crate) fn rfc3339(wall_us: i64) -> String {
-    match jiff::Timestamp::from_microsecond(wall_us) {
-        Ok(moment) => format!("{moment:.0}"),
-        Err(_) => "a moment outside the calendar".to_owned(),
-    }
-}
 
 /// At most five items in words, then how many more.
 pub(crate) fn listed(items: impl IntoIterator<Item = impl std::fmt::Display>) -> String {

@@ -1,3 +1,5 @@
+//! Signatures against the examples of those who make them, and what must not pass as one.
+
 use proptest::prelude::*;
 
 use super::{

@@ -17,7 +17,7 @@ const SESSION: &str = include_str!("session.json");
 
 macro_rules! collect {
     ($($kind:ty),+ $(,)?) => {{
-        let mut found: Vec<(String, RefOr<Schema>)> = Vec::new();
+        let mut found = Found::new();
         $(
             found.push((<$kind as ToSchema>::name().into_owned(), <$kind as PartialSchema>::schema()));
             <$kind as ToSchema>::schemas(&mut found);
@@ -29,7 +29,24 @@ macro_rules! collect {
 /// All schemas by name, as they stand under `components.schemas`.
 #[must_use]
 pub fn schemas() -> BTreeMap<String, Value> {
-    let found = collect![
+    let mut schemas: BTreeMap<String, Value> = of_resources()
+        .into_iter()
+        .chain(of_keys_and_people())
+        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
+        .collect();
+    for written in [RESOURCES, SESSION] {
+        let written: BTreeMap<String, Value> = serde_json::from_str(written).unwrap_or_default();
+        schemas.extend(written);
+    }
+    schemas
+}
+
+/// Schemas by name, a name perhaps more than once.
+type Found = Vec<(String, RefOr<Schema>)>;
+
+/// Problems, resources, and what is done with them.
+fn of_resources() -> Found {
+    collect![
         super::AdminProblem,
         super::FieldProblem,
         super::Named,
@@ -65,6 +82,12 @@ pub fn schemas() -> BTreeMap<String, Value> {
         super::Rule,
         super::RuleFiring,
         super::Block,
+    ]
+}
+
+/// Keys, what they did, who looks after them, and how the node is.
+fn of_keys_and_people() -> Found {
+    collect![
         super::ApplyPlan,
         super::Key,
         super::KeyWithSecrets,
@@ -100,14 +123,5 @@ pub fn schemas() -> BTreeMap<String, Value> {
         super::CreatedReset,
         super::Model,
         super::Status,
-    ];
-    let mut schemas: BTreeMap<String, Value> = found
-        .into_iter()
-        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
-        .collect();
-    for written in [RESOURCES, SESSION] {
-        let written: BTreeMap<String, Value> = serde_json::from_str(written).unwrap_or_default();
-        schemas.extend(written);
-    }
-    schemas
+    ]
 }
