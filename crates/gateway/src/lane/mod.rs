@@ -10,7 +10,10 @@ pub(crate) mod bill;
 pub(crate) mod call_account;
 pub(crate) mod detached;
 pub(crate) mod flow;
+pub(crate) mod gathered;
 pub(crate) mod purse;
+mod remotes;
+mod replays;
 pub(crate) mod tables;
 pub(crate) mod throttle;
 
@@ -30,7 +33,7 @@ use tollgate_core::{
 };
 use tollgate_journal::{Record, Ticket, Writer};
 
-use self::{detached::Detached, tables::LaneTables};
+use self::{detached::Detached, gathered::Events, remotes::Remotes, replays::Replays, tables::LaneTables};
 use crate::{
     assertion::Assertions,
     bound_host::BoundHosts,
@@ -41,9 +44,7 @@ use crate::{
     meters::Meters,
     options::GatewayOptions,
     ports::{Ports, SharedLimits, Treasury},
-    predict::{Events, Remotes},
     service::balance::Registry,
-    signed::Replays,
     slow_hash::{RehashSink, SlowHashes},
 };
 

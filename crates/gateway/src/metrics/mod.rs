@@ -10,7 +10,7 @@ mod points;
 use tollgate_core::{
     code::Code,
     counters::Counters,
-    event::{Batch, Content, Record, Sender, Slice},
+    event::{Batch, Content, Record, Sender, Slice, Taken},
     ingest_spec::RECORD_BYTES_DEFAULT,
     metric::METRIC_TYPE,
     metrics_spec::{MEASUREMENT, METRICS_BODY_BYTES_DEFAULT, POINTS_DEFAULT},
@@ -91,6 +91,12 @@ pub(crate) async fn take<C: Counters + 'static>(
     drop(body);
     let taken = gateway.shared.intake.submit(batch).await.map_err(|refused| not_taken(&refused))?;
     account.note_outcome(Code::Valid, "");
+    let mut answer = accepted(&taken);
+    caller.rate.write(&mut answer.head);
+    Ok(answer)
+}
+
+fn accepted(taken: &Taken) -> Answer {
     let mut body = b"{\"accepted\":".to_vec();
     push_number(&mut body, taken.accepted);
     body.push(b'}');
@@ -98,10 +104,7 @@ pub(crate) async fn take<C: Counters + 'static>(
         .with(&names::CONTENT_TYPE, &names::APPLICATION_JSON)
         .with(&names::CACHE_CONTROL, &names::NO_STORE)
         .with_body(body);
-    let mut answer =
-        if taken.replayed { answer.with(&names::IDEMPOTENT_REPLAYED, &names::TRUE) } else { answer };
-    caller.rate.write(&mut answer.head);
-    Ok(answer)
+    if taken.replayed { answer.with(&names::IDEMPOTENT_REPLAYED, &names::TRUE) } else { answer }
 }
 
 /// Checks every point of a body and puts it into the batch as the JSON that it is kept as.

@@ -28,7 +28,7 @@ use crate::{
         head::RequestHead,
     },
     ingest,
-    lane::{Gateway, account::Account},
+    lane::{Gateway, account::Account, gathered},
     metrics, names, predict,
     proxy::{self, body_denial},
     request::{self, Sender},
@@ -142,7 +142,7 @@ impl<C: Counters + 'static> Handler for Gate<C> {
 
     async fn settled(&self) {
         self.0.detached.emptied().await;
-        predict::events::settle(&self.0).await;
+        gathered::settle(&self.0).await;
     }
 
     fn close(&self) {

@@ -12,7 +12,7 @@
 //! | `events` | one event for each prediction |
 
 mod asking;
-pub(crate) mod events;
+mod events;
 mod remote;
 mod target;
 
@@ -37,8 +37,6 @@ use crate::{
     },
     service::ProxyService,
 };
-
-pub(crate) use self::{events::Events, remote::Remotes};
 
 /// Serves one request.
 pub(crate) async fn serve<C: Counters + 'static>(

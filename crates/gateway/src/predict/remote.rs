@@ -2,7 +2,7 @@
 //! (`/v2/models/{model}[/versions/{version}]/infer`) and TensorFlow Serving's REST
 //! (`/v1/models/{model}[/versions/{version}]:predict`, columns).
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -25,22 +25,16 @@ use crate::{
         body::{Frame, RequestBody},
         bounds::Timeouts,
         head::RequestHead,
-        upstream::{Origin, UpstreamAnswer, UpstreamErrorKind, UpstreamRequest},
+        upstream::{UpstreamAnswer, UpstreamErrorKind, UpstreamRequest},
     },
     lane::Gateway,
     names,
     proxy::{denial_of, note_failure},
-    service::{ProxyService, balance::Condition},
+    service::ProxyService,
 };
 
-/// Origins that a lane keeps; when there are more it begins anew.
-const KEPT_MAX: usize = 1024;
 /// How long a connection may take, within the time that the model has.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-
-/// Where remote models are, made ready.
-#[derive(Default)]
-pub(crate) struct Remotes(RefCell<HashMap<String, (Origin, Arc<Condition>)>>);
 
 /// Asks.
 pub(super) async fn ask<C: Counters + 'static>(
@@ -63,7 +57,7 @@ async fn exchange<C: Counters + 'static>(
     inputs: &[Tensor],
     id: DecisionText,
 ) -> Result<Vec<u8>, Denial> {
-    let (origin, condition) = gateway.remotes.of(gateway, service, remote)?;
+    let (origin, condition) = gateway.remotes.of(&gateway.shared.registry, service.service.id, remote)?;
     let name = remote.model.as_deref().unwrap_or(&served.model.spec.name);
     let id_text = std::str::from_utf8(id.as_bytes()).unwrap_or_default();
     let body = Bytes::from(match remote.protocol {
@@ -182,30 +176,5 @@ fn read(protocol: RemoteProtocol, body: &[u8]) -> Result<Vec<(Box<str>, Tensor)>
                 serde_json::from_str(outputs.get()).map_err(|error| error.to_string())?;
             named.into_iter().map(|(name, json)| column(&name, json)).collect()
         }
-    }
-}
-
-impl Remotes {
-    /// Where a remote model is.
-    fn of<C: Counters + 'static>(
-        &self,
-        gateway: &Gateway<C>,
-        service: &ProxyService,
-        remote: &RemoteSpec,
-    ) -> Result<(Origin, Arc<Condition>), Denial> {
-        if let Some((origin, condition)) = self.0.borrow().get(&remote.url) {
-            return Ok((origin.clone(), Arc::clone(condition)));
-        }
-        let origin = Origin::parse(&remote.url).map_err(|error| {
-            tracing::error!(url = remote.url, %error, "the server of a model cannot be asked");
-            Denial::new(Code::ModelUnavailable, "")
-        })?;
-        let condition = gateway.shared.registry.condition(service.service.id, &remote.url);
-        let mut kept = self.0.borrow_mut();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(remote.url.clone(), (origin.clone(), Arc::clone(&condition)));
-        Ok((origin, condition))
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod balance;
 pub(crate) mod cors;
 pub(crate) mod route;
+pub(crate) mod signing;
 mod target;
 
 use std::{cell::Cell, sync::Arc};
@@ -22,6 +23,7 @@ use self::{
     balance::{Condition, Registry},
     cors::Cors,
     route::LlmService,
+    signing::Signing,
     target::Retarget,
 };
 use crate::{
@@ -33,7 +35,6 @@ use crate::{
     identity::value_of,
     options::GatewayOptions,
     request::credential::Places,
-    signed::Signing,
 };
 
 /// One service, compiled by one lane.

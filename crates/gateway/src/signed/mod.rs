@@ -5,9 +5,6 @@
 //! request counts as one with the key that the service names, so that everything that holds for that key holds for it:
 //! its policy, limits, expiry, blocks, and who it is in every record.
 
-mod replays;
-mod secrets;
-
 use std::{borrow::Cow, rc::Rc};
 
 use tollgate_core::{
@@ -20,7 +17,6 @@ use tollgate_core::{
     time::Now,
 };
 
-pub(crate) use self::{replays::Replays, secrets::Signing};
 use crate::{
     caller::{Caller, Identity},
     denial::{Denial, RateFields},
@@ -36,7 +32,7 @@ use crate::{
         credential::{Place, Presented, extract},
         only,
     },
-    service::ProxyService,
+    service::{ProxyService, signing::Signing},
 };
 
 /// Answers a request of a service that asks for signatures.
@@ -80,7 +76,7 @@ async fn recognise<C: Counters + 'static>(
         return gateway.recognise(&presented, Some(request.sender.address), request.now).await;
     }
     let key =
-        service.signing.as_ref().and_then(|signing| signing.key(gateway.tables().as_ref(), &service.service));
+        service.signing.as_ref().and_then(|signing| signing.key(&gateway.tables().tables, &service.service));
     let Some(key) = key else {
         let detail = "the key that signed requests count as is not at hand on this node; an administrator has to set it";
         return Err(Denial::new(Code::KeyUnknown, detail));
@@ -109,7 +105,7 @@ fn verify<C: Counters + 'static>(
     head: &RequestHead,
     body: &[u8],
 ) -> Result<SignatureFact, Denial> {
-    let secrets = signing.secrets(gateway.tables().as_ref(), &service.service);
+    let secrets = signing.secrets(&gateway.tables().tables, &service.service);
     if secrets.is_empty() {
         let detail = "no secret of the signature is at hand on this node; an administrator has to set it";
         return Err(Denial::new(Code::SignatureInvalid, detail));

@@ -8,12 +8,10 @@ use tollgate_core::{
     secret::Secret,
     service::Service,
     signature::{SigningSecret, spec::SignatureScheme},
+    tables::Tables,
 };
 
-use crate::{
-    lane::tables::LaneTables,
-    service::route::{file, variable},
-};
+use super::route::{file, variable};
 
 /// The secrets of one service.
 pub(crate) struct Signing {
@@ -44,7 +42,7 @@ impl Signing {
     }
 
     /// The secrets that are at hand now.
-    pub(crate) fn secrets(&self, tables: &LaneTables, service: &Service) -> Vec<SigningSecret> {
+    pub(crate) fn secrets(&self, tables: &Tables, service: &Service) -> Vec<SigningSecret> {
         let parse = |text: Arc<Secret<String>>| match SigningSecret::parse(self.scheme, text.expose()) {
             Ok(secret) => Some(secret),
             Err(problem) => {
@@ -59,7 +57,7 @@ impl Signing {
     }
 
     /// The key that signed requests count as.
-    pub(crate) fn key(&self, tables: &LaneTables, service: &Service) -> Option<Arc<Secret<String>>> {
+    pub(crate) fn key(&self, tables: &Tables, service: &Service) -> Option<Arc<Secret<String>>> {
         self.key.as_ref().and_then(|source| source.text(tables, service))
     }
 }
@@ -80,10 +78,10 @@ impl Source {
         }
     }
 
-    fn text(&self, tables: &LaneTables, service: &Service) -> Option<Arc<Secret<String>>> {
+    fn text(&self, tables: &Tables, service: &Service) -> Option<Arc<Secret<String>>> {
         match self {
             Self::Read(text) => Some(Arc::clone(text)),
-            Self::Kept(name) => tables.tables.secret(service.project, name).cloned(),
+            Self::Kept(name) => tables.secret(service.project, name).cloned(),
             Self::Missing => None,
         }
     }
