@@ -18,10 +18,10 @@ use tollgate_core::{tables::Snapshot, time::Now};
 use tollgate_counters::{LocalCounters, Quotas as QuotaCount};
 use tollgate_gateway::http::serve::Serving;
 use tollgate_journal::Journal;
-use tollgate_store::{Engine, Store};
+use tollgate_store::{Engine, Rehash, Store};
 use tollgate_workers::{
-    Options as WorkerOptions, Parts, Postman, Prepared, QuotaOptions, RemindOptions, Running, SealOptions,
-    UsageKept, Webhooks,
+    FundsOptions, Options as WorkerOptions, Parts, Postman, Prepared, QuotaAsk, QuotaOptions, RemindOptions,
+    Running, SealOptions, UsageKept, Webhooks,
 };
 
 use super::{
@@ -96,9 +96,8 @@ impl Node {
         let counts = counters.quotas() == QuotaCount::Counted;
         let known = Known { snapshot: snapshot.clone(), counters: counts.then(|| counters.clone() as _) };
         let (intake, records) = Records::start(&store, &wall, (node, known), (config, roles));
-        let webhooks = roles
-            .contains(&Role::Workers)
-            .then(|| Webhooks::start(&store, &wall, node, config.webhooks.options()));
+        let sends = roles.contains(&Role::Workers);
+        let webhooks = sends.then(|| Webhooks::start(&store, &wall, node, config.webhooks.options()));
         let mut plane = DataPlane {
             snapshot,
             counters,
@@ -109,23 +108,9 @@ impl Node {
             intake,
             models: models::port(None),
         };
-        let parts = Parts {
-            store: store.clone(),
-            snapshot: plane.snapshot.clone(),
-            journal: journal.clone(),
-            clock: clock.clone(),
-            quotas: Arc::new(Quotas(plane.counters.clone())),
-            sweep: sweeping(&plane.counters),
-            rehashes: rehash_inbox,
-            seal: seals(config, roles)?,
-            remind: reminding(config, roles, courier.as_ref()),
-            rules: roles.contains(&Role::Workers),
-            funds: Some(funds),
-            quota_leases: quota_leases(&plane.counters, quota_asks),
-            node,
-            boot,
-            options: worker_options(config, roles),
-        };
+        let inboxes = Inboxes { rehashes: rehash_inbox, funds, quota_asks };
+        let kept = (&store, journal.as_ref(), courier.as_ref());
+        let parts = worker_parts(&plane, inboxes, kept, (config, roles), (node, boot))?;
         let prepared: Prepared = parts.prepare().await.map_err(prepare_failure)?;
         health.follow(prepared.progress());
         let host = models::start((config, roles), &plane.snapshot, &wall).await?;
@@ -202,6 +187,41 @@ impl Node {
     }
 }
 
+/// What the gateway asks of the workers, at the workers' end; each is bounded.
+struct Inboxes {
+    rehashes: mpsc::Receiver<Rehash>,
+    funds: FundsOptions,
+    quota_asks: mpsc::Receiver<QuotaAsk>,
+}
+
+/// What the workers of this node work on.
+fn worker_parts(
+    plane: &DataPlane,
+    inboxes: Inboxes,
+    (store, journal, courier): (&Arc<Store>, Option<&Arc<Journal>>, Option<&Arc<SmtpCourier>>),
+    (config, roles): (&Config, &[Role]),
+    (node, boot): (u64, u64),
+) -> Result<Parts, Failure> {
+    let Inboxes { rehashes, funds, quota_asks } = inboxes;
+    Ok(Parts {
+        store: Arc::clone(store),
+        snapshot: Arc::clone(&plane.snapshot),
+        journal: journal.cloned(),
+        clock: plane.clock.clone(),
+        quotas: Arc::new(Quotas(Arc::clone(&plane.counters))),
+        sweep: sweeping(&plane.counters),
+        rehashes,
+        seal: seals(config, roles)?,
+        remind: reminding(config, roles, courier),
+        rules: roles.contains(&Role::Workers),
+        funds: Some(funds),
+        quota_leases: quota_leases(&plane.counters, quota_asks),
+        node,
+        boot,
+        options: worker_options(config, roles),
+    })
+}
+
 /// How quotas are kept: a SQLite database has one node, which counts them by itself.
 const fn quotas_of(engine: Engine) -> QuotaCount {
     match engine {
@@ -211,10 +231,7 @@ const fn quotas_of(engine: Engine) -> QuotaCount {
 }
 
 /// What leases the quotas of this process, where they are leased.
-fn quota_leases(
-    counters: &Arc<LocalCounters>,
-    asks: mpsc::Receiver<tollgate_workers::QuotaAsk>,
-) -> Option<QuotaOptions> {
+fn quota_leases(counters: &Arc<LocalCounters>, asks: mpsc::Receiver<QuotaAsk>) -> Option<QuotaOptions> {
     let cells = Arc::new(Quotas(Arc::clone(counters)));
     (counters.quotas() == QuotaCount::Leased).then_some(QuotaOptions { cells, asks })
 }
