@@ -14,6 +14,9 @@ pub(crate) struct Serving {
     families: HashMap<ProjectId, HashMap<Box<str>, Family>>,
 }
 
+/// Versions of one model, each with what can be used of it.
+type Versions<'m> = Vec<(&'m str, Option<Arc<Served>>)>;
+
 /// The versions of one model.
 #[derive(Default)]
 struct Family {
@@ -30,7 +33,7 @@ impl Serving {
         former: &Self,
     ) -> Self {
         let mut serving = Self::default();
-        let mut highest: HashMap<(ProjectId, Box<str>), Vec<(&'m str, Option<Arc<Served>>)>> = HashMap::new();
+        let mut highest: HashMap<(ProjectId, Box<str>), Versions<'m>> = HashMap::new();
         for (model, served) in models {
             let (project, spec) = (model.project, &model.spec);
             let family =

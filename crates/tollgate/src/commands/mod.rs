@@ -38,7 +38,7 @@ use crate::{
 /// Runs a command that ends by itself.
 pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure> {
     if matches!(command, Command::Doctor) {
-        return doctor::run(global).await;
+        return Box::pin(doctor::run(global)).await;
     }
     if let Command::Models(ModelsCommand::Check(args)) = &command {
         return models::check(global, args);
@@ -65,7 +65,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> Result<(), Failure
         Command::ServiceTokens(command) => service_tokens::run(&context, command).await,
         Command::Secrets(command) => secrets::run(&context, command).await,
         Command::Members(command) => members::run(&context, command).await,
-        Command::Doctor => doctor::run(global).await,
+        Command::Doctor => Box::pin(doctor::run(global)).await,
         Command::Demo(args) => crate::demo::run(global, args).await,
         Command::Serve(args) => crate::serve::run(context, &args).await,
     }

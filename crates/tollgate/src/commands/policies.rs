@@ -157,13 +157,18 @@ fn without_unrecorded(spec: &PolicySpec) -> (PolicySpec, Vec<String>) {
     (spec, notes)
 }
 
+/// Requests of one key that are answered otherwise: their consumer, when the first was (wall microseconds), how many
+/// there are, and why.
+type Answered = (u64, i64, u64, String);
+
 /// What became of requests that are answered otherwise.
 #[derive(Default)]
 struct Tally {
     requests: u64,
     newly_denied: u64,
     newly_allowed: u64,
-    changes: HashMap<(u64, Code, Code), (u64, i64, u64, String)>,
+    /// By key, the code before and the code now.
+    changes: HashMap<(u64, Code, Code), Answered>,
     more: u64,
 }
 

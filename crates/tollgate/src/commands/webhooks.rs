@@ -161,8 +161,7 @@ async fn test(context: &Context, store: &Store, (name, wait): (&str, Span)) -> R
     let webhook = store.find_webhook(name).await?;
     let permit = context.permit(Action::ChangeResources)?;
     let notice = store.test_webhook(&permit, webhook.id, context.now_us()).await?.value;
-    let deadline =
-        tokio::time::Instant::now() + Duration::from_micros(u64::try_from(wait.as_micros()).unwrap_or(0));
+    let deadline = tokio::time::Instant::now() + Duration::from_micros(wait.as_micros());
     let row = loop {
         let row = store.delivery(webhook.id, notice).await?;
         if row.last_us.is_some() || tokio::time::Instant::now() >= deadline {

@@ -153,7 +153,7 @@ impl NodeHealth {
                 "; {wrong} cannot be used as they were written last: see `tollgate models list`"
             ));
         }
-        (!states.is_empty()).then(|| Part { name: "models", ok: true, detail })
+        (!states.is_empty()).then_some(Part { name: "models", ok: true, detail })
     }
 
     fn journal(&self) -> Option<Part> {
