@@ -25,7 +25,7 @@
 //! | [`metric`], [`metrics_spec`], [`metrics_service`] | points of time series and their lines; services that take them |
 //! | [`event`], [`ingest_spec`], [`ingest_service`] | batches of records on their way in; services that take them, types of events |
 //! | [`meter`], [`usage_report`] | what is counted from events; what services report of requests they served themselves |
-//! | [`rule`], [`blocks`] | rules that block and unblock by themselves: written, compiled, watching; who is blocked |
+//! | [`rule`], [`blocks`], [`backtest`] | rules that block and unblock by themselves: written, compiled, watching; who is blocked; what one would have done |
 //! | [`notice`] | what happened that people want told: its types, and patterns of them |
 //! | [`webhook`] | who is told; where such requests may go, and when they are tried again |
 //! | [`model`], [`predict_spec`], [`predict_service`], [`serving`], [`tensor`] | models that answer with numbers; services that ask them; the numbers |
@@ -35,6 +35,7 @@ pub mod address;
 pub mod admit;
 pub mod authenticate;
 pub mod authz;
+pub mod backtest;
 pub mod blocks;
 pub mod budget;
 pub mod code;

@@ -18,9 +18,7 @@
 //! | [`llm`] | calls to models: what they may use, what they used, as their bodies say |
 //! | `ingest`, [`intake`] | batches of records: read, taken apart, handed over |
 //! | `metrics` | points of time series: checked, completed, handed over |
-//! | `signed` | requests that their senders sign |
-//! | `predict` | questions to models: read, asked, answered, told of |
-//! | `pipeline` | the way of a request from ticket to answer |
+//! | `pipeline` | the way of a request from ticket to answer; calls of models, questions to them, and requests that their senders sign |
 //! | [`service_api`] | the same decision for services and other proxies that only want the answer |
 //! | [`slow_hash`], [`bound_host`] | what may take time: bcrypt and argon2, name servers |
 //! | [`assertion`] | signed assertions for upstreams |
@@ -43,13 +41,11 @@ mod names;
 pub mod options;
 mod pipeline;
 pub mod ports;
-mod predict;
 mod proxy;
 mod request;
 mod serve;
 mod service;
 pub mod service_api;
-mod signed;
 pub mod slow_hash;
 
 pub use lane::account::{METHODS, method_number};

@@ -28,6 +28,7 @@ pub(crate) mod meters;
 mod models;
 mod moment;
 mod openapi;
+mod params;
 pub(crate) mod prices;
 mod query;
 mod records;

@@ -7,8 +7,9 @@ use axum::{
 };
 use tollgate_core::{
     authz::Action,
+    backtest::Backtest,
     id::{ProjectId, RuleId, ServiceId},
-    rule::{Rule, RuleRow, backtest::Backtest, spec::RuleSpec},
+    rule::{Rule, RuleRow, spec::RuleSpec},
 };
 use tollgate_store::{
     AuditRow, Entity, FiringFilter, FiringView, Named, PageRequest, Parts, Recorded, ReplaySpan, ResourceAt,

@@ -1,12 +1,11 @@
 //! Rules that block and unblock by themselves: as people write them ([`spec`]), compiled, the sliding
-//! sums behind them ([`sliding`]), the watch that says when one acts ([`watch`]), and what one would have done
-//! ([`backtest`]).
+//! sums behind them ([`sliding`]), and the watch that says when one acts ([`watch`]). What one would have done to
+//! the past is in [`crate::backtest`].
 //!
 //! Here is what is decided; where the requests come from and how a block is written down is the
 //! business of others. The same code runs on live traffic and on recorded traffic, so that a backtest
 //! says what would have happened.
 
-pub mod backtest;
 pub mod sliding;
 pub mod spec;
 pub mod watch;

@@ -65,7 +65,7 @@ impl Maker {
         let mut link = Link { handle: client.connect(), client, hash: String::new() };
         let connected = async {
             link.client.wait_for_connect().await?;
-            Ok::<String, fred::error::Error>(link.client.script_load(SCRIPT).await?)
+            link.client.script_load::<String, _>(SCRIPT).await
         };
         link.hash = within(CONNECT_MAX, connected).await?;
         Ok(link)

@@ -8,7 +8,9 @@
 pub(crate) mod admission;
 pub(crate) mod models;
 mod own;
+mod predict;
 pub(crate) mod recognition;
+mod signed;
 
 use std::rc::Rc;
 
@@ -29,11 +31,10 @@ use crate::{
     },
     ingest,
     lane::{Gateway, account::Account, gathered},
-    metrics, names, predict,
+    metrics, names,
     proxy::{self, body_denial},
     request::{self, Sender},
     service::cors,
-    signed,
 };
 
 impl<C: Counters + 'static> Gateway<C> {

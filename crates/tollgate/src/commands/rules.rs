@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 use tollgate_core::{
+    backtest::{Backtest, Would},
     id::{ConsumerId, ProjectId, ServiceId},
     rule::{
         Rule, RuleRow,
-        backtest::{Backtest, Would},
         spec::{Action, Whose},
     },
     tables::{Snapshot, Tables},

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Answers a request of a service that asks for signatures.
-pub(crate) async fn serve<C: Counters + 'static>(
+pub(super) async fn serve<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
     exchange: &mut Exchange,

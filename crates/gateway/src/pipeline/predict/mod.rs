@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Serves one request.
-pub(crate) async fn serve<C: Counters + 'static>(
+pub(super) async fn serve<C: Counters + 'static>(
     account: &mut Account<C>,
     exchange: &mut Exchange,
     request: Request<'_>,
