@@ -20,7 +20,7 @@ fn inputs_come_by_name_or_alone() {
     let specs = [spec("x", DataType::F32, &[None, Some(2)])];
     let expected = Tensor { shape: vec![2, 2], data: Data::F32(vec![1.0, 2.5, -3.0, 4.0]) };
     for text in [r#"{"x":[[1,2.5],[-3,4]]}"#, "[[1, 2.5], [-3e0, 4]]"] {
-        assert_eq!(read_inputs(&raw(text), &specs).unwrap(), [expected.clone()], "{text}");
+        assert_eq!(read_inputs(&raw(text), &specs).unwrap(), std::slice::from_ref(&expected), "{text}");
     }
     let question = Question::read(br#"{"model":"fraud","version":"2","inputs":[[1,2]]}"#).unwrap();
     assert_eq!((&*question.model, question.version.as_deref()), ("fraud", Some("2")));
