@@ -4,7 +4,7 @@
 //! version takes requests only after it was tried; what cannot be used leaves what was there before in its place.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     io::Read as _,
     os::unix::fs::MetadataExt as _,
@@ -84,6 +84,7 @@ struct Shared {
 }
 
 /// What is known of one registered version.
+#[derive(Clone)]
 struct Kept {
     model: Model,
     /// The file that was tried last: with the same one nothing is tried again.
@@ -191,11 +192,20 @@ impl Shared {
     /// Brings what takes requests to what the tables say.
     fn follow(&self, tables: &Tables) {
         let mut changed = self.forget(tables);
-        for model in tables.models.values() {
-            changed |= self.follow_one(model);
+        let mut others = HashSet::new();
+        for model in tables.models.values().filter(|model| self.enrol(model)) {
+            others.insert(model.id);
         }
+        changed |= !others.is_empty();
+        // Which names there are is known before anything is loaded, and one model that takes its time holds no
+        // other back.
         if changed {
             self.publish();
+        }
+        for model in tables.models.values() {
+            if self.follow_one(model, others.contains(&model.id)) {
+                self.publish();
+            }
         }
     }
 
@@ -206,26 +216,29 @@ impl Shared {
         kept.len() != before
     }
 
+    /// Notes what is written of a version; whether it is new or other than it was. What runs goes on.
+    fn enrol(&self, model: &Model) -> bool {
+        let mut kept = self.kept();
+        if let Some(known) = kept.get_mut(&model.id) {
+            let is_other = known.model.spec != model.spec || known.model.project != model.project;
+            known.model = model.clone();
+            return is_other;
+        }
+        let (model, tally) = (model.clone(), Arc::default());
+        kept.insert(model.id, Kept { model, tried: None, onnx: None, served: None, problem: None, tally });
+        true
+    }
+
     /// Whether anything is other than it was.
-    fn follow_one(&self, model: &Model) -> bool {
-        let known = self.kept().remove(&model.id);
-        let is_new = known.is_none();
-        let mut kept = known.unwrap_or_else(|| Kept {
-            model: model.clone(),
-            tried: None,
-            onnx: None,
-            served: None,
-            problem: None,
-            tally: Arc::default(),
-        });
-        let is_other = is_new || kept.model.spec != model.spec || kept.model.project != model.project;
-        kept.model = model.clone();
+    fn follow_one(&self, model: &Model, is_other: bool) -> bool {
+        // A copy, so that what is there stays while it is loaded; nobody but this thread changes it.
+        let Some(mut kept) = self.kept().get(&model.id).cloned() else { return false };
         let changed = match &model.spec.file {
             None => is_other && self.serve_remote(&mut kept),
             Some(file) => self.serve_file(&mut kept, file, is_other),
         };
         self.kept().insert(model.id, kept);
-        is_new || changed
+        changed
     }
 
     fn serve_remote(&self, kept: &mut Kept) -> bool {

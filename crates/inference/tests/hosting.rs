@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use tollgate_core::{
     tensor::{Data, Tensor},
     time::{Clock, Now, Span},
 };
-use tollgate_inference::{Condition, Host, HostOptions, TrialInside};
+use tollgate_inference::{Condition, Host, HostOptions, Trial, TrialInside};
 
 use crate::files::path;
 
@@ -108,6 +108,38 @@ fn a_new_version_that_is_broken_leaves_the_alias_with_the_old_one() {
     assert!(matches!(host.find(PROJECT, "m", Some("2")), Err(Unserved::NotLoaded)));
     assert!(!host.is_ready(PROJECT));
     std::fs::copy(path("boosted"), &broken).unwrap();
+    until(|| (host.find(PROJECT, "m", Some("stable")).ok()?.model.spec.version == "2").then_some(()));
+}
+
+/// Tries version 2 only once it is told to.
+struct TrialHeld(Mutex<mpsc::Receiver<()>>);
+
+impl Trial for TrialHeld {
+    fn run(&self, bytes: &[u8], spec: &ModelSpec) -> Result<(), String> {
+        if spec.version == "2" {
+            self.0.lock().unwrap().recv_timeout(PATIENCE).map_err(|error| error.to_string())?;
+        }
+        TrialInside.run(bytes, spec)
+    }
+}
+
+#[test]
+fn while_a_version_is_loaded_the_others_take_requests() {
+    let old = ModelSpec { aliases: vec!["stable".into()], ..spec("1", &path("boosted")) };
+    let snapshot = Arc::new(Snapshot::with_capacity(1));
+    snapshot.replace_tables(tables([old.clone()]));
+    let (go_on, held) = mpsc::channel();
+    let trial = Arc::new(TrialHeld(Mutex::new(held)));
+    let options = HostOptions { snapshot: Arc::clone(&snapshot), clock: Arc::new(Time), threads: 1, trial };
+    let host = Host::start(options).unwrap();
+    let moved = ModelSpec { aliases: vec!["stable".into()], ..spec("2", &path("boosted")) };
+    snapshot.replace_tables(tables([ModelSpec { aliases: Vec::new(), ..old }, moved]));
+    until(|| host.states().into_iter().find(|state| state.condition == Condition::Loading));
+    until(|| (host.find(PROJECT, "m", Some("2")).err() == Some(Unserved::NotLoaded)).then_some(()));
+    for name in [None, Some("stable"), Some("1")] {
+        assert_eq!(host.find(PROJECT, "m", name).unwrap().model.spec.version, "1", "{name:?}");
+    }
+    go_on.send(()).unwrap();
     until(|| (host.find(PROJECT, "m", Some("stable")).ok()?.model.spec.version == "2").then_some(()));
 }
 

@@ -77,10 +77,10 @@ impl Onnx {
             .model_for_proto_model(&proto)
             .map_err(|error| Unusable::of("it has something that is not known here", &error))?;
         let inputs = open_axes(&mut model)?;
-        let plan = model
-            .into_optimized()
-            .and_then(|model| model.into_runnable())
-            .map_err(|error| Unusable::of("it cannot be made ready to run", &error))?;
+        let unready = |error| Unusable::of("it cannot be made ready to run", &error);
+        let typed = model.into_typed().and_then(|model| model.into_decluttered()).map_err(unready)?;
+        danger::check_typed(&typed)?;
+        let plan = typed.into_optimized().and_then(|model| model.into_runnable()).map_err(unready)?;
         let mut outputs = outputs_of(&plan, &output_names)?;
         let texts: Vec<Option<Vec<String>>> = output_names.iter().map(|name| texts.remove(name)).collect();
         for (spec, _) in outputs.iter_mut().zip(&texts).filter(|(_, texts)| texts.is_some()) {
