@@ -96,27 +96,34 @@ pub fn read<'de, D: Deserializer<'de>>(report: D) -> Result<Vec<Served>, Wrong> 
     })
 }
 
-/// Refuses requests of another time than now.
+/// Refuses a request of another time than now, and one with an id from before what is remembered: whether it came
+/// before is not known then. `remembered_us` is how long ids are.
 ///
 /// # Errors
-/// [`Wrong`], for the first that is.
-pub fn check_times(requests: &[Served], now_us: i64) -> Result<(), Wrong> {
-    for (index, request) in requests.iter().enumerate() {
-        let Some(at_us) = request.at_us else { continue };
-        if at_us > now_us.saturating_add(AHEAD_MAX_US) {
-            return Err(Wrong::at(
-                index,
-                "time",
-                "it is more than 5 minutes ahead; set the clock of the service",
-            ));
-        }
-        if at_us < now_us.saturating_sub(AGE_MAX_US) {
-            return Err(Wrong::at(
-                index,
-                "time",
-                "it is more than 31 days ago; such requests are not taken any more",
-            ));
-        }
+/// [`Wrong`], when it is.
+pub fn check_time(index: usize, request: &Served, (now_us, remembered_us): (i64, i64)) -> Result<(), Wrong> {
+    let Some(at_us) = request.at_us else { return Ok(()) };
+    if at_us > now_us.saturating_add(AHEAD_MAX_US) {
+        return Err(Wrong::at(
+            index,
+            "time",
+            "it is more than 5 minutes ahead; set the clock of the service",
+        ));
+    }
+    if at_us < now_us.saturating_sub(AGE_MAX_US) {
+        return Err(Wrong::at(
+            index,
+            "time",
+            "it is more than 31 days ago; such requests are not taken any more",
+        ));
+    }
+    if request.id.is_some() && at_us < now_us.saturating_sub(remembered_us) {
+        return Err(Wrong::at(
+            index,
+            "time",
+            "it is longer ago than ids are remembered, so it might count twice; report sooner, or set \
+             `ingest.remembered` higher",
+        ));
     }
     Ok(())
 }
@@ -373,6 +380,7 @@ mod tests {
     fn requests_of_another_time_are_refused() {
         let mut requests = of(&request("")).unwrap();
         let now_us = 100 * 86_400_000_000;
+        let day_us = 86_400_000_000;
         for (at_us, is_good) in [
             (None, true),
             (Some(now_us), true),
@@ -382,7 +390,14 @@ mod tests {
             (Some(now_us - AGE_MAX_US - 1), false),
         ] {
             requests[0].at_us = at_us;
-            assert_eq!(check_times(&requests, now_us).is_ok(), is_good, "{at_us:?}");
+            let outcome = check_time(0, &requests[0], (now_us, day_us));
+            assert_eq!(outcome.is_ok(), is_good, "{at_us:?}");
+        }
+        // With an id it must be one that is remembered.
+        requests[0].id = Some("r-1".into());
+        for (at_us, is_good) in [(now_us - day_us, true), (now_us - day_us - 1, false)] {
+            requests[0].at_us = Some(at_us);
+            assert_eq!(check_time(0, &requests[0], (now_us, day_us)).is_ok(), is_good, "{at_us}");
         }
     }
 }

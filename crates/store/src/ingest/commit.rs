@@ -4,7 +4,13 @@
 //! is read before anything is decided. What is known changes only after the commit; where its outcome is not
 //! known, the next group reads what became of it.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use sqlx::AnyConnection;
 use tollgate_core::{
@@ -37,6 +43,8 @@ pub(super) struct Committer {
     pub(super) store: Store,
     pub(super) known: Known,
     pub(super) options: IngestOptions,
+    /// Counts what it writes.
+    pub(super) written_bytes: Arc<AtomicU64>,
 }
 
 /// What a name stands for.
@@ -106,6 +114,8 @@ impl Committer {
             }
         }
         tx.commit().await.map_err(|error| Failed::InCommit(error.into()))?;
+        let bytes: usize = added.blocks.iter().map(|block| block.packed.len()).sum();
+        self.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.known.extend(added.ids, added.received_us);
         self.known.next = added.next;
         Ok(answers)

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::MissedTickBehavior,
 };
 use tollgate_core::{
@@ -59,9 +59,9 @@ const GROUP_BYTES: u64 = 8 << 20;
 /// Batches of one group.
 const GROUP_BATCHES: usize = 1024;
 
-/// How often it is looked how much lies in the database. What comes in between is what may lie there beyond the
-/// bound: some hundred MiB.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked how much lies in the database, beside the task that commits: the look goes over all
+/// blocks. What this process adds in between is counted; what others add may lie there beyond the bound.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Takes batches; cheap to clone.
 #[derive(Clone)]
@@ -74,10 +74,29 @@ struct Shared {
     store: Store,
     options: IngestOptions,
     waiting_bytes: AtomicU64,
-    /// What lay in the database at the last look.
-    kept_bytes: AtomicU64,
+    /// Bytes that this process has written since its start.
+    written_bytes: Arc<AtomicU64>,
+    /// What lay in the database at the last look, less (wrapping) what was written until that began: with
+    /// `written_bytes` it is what lies there now.
+    looked_bytes: AtomicU64,
     /// Requests with a name that are on their way.
     names: Mutex<HashSet<Name>>,
+}
+
+impl Shared {
+    /// Bytes of records that lie in the database.
+    fn kept_bytes(&self) -> u64 {
+        let written = self.written_bytes.load(Ordering::Relaxed);
+        self.looked_bytes.load(Ordering::Relaxed).wrapping_add(written)
+    }
+
+    async fn look(self: Arc<Self>) {
+        let written = self.written_bytes.load(Ordering::Relaxed);
+        // A database that cannot say it cannot take records either, and that is told there.
+        if let Ok(bytes) = self.store.kept_event_bytes().await {
+            self.looked_bytes.store(bytes.wrapping_sub(written), Ordering::Relaxed);
+        }
+    }
 }
 
 type Name = (TenantId, Digest);
@@ -116,13 +135,22 @@ impl Ingester {
     #[must_use]
     pub fn start(store: Store, options: IngestOptions) -> (Self, Committing) {
         let (queue, inbox) = mpsc::channel(options.batches_max.max(1));
-        let committer = Committer { store: store.clone(), known: Known::new(options.ids_max), options };
+        let known = Known::new(options.ids_max);
+        let written_bytes = Arc::new(AtomicU64::new(0));
+        let committer =
+            Committer { store: store.clone(), known, options, written_bytes: Arc::clone(&written_bytes) };
         let names = Mutex::default();
-        let (waiting_bytes, kept_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared { store, options, waiting_bytes, kept_bytes, names });
+        let (waiting_bytes, looked_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let shared = Arc::new(Shared { store, options, waiting_bytes, written_bytes, looked_bytes, names });
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run((committer, Arc::clone(&shared)), inbox, stopped));
         (Self { shared, queue }, Committing { stop, task })
+    }
+
+    /// How long ids are remembered, microseconds.
+    #[must_use]
+    pub fn remembered_us(&self) -> i64 {
+        self.shared.options.remembered_us
     }
 
     /// Takes a batch; answers once it is durable. Dropping the answer does not take the batch back. What there
@@ -154,12 +182,12 @@ impl Ingester {
         beside: Option<Box<dyn Beside>>,
     ) -> Result<oneshot::Receiver<Answer>, NotTaken> {
         let overloaded = |why| NotTaken::Overloaded { why, retry_after_s: 1 };
-        let Shared { store, options, waiting_bytes, kept_bytes, names } = &*self.shared;
+        let Shared { store, options, waiting_bytes, names, .. } = &*self.shared;
         if store.free_bytes().is_some_and(|free| free < options.disk_free_min) {
             let why = "the disk of the database is almost full; records are taken again when there is room";
             return Err(NotTaken::Overloaded { why, retry_after_s: 30 });
         }
-        if kept_bytes.load(Ordering::Relaxed) >= options.kept_bytes_max {
+        if self.shared.kept_bytes() >= options.kept_bytes_max {
             let why = "as many records lie in the database as may; they are taken again when some have gone";
             return Err(NotTaken::Overloaded { why, retry_after_s: 30 });
         }
@@ -213,6 +241,8 @@ async fn run(
     let mut is_stopping = false;
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Dropped with this task; one at a time.
+    let mut looking = JoinSet::new();
     loop {
         let first = tokio::select! {
             first = inbox.recv() => first,
@@ -225,9 +255,9 @@ async fn run(
                 continue;
             }
             _ = looks.tick() => {
-                // A database that cannot say it cannot take records either, and that is told there.
-                if let Ok(bytes) = committer.store.kept_event_bytes().await {
-                    shared.kept_bytes.store(bytes, Ordering::Relaxed);
+                while looking.try_join_next().is_some() {}
+                if looking.is_empty() {
+                    looking.spawn(Arc::clone(&shared).look());
                 }
                 continue;
             }

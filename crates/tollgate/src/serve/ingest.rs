@@ -17,6 +17,9 @@ const KAFKA: &str = "kafka";
 const INFLUX: &str = "influx";
 /// Messages on their way to it at once.
 const IN_FLIGHT_MAX: usize = 16_384;
+/// How often usage of a key or service that is not known is tried again, a second apart: what was made elsewhere
+/// is known here within the time of one look at the database, and some of them may fail.
+const UNKNOWN_TRIES: u32 = 10;
 
 /// Hands batches to the store, and reports of usage to what counts them.
 pub(super) struct Batches {
@@ -47,6 +50,7 @@ pub(super) struct Records {
     committing: Committing,
     relaying: Relaying,
     metering: Option<Metering>,
+    usage: Arc<UsageIn>,
     reporting: Option<Reporting>,
 }
 
@@ -72,11 +76,6 @@ impl Records {
         let usage = Arc::new(usage);
         let kept = MetersKept { minutes: config.retention.usage_minutes, hours: config.retention.usage };
         let metering = works.then(|| Metering::start(store, clock, node, kept));
-        let reports = config.events.kafka.reports().filter(|_| works);
-        let reporting = reports.map(|from| {
-            let options = ReportOptions { from: Arc::new(from) };
-            Reporting::start(Arc::clone(&usage), Arc::clone(clock), options)
-        });
         let relays = if works { relays(config, clock) } else { Vec::new() };
         let options = EventOptions {
             relays,
@@ -85,10 +84,18 @@ impl Records {
             remembered: config.events.remembered,
             forgets: works,
         };
-        (
-            Arc::new(Batches { ingester, usage }),
-            Self { committing, relaying: Relaying::start(store, clock, node, options), metering, reporting },
-        )
+        let relaying = Relaying::start(store, clock, node, options);
+        let records = Self { committing, relaying, metering, usage: Arc::clone(&usage), reporting: None };
+        (Arc::new(Batches { ingester, usage }), records)
+    }
+
+    /// Reads reports of usage from here on; not before it is known which keys and services there are.
+    pub(super) fn read_reports(&mut self, clock: &Arc<dyn Clock>, (config, roles): (&Config, &[Role])) {
+        let works = roles.contains(&Role::Workers);
+        self.reporting = config.events.kafka.reports().filter(|_| works).map(|from| {
+            let options = ReportOptions { from: Arc::new(from), unknown_tries: UNKNOWN_TRIES };
+            Reporting::start(Arc::clone(&self.usage), Arc::clone(clock), options)
+        });
     }
 
     /// Ends it when nothing is answered any more: what waits is committed.

@@ -95,7 +95,7 @@ impl Node {
         let limits = Shared::start(config)?;
         let counts = counters.quotas() == QuotaCount::Counted;
         let known = Known { snapshot: snapshot.clone(), counters: counts.then(|| counters.clone() as _) };
-        let (intake, records) = Records::start(&store, &wall, (node, known), (config, roles));
+        let (intake, mut records) = Records::start(&store, &wall, (node, known), (config, roles));
         let sends = roles.contains(&Role::Workers);
         let webhooks = sends.then(|| Webhooks::start(&store, &wall, node, config.webhooks.options()));
         let mut plane = DataPlane {
@@ -117,6 +117,7 @@ impl Node {
         plane.models = models::port(host.as_ref());
         health.holds(host);
         announce(&store, &plane.snapshot, config.assertion.key_file.is_some()).await?;
+        records.read_reports(&wall, (config, roles));
         let running = prepared.start().await?;
         let (running, (gateway, service_api)) =
             listen(running, (config, roles), &plane, journal.as_ref()).await?;

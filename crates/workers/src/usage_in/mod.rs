@@ -17,7 +17,7 @@ use tollgate_core::{
     service::Service,
     tables::{Snapshot, Tables},
     time::{Clock, Now},
-    usage_report::{Counted, QuotaCharge, Served, Wrong, charges, check_times},
+    usage_report::{Counted, QuotaCharge, Served, Wrong, charges, check_time},
 };
 use tollgate_store::{Ingester, KeyOwner, Store, StoreError};
 
@@ -56,7 +56,10 @@ pub struct UsageIn {
 }
 
 /// A quota that new requests take something of.
-type Taking<'t> = Vec<(usize, &'t Rule, QuotaCharge)>;
+type Taking = Vec<(usize, Rule, QuotaCharge)>;
+
+/// What is left out of a report instead of refusing all of it.
+type LeftOut = Vec<Wrong>;
 
 impl UsageIn {
     /// Puts one together; `counters` are those of this process, where it counts quotas by itself.
@@ -76,8 +79,31 @@ impl UsageIn {
     /// # Errors
     /// [`NotReported`], for the first thing that is wrong.
     pub async fn take(&self, reporter: &Reporter, requests: Vec<Served>) -> Result<Taken, NotReported> {
+        self.take_of(reporter, requests, None).await
+    }
+
+    /// Takes what is right of a report; answers what was left out and why, once the rest is durable and counted.
+    ///
+    /// # Errors
+    /// [`NotReported`], when nothing of it is right, or it could not be kept.
+    async fn take_good(&self, reporter: &Reporter, requests: Vec<Served>) -> Result<LeftOut, NotReported> {
+        let mut left_out = LeftOut::new();
+        self.take_of(reporter, requests, Some(&mut left_out)).await?;
+        Ok(left_out)
+    }
+
+    /// Whether keys and services are known as they are now (I3).
+    fn is_fresh(&self) -> bool {
+        self.snapshot.is_fresh(self.clock.mono_ns())
+    }
+
+    async fn take_of(
+        &self,
+        reporter: &Reporter,
+        requests: Vec<Served>,
+        mut left_out: Option<&mut LeftOut>,
+    ) -> Result<Taken, NotReported> {
         let now = self.clock.now();
-        check_times(&requests, now.wall_us).map_err(NotReported::Wrong)?;
         let mut keys: Vec<KeyId> = requests.iter().map(|request| request.key).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -86,15 +112,28 @@ impl UsageIn {
         let tables = self.snapshot.tables();
         let mut report = Report::new(&tables, &owners, reporter);
         let mut counted = Vec::with_capacity(requests.len());
-        let mut taking: Taking<'_> = Vec::new();
+        let mut taking = Taking::new();
+        let mut first_wrong = None;
         for (index, request) in requests.iter().enumerate() {
-            let (owner, service) = report.whose(index, request).map_err(NotReported::Wrong)?;
+            let is_right = check_time(index, request, (now.wall_us, self.ingester.remembered_us()));
+            let (owner, service) = match is_right.and_then(|()| report.whose(index, request)) {
+                Ok(whose) => whose,
+                Err(wrong) => {
+                    let Some(left_out) = &mut left_out else { return Err(NotReported::Wrong(wrong)) };
+                    first_wrong.get_or_insert_with(|| wrong.clone());
+                    left_out.push(wrong);
+                    continue;
+                }
+            };
             let sender = sender_of(&owner, service.id);
             let at_us = request.at_us.unwrap_or(now.wall_us);
             let policy = owner.policy.and_then(|policy| tables.policies.get(&policy));
             let taken = policy.map(|policy| charges(policy, request, (&sender, at_us))).unwrap_or_default();
             let own = taken.iter().map(|(_, charge)| *charge).collect();
-            taking.extend(taken.iter().map(|(rule, charge)| (index, *rule, *charge)));
+            if self.counters.is_some() {
+                let place = counted.len();
+                taking.extend(taken.iter().map(|(rule, charge)| (place, Rule::clone(rule), *charge)));
+            }
             counted.push(Counted {
                 sender,
                 policy: owner.policy.map_or(0, |policy| policy.0),
@@ -107,32 +146,44 @@ impl UsageIn {
             report.put(request, &sender, at_us, &service);
         }
         let Some(batch) = report.batch(now.wall_us) else {
-            return Err(NotReported::Wrong(Wrong::Body("it is empty".to_owned())));
+            let wrong = first_wrong.unwrap_or_else(|| Wrong::Body("it is empty".to_owned()));
+            return Err(NotReported::Wrong(wrong));
         };
-        let kept = self.store.take_report(&self.ingester, batch, counted).await;
-        let (taken, is_new) = kept.map_err(NotReported::NotTaken)?;
-        self.charge(&taking, &is_new, now);
-        Ok(taken)
+        let (store, ingester, counters) =
+            (Arc::clone(&self.store), self.ingester.clone(), self.counters.clone());
+        // In a task of its own: what is committed is charged, whether or not who asked is still there.
+        let kept = tokio::spawn(async move {
+            let (taken, is_new) = store.take_report(&ingester, batch, counted).await?;
+            if let Some(counters) = counters {
+                charge(&*counters, &taking, (&is_new, now));
+            }
+            Ok(taken)
+        });
+        kept.await.unwrap_or(Err(NotTaken::Unavailable)).map_err(NotReported::NotTaken)
     }
+}
 
-    /// Makes the live counters of this process know what the database knows already.
-    fn charge(&self, taking: &Taking<'_>, is_new: &[bool], now: Now) {
-        let Some(counters) = &self.counters else { return };
-        for (index, rule, charge) in taking {
-            let Measure::Quota(period) = &rule.measure else { continue };
-            let is_present = period.window_at(now.wall_us) == charge.window;
-            if !is_present || !is_new.get(*index).copied().unwrap_or(false) {
-                continue;
-            }
-            let amount = u32::try_from(charge.amount).unwrap_or(u32::MAX);
-            let one = [Charge { rule, subject: charge.subject, amount }];
-            if counters.take(&one, now, &mut Standings::new()).is_err() {
-                // There is no room: it is counted all the same, and the quota is exhausted.
-                let refund = Refund { rule, subject: charge.subject, taken: 0, used: charge.amount, at: now };
-                counters.refund(&refund, now);
-            }
+/// Makes the live counters of this process know what the database knows already.
+fn charge(counters: &(dyn Counters + Send + Sync), taking: &Taking, (is_new, now): (&[bool], Now)) {
+    for (index, rule, charge) in taking {
+        let Measure::Quota(period) = &rule.measure else { continue };
+        let is_present = period.window_at(now.wall_us) == charge.window;
+        if !is_present || !is_new.get(*index).copied().unwrap_or(false) {
+            continue;
+        }
+        let amount = u32::try_from(charge.amount).unwrap_or(u32::MAX);
+        let one = [Charge { rule, subject: charge.subject, amount }];
+        if counters.take(&one, now, &mut Standings::new()).is_err() {
+            // There is no room: it is counted all the same, and the quota is exhausted.
+            let refund = Refund { rule, subject: charge.subject, taken: 0, used: charge.amount, at: now };
+            counters.refund(&refund, now);
         }
     }
+}
+
+/// Whether a request may be right a moment later: of a key or a service that this node does not know yet.
+fn may_become_known(wrong: &Wrong) -> bool {
+    matches!(wrong, Wrong::Request { problem, .. } if [NO_KEY, NO_SERVICE].contains(&&**problem))
 }
 
 fn not_read(error: &StoreError) -> NotReported {
