@@ -82,6 +82,16 @@ impl Sketch {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            // A tree has some room between its values.
+            Self::Exact(hashes) => hashes.len() * 16,
+            Self::Registers(registers) => registers.len(),
+        }
+    }
+
     /// Whether the number is exact.
     #[must_use]
     pub const fn is_exact(&self) -> bool {

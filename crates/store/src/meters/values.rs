@@ -7,6 +7,7 @@ use tollgate_core::meter::{
     number::Number,
     partial::{Aggregate, Partial},
     set::{OTHER, group_words},
+    sketch::Sketch,
     window::{WindowUnit, windows},
 };
 
@@ -22,6 +23,9 @@ use crate::{
 
 /// Values of one answer at most, before the groups that have most are chosen.
 const VALUES_MAX: usize = 200_000;
+/// Bytes of the sketches of one answer at most, before the groups that have most are chosen; as many again are
+/// made of them.
+const SKETCH_BYTES_MAX: usize = 64 << 20;
 /// Groups of one answer at most.
 pub const GROUPS_SHOWN_MAX: usize = 1_000;
 /// Rows that are read at once.
@@ -40,7 +44,7 @@ pub struct MeterQuestion {
     pub to_us: i64,
     /// Which of the things that the meter groups by are told apart, by their place there.
     pub by: Vec<usize>,
-    /// Groups that are given, those that have most: 1 to 1,000.
+    /// Groups that are given, those that have most: 1 to 1,000, and no more than have 200,000 values together.
     pub groups_max: usize,
 }
 
@@ -81,7 +85,35 @@ pub struct MeterValues {
     pub total: MeterValue,
 }
 
-type Found = BTreeMap<(usize, i64), Partial>;
+#[derive(Default)]
+struct Found {
+    /// By window, and number of the group.
+    parts: BTreeMap<(usize, i64), Partial>,
+    sketch_bytes: usize,
+}
+
+impl Found {
+    /// Adds a part.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for more than an answer may be made of.
+    fn add(&mut self, place: (usize, i64), part: &Partial) -> Result<(), StoreError> {
+        let bytes = |part: &Partial| part.sketch.as_ref().map_or(0, Sketch::bytes);
+        let own = self.parts.entry(place).or_default();
+        let before = bytes(own);
+        own.merge(part);
+        self.sketch_bytes = (self.sketch_bytes + bytes(own)).saturating_sub(before);
+        let what = if self.parts.len() > VALUES_MAX {
+            format!("{VALUES_MAX} values")
+        } else if self.sketch_bytes > SKETCH_BYTES_MAX {
+            format!("{} MiB of different values", SKETCH_BYTES_MAX >> 20)
+        } else {
+            return Ok(());
+        };
+        let problem = format!("these are more than {what}; ask for longer windows, or for a shorter span");
+        Err(StoreError::invalid("window", problem))
+    }
+}
 
 impl Store {
     /// The values of a meter.
@@ -99,13 +131,13 @@ impl Store {
         let mut tx = self.begin_read().await?;
         let kept_us =
             only(sql("SELECT minutes_from_us FROM meter_head WHERE id = 1"), &mut tx).await?.int(0)?;
-        let mut found = Found::new();
+        let mut found = Found::default();
         for piece in pieces(&starts_us, question.unit, kept_us) {
             read(&mut tx, (meter, piece), &starts_us, &mut found).await?;
         }
         let words = words(&mut tx, meter.series).await?;
         tx.rollback().await?;
-        Ok(answer((meter, question), starts_us, found, &words))
+        Ok(answer((meter, question), starts_us, &found.parts, &words))
     }
 }
 
@@ -194,13 +226,7 @@ async fn read(
             }
             // The window that holds it; the first where an hour begins before it.
             let window = starts_us.partition_point(|start| *start <= from.0).saturating_sub(1);
-            found.entry((window, from.1)).or_default().merge(&part);
-            if found.len() > VALUES_MAX {
-                let problem = format!(
-                    "these are more than {VALUES_MAX} values; ask for longer windows, or for a shorter span"
-                );
-                return Err(StoreError::invalid("window", problem));
-            }
+            found.add((window, from.1), &part)?;
         }
         if (rows.len() as i64) < rows_max {
             return Ok(());
@@ -222,7 +248,7 @@ type Words = Option<Vec<Option<String>>>;
 fn answer(
     (meter, question): (&MeterView, &MeterQuestion),
     starts_us: Vec<i64>,
-    found: Found,
+    found: &BTreeMap<(usize, i64), Partial>,
     words: &HashMap<i64, String>,
 ) -> MeterValues {
     let aggregate = meter.spec.aggregate;
@@ -239,40 +265,58 @@ fn answer(
     };
     let mut all = vec![Partial::default(); count];
     let mut whole = Partial::default();
-    let mut groups: BTreeMap<Words, (Vec<Partial>, Partial)> = BTreeMap::new();
+    let mut totals: BTreeMap<Words, Partial> = BTreeMap::new();
     for ((window, number), part) in found {
-        let Some(place) = all.get_mut(window) else { continue };
-        place.merge(&part);
-        whole.merge(&part);
-        if question.by.is_empty() {
-            continue;
+        let Some(place) = all.get_mut(*window) else { continue };
+        place.merge(part);
+        whole.merge(part);
+        if !question.by.is_empty() {
+            totals.entry(words_of(*number)).or_default().merge(part);
         }
-        let (parts, total) = groups
-            .entry(words_of(number))
-            .or_insert_with(|| (vec![Partial::default(); count], Partial::default()));
-        if let Some(place) = parts.get_mut(window) {
-            place.merge(&part);
-        }
-        total.merge(&part);
     }
-    let mut groups: Vec<GroupValues> = groups
+    let mut totals: Vec<(Words, MeterValue)> =
+        totals.into_iter().map(|(words, total)| (words, of(&total))).collect();
+    totals.sort_by_key(|(_, total)| std::cmp::Reverse(total.value));
+    let room = (VALUES_MAX / count.max(1)).max(1);
+    let shown = question.groups_max.clamp(1, GROUPS_SHOWN_MAX).min(room).min(totals.len());
+    let groups_left = totals.len() - shown;
+    totals.truncate(shown);
+    // Only those that are shown have values for all windows.
+    let places: BTreeMap<&Words, usize> =
+        totals.iter().enumerate().map(|(place, (words, _))| (words, place)).collect();
+    let mut parts = vec![Partial::default(); shown * count];
+    for ((window, number), part) in found.iter().filter(|_| shown > 0) {
+        let place = places.get(&words_of(*number)).filter(|_| *window < count);
+        if let Some(own) = place.and_then(|place| parts.get_mut(place * count + window)) {
+            own.merge(part);
+        }
+    }
+    drop(places);
+    let mut values = parts.iter().map(of);
+    let groups = totals
         .into_iter()
-        .map(|(words, (parts, total))| GroupValues {
-            words,
-            values: parts.iter().map(of).collect(),
-            total: of(&total),
-        })
+        .map(|(words, total)| GroupValues { words, values: values.by_ref().take(count).collect(), total })
         .collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.total.value));
-    let shown = question.groups_max.clamp(1, GROUPS_SHOWN_MAX).min(groups.len());
-    let groups_left = groups.len() - shown;
-    groups.truncate(shown);
     MeterValues { starts_us, groups, groups_left, values: all.iter().map(of).collect(), total: of(&whole) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sketches_count_against_a_bound_of_their_own() {
+        let registers = Sketch::Registers(vec![0; 4096].into());
+        let part = Partial { sketch: Some(registers), ..Partial::default() };
+        let mut found = Found::default();
+        let room = (SKETCH_BYTES_MAX / 4096) as i64;
+        for number in 0..room {
+            found.add((0, number), &part).unwrap();
+            // What merges into one that is there takes no more.
+            found.add((0, number), &part).unwrap();
+        }
+        assert!(found.add((0, room), &part).is_err());
+    }
 
     #[test]
     fn hours_that_a_window_cuts_are_read_by_minute() {
