@@ -69,6 +69,10 @@ pub(crate) fn check_ingest(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
     if ingest.source.as_deref().is_some_and(|source| !is_source(source)) {
         errors.push(FieldError::new("ingest.source", "it is not a URI reference such as `/spark/orders`"));
     }
+    if ingest.source.as_deref().is_some_and(|source| source.starts_with("urn:tollgate:")) {
+        let problem = "sources that begin with `urn:tollgate:` are Tollgate's own; choose another";
+        errors.push(FieldError::new("ingest.source", problem));
+    }
     for (field, value, most) in [
         ("ingest.records_max", ingest.records_max, RECORDS_MAX),
         ("ingest.record_bytes_max", ingest.record_bytes_max, RECORD_BYTES_MAX),

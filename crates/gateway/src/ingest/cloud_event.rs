@@ -21,6 +21,9 @@ use super::{
 /// What Tollgate says of an event itself; an event cannot say it.
 const RESERVED: [&str; 5] = ["tenantid", "projectid", "serviceid", "consumerid", "keyid"];
 
+/// Sources that Tollgate gives.
+const OWN_SOURCES: &str = "urn:tollgate:";
+
 /// One event as JSON.
 #[derive(Debug, Default)]
 struct Event<'a> {
@@ -42,7 +45,7 @@ pub(super) fn read<'t>(parts: &mut Parts<'_>, cursor: &mut Cursor<'t>) -> Result
     cursor.skip_space();
     let text = cursor.text;
     let event: Event<'t> = cursor.value().map_err(|error| Unreadable::record(index, reason_of(&error)))?;
-    event.check().map_err(|reason| Unreadable::record(index, reason))?;
+    event.check(&parts.batch.source).map_err(|reason| Unreadable::record(index, reason))?;
     let is_json = event.media_type.as_deref().is_none_or(is_json_type);
     let (data, content) = match (event.data, &event.base64) {
         (Some(raw), None) if is_json => {
@@ -95,7 +98,7 @@ pub(super) fn read_binary(parts: &mut Parts<'_>, head: &Head, body: &[u8]) -> Re
             .take(Cow::Borrowed(name), Cow::Borrowed(value))
             .map_err(|reason| Unreadable::record(0, reason))?;
     }
-    event.check().map_err(|reason| Unreadable::record(0, reason))?;
+    event.check(&parts.batch.source).map_err(|reason| Unreadable::record(0, reason))?;
     let data = parts.data(0, 0, body.len())?;
     let (data, content) = match &head.media_type {
         Some(media_type) => (data, Content::Other(parts.keep(media_type))),
@@ -186,7 +189,8 @@ impl<'a> Event<'a> {
     }
 
     /// What CloudEvents 1.0 §3.1 requires, within the bounds of records.
-    fn check(&self) -> Result<(), String> {
+    /// `own` is the source of what says none.
+    fn check(&self, own: &str) -> Result<(), String> {
         if self.specversion.as_deref() != Some("1.0") {
             return Err("`specversion` is not `1.0`".to_owned());
         }
@@ -205,6 +209,12 @@ impl<'a> Event<'a> {
         };
         if !self.source.as_deref().is_some_and(is_source) {
             return Err(format!("`source` is not a URI reference of 1 to {SOURCE_LEN_MAX} bytes"));
+        }
+        // Records are told apart by source and id: those of Tollgate itself cannot be taken beforehand.
+        if self.source.as_deref().is_some_and(|source| source.starts_with(OWN_SOURCES) && source != own) {
+            return Err(format!(
+                "`source` begins with `{OWN_SOURCES}`, which is Tollgate's own; choose another"
+            ));
         }
         if self.version.as_deref().is_some_and(|version| !is_version(version)) {
             return Err("`version` is not 1 to 64 visible ASCII characters".to_owned());

@@ -230,9 +230,12 @@ async fn a_bad_record_is_named_and_nothing_is_kept() {
     }
     let reply = ingest(&world, "application/x-ndjson", "{}\n{}\n{\"a\":}\n").await;
     assert_eq!(reply.json()["errors"][0]["index"], 2);
-    let event = json!({"specversion": "1.0", "type": "t", "id": "1", "source": "s", "tenantid": "mine"});
-    let reply = ingest(&world, "application/cloudevents+json", event.to_string()).await;
-    assert_refused(&reply, 422, "record_invalid");
+    for more in [json!({"tenantid": "mine"}), json!({"source": "urn:tollgate:usage:svc_0000008M0kX"})] {
+        let mut event = json!({"specversion": "1.0", "type": "t", "id": "1", "source": "s"});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let reply = ingest(&world, "application/cloudevents+json", event.to_string()).await;
+        assert_refused(&reply, 422, "record_invalid");
+    }
     assert!(world.intake.take().is_empty());
 }
 
