@@ -37,6 +37,11 @@ impl Store {
             return Err(StoreError::invalid("sink", why));
         }
         let (shard, sent, epoch) = (row.int(0)?, row.count(2)?, row.count(3)?);
+        // Whoever still has a lease of it must not be taken for the holder of a later one.
+        let note = "INSERT INTO meta (name, value) VALUES ('sink_epoch', $1) ON CONFLICT (name) DO UPDATE \
+                    SET value = CASE WHEN CAST(meta.value AS BIGINT) < CAST(excluded.value AS BIGINT) \
+                      THEN excluded.value ELSE meta.value END";
+        run(sql(note).bind(epoch.to_string()), write.conn()).await?;
         for text in [
             "DELETE FROM outbox_relays WHERE shard = $1 AND sink = $2",
             "DELETE FROM outbox_parked WHERE shard = $1 AND sink = $2",

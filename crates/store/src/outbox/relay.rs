@@ -97,6 +97,7 @@ impl Store {
         let make = sql("INSERT INTO outbox_relays (shard, sink, epoch, boot, until_us, sent) \
                         VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (shard, sink) DO NOTHING");
         if run(make.bind(SHARD).bind(sink.to_owned()), &mut tx).await? > 0 {
+            begin_epochs((SHARD, sink), &mut tx).await?;
             begin(sink, &mut tx).await?;
         }
         let take = sql("UPDATE outbox_relays SET epoch = epoch + 1, boot = $1, until_us = $2 \
@@ -240,5 +241,17 @@ async fn begin(sink: &str, conn: &mut AnyConnection) -> Result<(), StoreError> {
                        (SELECT MIN(starts) FROM event_blocks WHERE shard = $1), \
                        (SELECT next FROM event_shards WHERE shard = $1)) WHERE shard = $1 AND sink = $2");
     run(begin.bind(SHARD).bind(sink.to_owned()), conn).await?;
+    Ok(())
+}
+
+/// Lets the epochs of a sink that is new go on from those of all that were forgotten.
+pub(super) async fn begin_epochs(
+    (shard, sink): (i64, &str),
+    conn: &mut AnyConnection,
+) -> Result<(), StoreError> {
+    let begin = sql("UPDATE outbox_relays SET epoch = (\
+                       SELECT COALESCE(MAX(CAST(value AS BIGINT)), 0) FROM meta WHERE name = 'sink_epoch') \
+                     WHERE shard = $1 AND sink = $2");
+    run(begin.bind(shard).bind(sink.to_owned()), conn).await?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use sqlx::AnyConnection;
 
-use super::relay::{Lag, RelayLost};
+use super::relay::{Lag, RelayLost, begin_epochs};
 use crate::{
     audit::{AuditRow, COLUMNS, audit_row},
     error::StoreError,
@@ -69,6 +69,9 @@ impl Store {
         let make = sql("INSERT INTO outbox_relays (shard, sink, epoch, boot, until_us, sent) \
                         VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT (shard, sink) DO NOTHING");
         let is_new = run(make.bind(stream.shard()).bind(stream.sink().to_owned()), &mut tx).await? > 0;
+        if is_new {
+            begin_epochs((stream.shard(), stream.sink()), &mut tx).await?;
+        }
         if is_new && stream == Stream::Decisions {
             let begin =
                 sql("INSERT INTO outbox_reads (boot, lane, position) SELECT boot, lane, kept FROM shipped");
