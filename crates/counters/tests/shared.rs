@@ -156,3 +156,30 @@ async fn whatever_becomes_of_redis_limits_hold() {
     wait_until(SOON, || async { limits.passes(&[secure(6)]).await }).await;
     assert_eq!(limits.passed(limit(1), 45).await, 40);
 }
+
+/// Says something to Redis.
+fn say(redis: &Redis, words: &str) {
+    use std::io::{Read as _, Write as _};
+    let url = redis.url();
+    let place = url.trim_start_matches("redis://").split('/').next().unwrap();
+    let mut stream = std::net::TcpStream::connect(place).unwrap();
+    stream.write_all(format!("{words}\r\n").as_bytes()).unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+}
+
+/// A replica, a full memory, a disk that fails: it answers and takes the script, but counts nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_refuses_writes_is_not_up() {
+    let redis = Redis::start();
+    say(&redis, "CONFIG SET min-replicas-to-write 1");
+    assert!(check(&redis.url()).await.is_err());
+    say(&redis, "CONFIG SET min-replicas-to-write 0");
+    let limits = Limits::of(&redis).await;
+    // It is found out while nobody asks.
+    say(&redis, "CONFIG SET min-replicas-to-write 1");
+    wait_until(SOON, || async { !limits.limits.is_up() }).await;
+    say(&redis, "CONFIG SET min-replicas-to-write 0");
+    wait_until(SOON, || async { limits.limits.is_up() }).await;
+}

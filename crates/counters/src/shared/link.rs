@@ -68,6 +68,7 @@ impl Maker {
             link.client.script_load::<String, _>(SCRIPT).await
         };
         link.hash = within(CONNECT_MAX, connected).await?;
+        link.prove().await?;
         Ok(link)
     }
 }
@@ -79,6 +80,18 @@ struct Link {
     hash: String,
 }
 
+impl Link {
+    /// Counts something by the script: a server that answers may refuse writes all the same (a replica, a full
+    /// memory, a disk that fails).
+    async fn prove(&self) -> Result<(), LinkError> {
+        // One request with one limit that is always full again.
+        let arguments = vec![1, 1, 1, 1_000, 1];
+        let keys = vec!["{tollgate}:proof".to_owned()];
+        let proved = self.client.evalsha::<Vec<i64>, _, _, _>(self.hash.clone(), keys, arguments);
+        within(WAIT_MAX, proved).await.map(|_said| ())
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         self.handle.abort();
@@ -87,20 +100,18 @@ impl Drop for Link {
 
 /// Asks Redis for all who wait, until nobody is left who could.
 pub(super) async fn run(maker: Maker, mut asks: mpsc::Receiver<Ask>, state: Arc<State>) {
-    let mut was_told = false;
+    let mut told = None;
     while !asks.is_closed() {
         let failed = match maker.connect().await {
             Err(error) => error,
             Ok(link) => {
-                tracing::info!("Redis answers; shared limits are counted there");
-                was_told = false;
                 state.is_up.store(true, Ordering::Relaxed);
-                let Some(failed) = serve(&link, &mut asks).await else { return };
+                let Some(failed) = serve(&link, &mut asks, &mut told).await else { return };
                 state.is_up.store(false, Ordering::Relaxed);
                 failed
             }
         };
-        if !std::mem::replace(&mut was_told, true) {
+        if told.replace(false) != Some(false) {
             tracing::error!(
                 cause = %failed,
                 "Redis does not answer; each node enforces its part of shared limits until it does"
@@ -112,8 +123,9 @@ pub(super) async fn run(maker: Maker, mut asks: mpsc::Receiver<Ask>, state: Arc<
     }
 }
 
-/// Serves until something fails; `None` when nobody is left to ask.
-async fn serve(link: &Link, asks: &mut mpsc::Receiver<Ask>) -> Option<LinkError> {
+/// Serves until something fails; `None` when nobody is left to ask. That Redis answers is told when it has: a
+/// server that fails at every call would be told of without end.
+async fn serve(link: &Link, asks: &mut mpsc::Receiver<Ask>, told: &mut Option<bool>) -> Option<LinkError> {
     loop {
         match tokio::time::timeout(TRIED_EVERY, asks.recv()).await {
             Ok(None) => return None,
@@ -131,10 +143,13 @@ async fn serve(link: &Link, asks: &mut mpsc::Receiver<Ask>) -> Option<LinkError>
                 }
             }
             Err(_nobody_asked) => {
-                if let Err(error) = within(WAIT_MAX, link.client.ping::<String>(None)).await {
+                if let Err(error) = link.prove().await {
                     return Some(error);
                 }
             }
+        }
+        if told.replace(true) != Some(true) {
+            tracing::info!("Redis answers; shared limits are counted there");
         }
     }
 }
@@ -184,7 +199,7 @@ fn verdict(charges: &[SharedCharge], said: &mut impl Iterator<Item = i64>) -> Op
     Some(SharedVerdict::Exhausted { index, retry_after_ns, standings })
 }
 
-/// Whether Redis at a URL answers and takes the script; its version.
+/// Whether Redis at a URL answers, takes the script and lets it write; its version.
 ///
 /// # Errors
 /// Why not.
