@@ -116,3 +116,21 @@ fn limits_that_cannot_be_shared_say_so() {
     let errors = limit("security = true").err().unwrap();
     assert!(errors[0].to_string().contains("mode = \"shared\""), "{errors:?}");
 }
+
+/// Explaining and trying have counters of their own: what all nodes share is taken of these, up to its amount.
+#[test]
+fn a_decision_that_is_only_tried_is_ended_by_counters_of_its_own() {
+    let (tiles, own, counters) = (
+        service(""),
+        policy("limit = [{ name = 'all', amount = 2, window = '1m', mode = 'shared' }]"),
+        Memory::default(),
+    );
+    let mut codes = Vec::new();
+    for cost in [0, 1, 1, 1] {
+        let mut decision = decide(&tiles, &own, &counters, cost);
+        decision.conclude_alone(&own, &counters, NOW);
+        assert!(!decision.is_open());
+        codes.push(decision.code);
+    }
+    assert_eq!(codes, [Code::Valid, Code::Valid, Code::Valid, Code::RateLimited]);
+}

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Charged, Check, Decision, words::limit_detail};
 use crate::{
     code::Code,
-    counters::{Counters, Measure, Refund, RuleId, Standings, WhenGone},
+    counters::{Charge, Counters, Measure, Refund, Refusal, RuleId, Standings, WhenGone},
     limits::Gcra,
     policy::Policy,
     time::Now,
@@ -107,6 +107,28 @@ impl Decision {
                 self.refuse(Check::Limits, Code::Overloaded, words.to_owned());
             }
         }
+    }
+
+    /// Ends an open decision by counters that nobody else counts in, where a decision is tried rather than
+    /// made: what nodes have counted together is not asked.
+    pub fn conclude_alone(&mut self, policy: &Policy, counters: &impl Counters, now: Now) {
+        if self.shared.is_empty() {
+            return;
+        }
+        let charge = |charged: &Charged| {
+            let rule = policy.rules.get(usize::from(charged.rule))?;
+            Some(Charge { rule, subject: charged.subject, amount: charged.amount })
+        };
+        let charges: SmallVec<[Charge<'_>; 2]> = self.shared.iter().filter_map(charge).collect();
+        let mut standings = Standings::new();
+        let verdict = match counters.take(&charges, now, &mut standings) {
+            Ok(()) => SharedVerdict::Passed(standings),
+            Err(Refusal::Exhausted { index, retry_after_ns }) => {
+                SharedVerdict::Exhausted { index, retry_after_ns, standings }
+            }
+            Err(Refusal::Full | Refusal::Short { .. }) => SharedVerdict::Unknown,
+        };
+        self.conclude(policy, verdict, (counters, now, now));
     }
 
     /// Gives back what was taken.
