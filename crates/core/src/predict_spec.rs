@@ -22,6 +22,9 @@ pub const TIMEOUT_DEFAULT: Span = Span::from_secs(10);
 /// Rows that are joined at most, where the model says nothing.
 pub const BATCH_ROWS_DEFAULT: u32 = 64;
 
+/// The longest that an axis without a length is in a question to a file.
+pub const OPEN_AXIS_MAX: usize = 1024;
+
 /// `[[model]]`: one version of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +80,14 @@ impl ModelSpec {
     #[must_use]
     pub fn timeout(&self) -> Span {
         self.timeout.unwrap_or(TIMEOUT_DEFAULT)
+    }
+
+    /// The longest that an axis without a length may be in a question: what a model makes of a few megabytes in between
+    /// is bounded by nothing else. Rows may be as many as are joined.
+    #[must_use]
+    pub fn open_axis_max(&self, axis: usize) -> usize {
+        let joined = self.batch.filter(|_| axis == 0).and_then(|batch| batch.rows_max);
+        joined.map_or(OPEN_AXIS_MAX, |rows| OPEN_AXIS_MAX.max(rows as usize))
     }
 
     /// Requests that wait or run at once.

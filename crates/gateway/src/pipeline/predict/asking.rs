@@ -107,6 +107,9 @@ async fn answer<C: Counters + 'static>(
         return Err(Denial::new(Code::Overloaded, detail).wait_ns(1_000_000_000));
     };
     let inputs = asked.inputs(served).map_err(invalid)?;
+    if served.engine.is_some() {
+        check_open(served, &inputs)?;
+    }
     let rows = inputs.first().map(Tensor::rows);
     let kept = spec.record_inputs.then(|| inputs.clone());
     let begun_ns = gateway.mono_ns();
@@ -138,6 +141,24 @@ async fn answer<C: Counters + 'static>(
     let mut answer = written(asked, spec, outputs, latency_ns)?;
     caller.rate.write(&mut answer.head);
     Ok(answer)
+}
+
+/// Refuses what is longer than a file is asked on one axis; the server of a remote model has bounds of its own.
+fn check_open(served: &Served, inputs: &[Tensor]) -> Result<(), Denial> {
+    let spec = &*served.model.spec;
+    for (input, tensor) in served.inputs.iter().zip(inputs) {
+        let axes = input.shape.iter().zip(&tensor.shape).enumerate();
+        let mut open = axes.filter(|(_, (wanted, _))| wanted.is_none());
+        let Some((axis, (_, length))) = open.find(|(axis, (_, length))| **length > spec.open_axis_max(*axis))
+        else {
+            continue;
+        };
+        let most = spec.open_axis_max(axis);
+        let problem =
+            format!("its axis {axis} has {length}, over the bound of {most}; ask in several requests");
+        return Err(invalid(InputMistake::new(format!("inputs.{}", input.name), problem)));
+    }
+    Ok(())
 }
 
 fn written(
