@@ -87,6 +87,14 @@ pub(crate) fn gather<C: Counters + 'static>(
     let start = batch.buffer.len();
     write(&mut batch.buffer);
     let end = batch.buffer.len();
+    if events.bytes.get() + (end - start) > GATHERED_BYTES_MAX {
+        batch.buffer.truncate(start);
+        if batch.records.is_empty() {
+            gathered.remove(&sender);
+        }
+        drop(gathered);
+        return events.lose(gateway, 1, "too many are gathered");
+    }
     let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     batch.records.push(Record {
         id: None,

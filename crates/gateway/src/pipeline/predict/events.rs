@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use tollgate_core::{
-    counters::Counters, event::Sender, keyring::KeyRecord, service::Service, serving::Served, tensor::Tensor,
+    counters::Counters, event::Sender, ingest_spec::RECORD_BYTES_DEFAULT, keyring::KeyRecord,
+    service::Service, serving::Served, tensor::Tensor,
 };
 use tollgate_wire::{
     predict::{push_inputs, push_outputs},
@@ -12,6 +13,9 @@ use tollgate_wire::{
 };
 
 use crate::lane::{Gateway, gathered::gather};
+
+/// Bytes of one event, as of every record.
+const BYTES_MAX: usize = RECORD_BYTES_DEFAULT as usize;
 
 /// What is told of a prediction.
 pub(super) struct Told<'a> {
@@ -39,6 +43,7 @@ pub(super) fn tell<C: Counters + 'static>(gateway: &Rc<Gateway<C>>, told: &Told<
 }
 
 fn write(out: &mut Vec<u8>, told: &Told<'_>) {
+    let start = out.len();
     let spec = &told.served.model.spec;
     out.extend_from_slice(b"{\"model\":");
     push_json_string(out, &spec.name);
@@ -53,10 +58,26 @@ fn write(out: &mut Vec<u8>, told: &Told<'_>) {
         push_number(out, rows as u64);
     }
     if let Some(inputs) = told.inputs {
+        push_ends(out, start, told, inputs);
+    }
+    out.push(b'}');
+}
+
+/// Inputs and outputs, where the record that begins at `start` stays within what a record may have.
+fn push_ends(out: &mut Vec<u8>, start: usize, told: &Told<'_>, inputs: &[Tensor]) {
+    let before = out.len();
+    let tensors = inputs.iter().chain(told.outputs.iter().map(|(_, output)| output));
+    // An element and what stands behind it are two bytes at least: what cannot fit is not written at all.
+    let elements: usize = tensors.map(|tensor| tensor.shape.iter().product::<usize>()).sum();
+    if elements <= BYTES_MAX / 2 {
         out.extend_from_slice(b",\"inputs\":");
         push_inputs(out, &told.served.inputs, inputs);
         out.extend_from_slice(b",\"outputs\":");
         push_outputs(out, told.outputs);
+        if out.len() - start < BYTES_MAX {
+            return;
+        }
     }
-    out.push(b'}');
+    out.truncate(before);
+    out.extend_from_slice(b",\"truncated\":true");
 }
