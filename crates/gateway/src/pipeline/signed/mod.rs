@@ -11,7 +11,7 @@ use tollgate_core::{
     code::Code,
     counters::Counters,
     signature::{
-        SignatureFact, Signed,
+        Proof, SignatureFact, Signed,
         spec::{SignatureMode, SignatureSpec},
     },
     time::Now,
@@ -24,7 +24,7 @@ use crate::{
     lane::{Gateway, account::Account},
     pipeline::{
         admission::{Judged, Request, check_declared_length, flaw_denial, policy_of, tenant_of},
-        models::body::read_held,
+        models::{body::read_held, call::BELIEVED_NS},
         recognition::Recognition,
     },
     proxy::{self, Passage},
@@ -54,9 +54,20 @@ pub(super) async fn serve<C: Counters + 'static>(
     let signature = spec.screen(&signed(&exchange.head, spec), known.now.wall_us);
     screen(gateway, account, &exchange.head, (Request { signature, ..request }, &known, &service))?;
     let whole = read_held(gateway, &mut exchange.body, bytes_max).await?;
-    let signature = verify(gateway, (signing, spec, &service), &exchange.head, &whole.bytes)?;
+    let now = gateway.now();
+    let request = Request { now, ..request };
+    let known = if now.mono_ns.saturating_sub(known.now.mono_ns) < BELIEVED_NS {
+        known
+    } else {
+        // The body took its time: who calls, and what they may, is looked at again (I3).
+        gateway.check_fresh(now)?;
+        let known = recognise(gateway, exchange, request, &service).await?;
+        account.note_key(&known.record, tenant_of(&gateway.tables(), &known.record));
+        known
+    };
+    let (signature, proof) = verify(gateway, (signing, spec, &service), &exchange.head, &whole.bytes)?;
     let request = Request { signature, ..request };
-    let caller = decide(gateway, account, &exchange.head, (request, known, &service)).await?;
+    let caller = decide(gateway, account, &exchange.head, (request, known, &service, proof)).await?;
     exchange.body = RequestBody::from_bytes(whole.bytes.clone());
     let path: Rc<str> = request.path.into();
     let passage = Passage { service: Rc::clone(&service), caller, path, sender: request.sender };
@@ -104,7 +115,7 @@ fn verify<C: Counters + 'static>(
     (signing, spec, service): (&Signing, &SignatureSpec, &ProxyService),
     head: &RequestHead,
     body: &[u8],
-) -> Result<SignatureFact, Denial> {
+) -> Result<(SignatureFact, Option<Proof>), Denial> {
     let secrets = signing.secrets(&gateway.tables().tables, &service.service);
     if secrets.is_empty() {
         let detail = "no secret of the signature is at hand on this node; an administrator has to set it";
@@ -113,17 +124,28 @@ fn verify<C: Counters + 'static>(
     let Now { wall_us, .. } = gateway.now();
     let proof = match spec.verify(&secrets, &signed(head, spec), body, wall_us) {
         Ok(proof) => proof,
-        Err(fact) => return Ok(fact),
+        Err(fact) => return Ok((fact, None)),
     };
-    let Some(nonce) = proof.nonce else { return Ok(SignatureFact::Valid) };
-    let place = (service.service.id, nonce);
-    gateway.shared.replays.first(place, proof.until_us, wall_us).map_or_else(
-        |_full| {
-            let detail = "more signed requests came than can be remembered; try again in a minute";
-            Err(Denial::new(Code::Overloaded, detail))
-        },
-        |is_first| Ok(if is_first { SignatureFact::Valid } else { SignatureFact::Repeated }),
-    )
+    let is_known = |nonce| gateway.shared.replays.knows(&(service.service.id, nonce), wall_us);
+    let is_repeated = proof.nonce.is_some_and(is_known);
+    Ok((if is_repeated { SignatureFact::Repeated } else { SignatureFact::Valid }, Some(proof)))
+}
+
+/// Remembers the signature of a request that is let through, and whether no other one had it. One that is refused
+/// leaves no trace, so that it may come again.
+fn is_first<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    service: &ProxyService,
+    proof: Option<&Proof>,
+) -> Result<bool, Denial> {
+    let Some((nonce, until_us)) = proof.and_then(|proof| Some((proof.nonce?, proof.until_us))) else {
+        return Ok(true);
+    };
+    let place = (service.service.tenant, (service.service.id, nonce));
+    gateway.shared.replays.first(place, until_us, gateway.now().wall_us).map_err(|_full| {
+        let detail = "more signed requests came than can be remembered; try again in a minute";
+        Denial::new(Code::Overloaded, detail)
+    })
 }
 
 /// What is decided about.
@@ -151,7 +173,7 @@ async fn decide<C: Counters + 'static>(
     gateway: &Gateway<C>,
     account: &mut Account<C>,
     head: &RequestHead,
-    (request, known, service): (Request<'_>, Recognition, &ProxyService),
+    (request, known, service, proof): (Request<'_>, Recognition, &ProxyService, Option<Proof>),
 ) -> Result<Caller, Denial> {
     let tables = gateway.tables();
     let policy = policy_of(&tables, &known.record);
@@ -163,6 +185,13 @@ async fn decide<C: Counters + 'static>(
     account.note_decision(&decision, policy);
     let choice = service.service.spec.headers;
     if !decision.is_allowed() {
+        return Err(Denial::of_decision(&decision, policy, choice));
+    }
+    if !is_first(gateway, service, proof.as_ref())? {
+        // The same one came by another lane meanwhile.
+        let request = Request { signature: SignatureFact::Repeated, ..request };
+        let decision = gateway.judge(head, request, judged, 1);
+        account.note_decision(&decision, policy);
         return Err(Denial::of_decision(&decision, policy, choice));
     }
     let at_ns = known.now.mono_ns;
