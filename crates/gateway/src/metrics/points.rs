@@ -200,6 +200,11 @@ fn point(written: Written<'_>, terms: &Terms<'_>) -> Result<Point, Flaw> {
         checked(&path, check_name(name).and_then(|()| check_tag(value)))?;
     }
     put_host(&mut tags, terms)?;
+    // InfluxDB lets one name be both, and then nobody can tell whose word it is.
+    if let Some(name) = fields.keys().find(|name| **name == HOST_TAG || tags.contains_key(&**name)) {
+        let path = format!("/fields/{}", escaped(name));
+        return Err(flaw(path, format!("`{name}` is the name of a tag; choose another name for the field")));
+    }
     if tags.len() > TAGS_MAX {
         return Err(flaw("/tags", format!("{} tags are over the bound of {TAGS_MAX}", tags.len())));
     }
