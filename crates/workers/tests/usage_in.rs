@@ -128,7 +128,7 @@ async fn reports_count_once_over_faults_of_the_topic_and_wrong_ones_are_passed_o
         let good = line("");
         messages.push(good.replace(']', r#",{"key_id":"key_00000000000","service":"tiles"}]"#));
     }
-    topic.faults.lock().unwrap().extend((0..40).map(|call| call % 3 == 1));
+    topic.faults.lock().unwrap().extend((0..24).map(|call| call % 3 == 1));
     let from = Arc::new(Door(Arc::clone(&topic)));
     let reporting =
         Reporting::start(Arc::new(usage), Arc::clone(&clock), ReportOptions { from, unknown_tries: 1 });

@@ -26,6 +26,9 @@ const BLOCKS_MAX: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursors {
     pub(super) read: BTreeMap<(i64, i64), i64>,
+    /// The lane that blocks were last read of: the next call begins behind it, so that a busy one does not keep
+    /// all others waiting.
+    last: Option<(i64, i64)>,
 }
 
 impl Cursors {
@@ -36,7 +39,8 @@ impl Cursors {
 
     /// Those of rows of run, lane and position.
     pub(crate) fn of(rows: Vec<(i64, i64, i64)>) -> Self {
-        Self { read: rows.into_iter().map(|(boot, lane, position)| ((boot, lane), position)).collect() }
+        let read = rows.into_iter().map(|(boot, lane, position)| ((boot, lane), position)).collect();
+        Self { read, last: None }
     }
 
     /// Whether a block was read.
@@ -78,8 +82,12 @@ impl Store {
         let mut tx = self.begin_read().await?;
         let (mut read, mut recorded) = (BTreeMap::new(), Vec::<Recorded>::new());
         let mut room = BLOCKS_MAX;
-        for lane in all(sql(LANES), &mut tx).await? {
-            let (place, upto, kept) = ((lane.int(0)?, lane.int(1)?), lane.int(2)?, lane.int(3)?);
+        let lanes = all(sql(LANES), &mut tx).await?;
+        let lanes = lanes.iter().map(|lane| Ok(((lane.int(0)?, lane.int(1)?), lane.int(2)?, lane.int(3)?)));
+        let mut lanes: Vec<((i64, i64), i64, i64)> = lanes.collect::<Result<_, StoreError>>()?;
+        lanes.sort_by_key(|(place, ..)| (cursors.last.is_some_and(|last| *place <= last), *place));
+        let mut last = cursors.last;
+        for (place, upto, kept) in lanes {
             let from = cursors.read.get(&place).copied().unwrap_or(0);
             if kept <= from || room == 0 {
                 continue;
@@ -99,11 +107,13 @@ impl Store {
                 let lying = Lying { boot: place.0, lane: place.1, packed: row.blob(1)?.to_vec() };
                 unpack(&mut tx, &lying, (&Wanted::default(), parts), &mut recorded).await?;
                 room -= 1;
+                last = Some(place);
             }
             read.insert(place, reached);
         }
         tx.rollback().await?;
         cursors.read.append(&mut read);
+        cursors.last = last;
         recorded.sort_by_key(|recorded| recorded.entry.at_us);
         Ok(recorded)
     }

@@ -36,6 +36,7 @@ impl Store {
         for row in all(sql(text).bind(before_us), &mut tx).await? {
             let place = (row.int(0)?, row.int(1)?, row.int(2)?);
             if row.int(3)? < before_us {
+                tell_unread(&mut tx, place, row.count(4)?).await?;
                 gone += row.count(4)? * take_out(&mut tx, place).await?.map_or(0, |_| 1);
             } else if packed_anew < PACKED_ANEW_MAX {
                 packed_anew += 1;
@@ -202,6 +203,27 @@ impl Store {
         tx.commit().await?;
         Ok(rows)
     }
+}
+
+/// Tells of a block that goes before it was handed on, so that what is missing in the topic is known.
+async fn tell_unread(
+    conn: &mut AnyConnection,
+    (boot, lane, starts): (i64, i64, i64),
+    decisions: u64,
+) -> Result<(), StoreError> {
+    let select = sql("SELECT position FROM outbox_reads WHERE boot = $1 AND lane = $2 AND position <= $3");
+    if let Some(row) = one(select.bind(boot).bind(lane).bind(starts), conn).await? {
+        let read_to = row.int(0)?;
+        tracing::warn!(
+            boot,
+            lane,
+            starts,
+            decisions,
+            read_to,
+            "decisions are past their time and go before they were handed on to their topic"
+        );
+    }
+    Ok(())
 }
 
 /// Deletes a block and gives what was in it; `None` when somebody else has taken it already.

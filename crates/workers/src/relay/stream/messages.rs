@@ -28,6 +28,18 @@ impl Said {
         self.header("event_id").unwrap_or_default()
     }
 
+    /// The same without what was before and after, of a change that has these: what a broker does not take whole
+    /// still says who changed what. `None` of everything else.
+    pub(super) fn shortened(&self) -> Option<Self> {
+        let mut data: Value = serde_json::from_slice(&self.data).ok()?;
+        let members = data.as_object_mut().filter(|members| !members.contains_key("shortened"))?;
+        let parts = ["before", "after"].map(|part| members.insert(part.to_owned(), Value::Null));
+        parts.iter().flatten().find(|part| !part.is_null())?;
+        members.insert("shortened".to_owned(), Value::Bool(true));
+        let (key, headers) = (self.key.clone(), self.headers.clone());
+        Some(Self { key, headers, data: data.to_string().into_bytes() })
+    }
+
     /// Its place, of what has places.
     pub(super) fn seq(&self) -> Option<u64> {
         self.header("seq")?.parse().ok()
@@ -193,6 +205,18 @@ mod tests {
         let ids = |said: &[Said]| said.iter().map(|said| said.event_id().to_owned()).collect::<Vec<_>>();
         assert_eq!(ids(&said), ids(&again), "the same ones each time");
         assert_eq!(of_decisions(&rows, Sampling { one_in: 1 }).len(), 10_000);
+    }
+
+    #[test]
+    fn a_change_is_shortened_once_and_a_decision_never() {
+        let said =
+            |data: Value| Said { key: "k".into(), headers: vec![], data: data.to_string().into_bytes() };
+        let whole = said(json!({"seq": 1, "before": null, "after": {"name": "a"}}));
+        let short = whole.shortened().unwrap();
+        let data: Value = serde_json::from_slice(&short.data).unwrap();
+        assert_eq!(data, json!({"seq": 1, "before": null, "after": null, "shortened": true}));
+        assert!(short.shortened().is_none());
+        assert!(said(json!({"code": "valid"})).shortened().is_none());
     }
 
     #[test]

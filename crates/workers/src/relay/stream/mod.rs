@@ -7,7 +7,7 @@
 
 mod messages;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tollgate_core::time::Clock;
@@ -167,9 +167,15 @@ impl Session<'_> {
         stop: &mut Stop,
     ) -> Result<bool, Failed> {
         let mut at = 0;
+        // What the brokers refused once: no more than what is on its way.
+        let mut shortened = HashSet::new();
         while at < said.len() || window.in_flight() > 0 {
             while let Some(message) = said.get(at).filter(|_| window.in_flight() < IN_FLIGHT_MAX) {
-                match self.send(message, at as u64) {
+                let sent = match self.send(message, at as u64) {
+                    Err(SendError::Poison(reason)) => self.send_shortened(message, at as u64, reason),
+                    sent => sent,
+                };
+                match sent {
                     Ok(()) => window.sent(),
                     Err(SendError::Full) if window.in_flight() > 0 => break,
                     Err(SendError::Full) => return Err(("the producer takes nothing".to_owned(), None)),
@@ -196,8 +202,12 @@ impl Session<'_> {
                 Some(Ack { token, outcome: Ok(()) }) => window.ended(token),
                 Some(Ack { outcome: Err(Fault::Broken(why)), .. }) => return Err(broken(&why)),
                 Some(Ack { token, outcome: Err(Fault::Poison(reason)) }) => {
-                    window.ended(token);
                     let message = usize::try_from(token).ok().and_then(|token| said.get(token));
+                    let again = message.filter(|_| shortened.insert(token));
+                    if again.is_some_and(|said| self.send_shortened(said, token, reason.clone()).is_ok()) {
+                        continue;
+                    }
+                    window.ended(token);
                     message.into_iter().for_each(|message| self.passed_over(message, &reason));
                 }
             }
@@ -223,6 +233,17 @@ impl Session<'_> {
             reason,
             "the brokers do not take a message; it is left out"
         );
+    }
+
+    /// Brokers that do not take a change whole are given less of it.
+    fn send_shortened(&mut self, said: &Said, token: u64, reason: String) -> Result<(), SendError> {
+        let Some(short) = said.shortened() else { return Err(SendError::Poison(reason)) };
+        tracing::warn!(
+            event = said.event_id(),
+            reason,
+            "a change goes to its topic without `before` and `after`"
+        );
+        self.send(&short, token)
     }
 
     async fn keep(&mut self) -> Result<bool, Failed> {
