@@ -124,12 +124,14 @@ conformance! {
         tests_go_to_one_webhook_and_replays_send_the_same_again,
         secrets_of_webhooks_overlap_and_are_nowhere_in_the_clear,
         a_dead_receiver_keeps_no_more_than_a_bound_and_loses_nothing,
+        what_waits_for_a_notice_that_is_forgotten_is_given_up,
         a_deleted_webhook_takes_everything_with_it;
     rules:
         rules_are_applied_exported_and_pruned,
         a_rule_acts_once_and_its_block_reaches_nodes_and_ends_by_time,
         a_watch_that_was_overtaken_changes_nothing,
         what_only_observes_is_noted_and_a_lift_by_hand_is_known,
+        blocks_have_room_for_every_tenant_and_end_with_their_subject,
         shipped_decisions_are_read_on_once_each_even_while_blocks_are_merged;
     reminders:
         each_is_made_once_and_ends_when_it_is_so_no_longer, a_digest_is_taken_once_a_day,
@@ -158,7 +160,8 @@ conformance! {
         a_lost_journal_charges_the_whole_lease, leases_do_what_their_model_does;
     quota_leases:
         a_quota_is_leased_up_to_its_amount, what_a_run_did_not_use_comes_back,
-        what_was_used_beyond_a_lease_is_left_for_nobody, quota_leases_do_what_their_model_does,
+        what_was_used_beyond_a_lease_is_left_for_nobody, what_was_granted_in_a_period_ends_with_its_later_end,
+        quota_leases_do_what_their_model_does,
         nodes_at_once_lease_all_of_a_quota_and_no_more;
     lease_rounds:
         a_round_gives_each_account_what_it_would_alone, rounds_at_once_never_pass_a_limit;

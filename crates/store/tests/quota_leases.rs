@@ -99,6 +99,24 @@ pub(crate) async fn what_was_used_beyond_a_lease_is_left_for_nobody(world: World
     assert_eq!((used(store).await, rest(store).await), (1_007, 0));
 }
 
+/// An edit of a quota may move the end of a period that has begun: what was granted in it is in use until the
+/// later end.
+pub(crate) async fn what_was_granted_in_a_period_ends_with_its_later_end(world: World) {
+    let store = &world.store;
+    let day = Window { end_us: NOW + 86_400 * SECOND, ..HOUR };
+    lease(store, FIRST, 100).await;
+    store.lease_quotas(FIRST, &[QuotaWant { window: day, ..want(7, 100) }]).await.unwrap();
+    assert_eq!(store.end_quota_periods(1, HOUR.end_us + 1).await.unwrap(), 0, "it is in use");
+    // The other way round: what is left of the old end keeps the lease for longer, never for shorter.
+    lease(store, FIRST, 1).await;
+    assert_eq!(store.end_quota_periods(1, HOUR.end_us + 1).await.unwrap(), 0, "it is in use");
+    assert_eq!(store.end_quota_periods(1, day.end_us + 1).await.unwrap(), 1);
+    // Nor does what was used first, and leased by nobody, end the rest.
+    ship(store, SECOND_NODE, 0, 5).await;
+    ship_at(store, SECOND_NODE, (1, 5), day).await;
+    assert_eq!(store.end_quota_periods(2, HOUR.end_us + 1).await.unwrap(), 0, "it is in use");
+}
+
 /// One node of the model.
 #[derive(Clone, Copy, Default)]
 struct Node {

@@ -13,7 +13,7 @@ use crate::{
     error::StoreError,
     ledger::{Lessee, has_holes},
     open::Store,
-    sql::{Columns as _, Row, Statement, all, bulk, places, run, sql},
+    sql::{Columns as _, Row, Statement, all, built, bulk, places, run, sql},
 };
 
 /// Quotas in one round: one transaction of a few statements, whatever their number.
@@ -80,7 +80,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut sorted: Vec<&QuotaWant> = wants.iter().collect();
-        sorted.sort_unstable_by_key(|want| want.key());
+        sorted.sort_unstable_by_key(|want| place_of(want.key()));
         let mut tx = self.begin_write().await?;
         let rows = all(take(&sorted), &mut tx).await?;
         let mut found = std::collections::BTreeMap::new();
@@ -117,7 +117,7 @@ impl Store {
         }
         let mut tx = self.begin_write().await?;
         let keys: Vec<QuotaKey> = parts.iter().map(|(key, _)| *key).collect();
-        hold_quotas(&keys, self.engine(), &mut tx).await?;
+        hold_quotas(&keys, &mut tx).await?;
         let node = node as i64;
         let lower = format!(
             "UPDATE quota_leases SET granted = granted - v.column4 FROM (VALUES {}) AS v \
@@ -162,7 +162,7 @@ impl Store {
         );
         // Held, so that what is on its way into the database is waited for.
         let mut tx = self.begin_write().await?;
-        hold_quotas(keys, self.engine(), &mut tx).await?;
+        hold_quotas(keys, &mut tx).await?;
         let rows = all(with_keys(text, keys), &mut tx).await?;
         tx.rollback().await?;
         rows.iter().map(|row| Ok((key_of(row)?, row.count(3)?))).collect()
@@ -175,11 +175,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn end_quota_leases(&self, lessee: Lessee) -> Result<u64, StoreError> {
-        let ask = sql("SELECT rule, subject, period_start_us, boot FROM quota_leases \
-                       WHERE node = $1 AND boot <> $2 ORDER BY rule, subject, period_start_us LIMIT $3")
-        .bind(lessee.node as i64)
-        .bind(lessee.boot as i64);
-        self.end_some(lessee.node, ask).await
+        self.end_some(lessee.node, &format!("boot <> {}", lessee.boot as i64)).await
     }
 
     /// Ends what a node was granted of periods that ended before a moment, as [`Store::end_quota_leases`]
@@ -188,33 +184,24 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn end_quota_periods(&self, node: u64, before_us: i64) -> Result<u64, StoreError> {
-        let ask = sql("SELECT rule, subject, period_start_us, boot FROM quota_leases \
-                       WHERE node = $1 AND period_end_us < $2 \
-                       ORDER BY rule, subject, period_start_us LIMIT $3")
-        .bind(node as i64)
-        .bind(before_us);
-        self.end_some(node, ask).await
+        self.end_some(node, &format!("period_end_us < {before_us}")).await
     }
 
-    async fn end_some(&self, node: u64, ask: Statement) -> Result<u64, StoreError> {
+    /// Ends some of what a node was granted; `which` says what of it, in words of this file alone.
+    async fn end_some(&self, node: u64, which: &str) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
-        let rows = all(ask.bind(QUOTAS_ROUND_MAX as i64), &mut tx).await?;
+        let ask = built(format!(
+            "SELECT rule, subject, period_start_us FROM quota_leases WHERE node = $1 AND {which} \
+             ORDER BY rule, subject, period_start_us LIMIT $2"
+        ));
+        let rows = all(ask.bind(node as i64).bind(QUOTAS_ROUND_MAX as i64), &mut tx).await?;
         let keys: Vec<QuotaKey> = rows.iter().map(key_of).collect::<Result<_, _>>()?;
         if keys.is_empty() {
             tx.rollback().await?;
             return Ok(0);
         }
-        hold_quotas(&keys, self.engine(), &mut tx).await?;
-        let mut whole = std::collections::BTreeMap::new();
-        for (key, row) in keys.iter().zip(&rows) {
-            let boot = row.count(3)?;
-            let is_whole = match whole.get(&boot) {
-                Some(is_whole) => *is_whole,
-                None => !has_holes(boot, &mut tx).await?,
-            };
-            whole.insert(boot, is_whole);
-            end_one(node, *key, is_whole, &mut tx).await?;
-        }
+        hold_quotas(&keys, &mut tx).await?;
+        end_held(node, &keys, which, &mut tx).await?;
         tx.commit().await?;
         Ok(keys.len() as u64)
     }
@@ -222,6 +209,11 @@ impl Store {
 
 /// What a shipment says of a quota: (rule, subject, start), (end, used).
 pub(super) type QuotaUse = ((i64, i64, i64), (i64, i64));
+
+/// When what a node was granted ends: an edit of a quota may move the end of a period that has begun, and what
+/// was granted in it is in use until the later one.
+const END: &str = "CASE WHEN quota_leases.period_end_us < excluded.period_end_us \
+                   THEN excluded.period_end_us ELSE quota_leases.period_end_us END";
 
 /// Adds what a shipment says to what a node used; what it was not granted is leased to it now, whether there is
 /// room or not, so that nothing that was used is left for others.
@@ -234,10 +226,14 @@ pub(super) async fn add_used(
                           THEN quota_leases.used + excluded.used - quota_leases.granted - quota_leases.beyond \
                           ELSE 0 END";
     for part in rows.chunks(QUOTAS_ROUND_MAX) {
+        // Quotas before the nodes' rows, as everybody else does.
+        let keys: Vec<QuotaKey> = part.iter().map(|(key, _)| *key).map(key_at).collect();
+        hold_quotas(&keys, conn).await?;
         let text = format!(
             "INSERT INTO quota_leases (rule, subject, period_start_us, period_end_us, node, boot, granted, used, \
              beyond, raised) VALUES {} ON CONFLICT (node, rule, subject, period_start_us) DO UPDATE SET \
-             used = quota_leases.used + excluded.used, beyond = quota_leases.beyond + {BEYOND}, raised = {BEYOND} \
+             used = quota_leases.used + excluded.used, beyond = quota_leases.beyond + {BEYOND}, raised = {BEYOND}, \
+             period_end_us = {END} \
              RETURNING rule, subject, period_start_us, period_end_us, raised",
             places(part.len(), 10)
         );
@@ -249,7 +245,9 @@ pub(super) async fn add_used(
             let raise =
                 sql("INSERT INTO quota_usage (rule, subject, period_start_us, period_end_us, used, leased) \
                              VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (rule, subject, period_start_us) \
-                             DO UPDATE SET leased = quota_usage.leased + excluded.leased");
+                             DO UPDATE SET leased = quota_usage.leased + excluded.leased, period_end_us = \
+                     CASE WHEN quota_usage.period_end_us < excluded.period_end_us \
+                     THEN excluded.period_end_us ELSE quota_usage.period_end_us END");
             let raise = raise.bind(row.int(0)?).bind(row.int(1)?).bind(row.int(2)?).bind(row.int(3)?);
             run(raise.bind(row.int(4)?), conn).await?;
         }
@@ -285,7 +283,7 @@ fn grant(lessee: Lessee, given: &[(&QuotaWant, u64)]) -> Statement {
     let text = format!(
         "INSERT INTO quota_leases (node, rule, subject, period_start_us, period_end_us, boot, granted, used, beyond, \
          raised) VALUES {} ON CONFLICT (node, rule, subject, period_start_us) DO UPDATE SET \
-         granted = quota_leases.granted + excluded.granted, boot = excluded.boot",
+         granted = quota_leases.granted + excluded.granted, boot = excluded.boot, period_end_us = {END}",
         places(given.len(), 10)
     );
     given.iter().fold(bulk(text), |grant, (want, given)| {
@@ -297,7 +295,8 @@ fn grant(lessee: Lessee, given: &[(&QuotaWant, u64)]) -> Statement {
 }
 
 /// Holds quotas in the order of their keys until the transaction ends.
-async fn hold_quotas(keys: &[QuotaKey], engine: Engine, conn: &mut AnyConnection) -> Result<(), StoreError> {
+async fn hold_quotas(keys: &[QuotaKey], conn: &mut AnyConnection) -> Result<(), StoreError> {
+    let engine = if conn.backend_name() == "SQLite" { Engine::Sqlite } else { Engine::Postgres };
     let text = format!(
         "SELECT rule FROM quota_usage WHERE (rule, subject, period_start_us) IN (VALUES {}) \
          ORDER BY rule, subject, period_start_us{}",
@@ -308,23 +307,46 @@ async fn hold_quotas(keys: &[QuotaKey], engine: Engine, conn: &mut AnyConnection
     Ok(())
 }
 
-/// Ends what a node was granted of one quota, which is held.
-async fn end_one(
+/// Ends what a node was granted of quotas that are held, unless it was changed before they were.
+async fn end_held(
     node: u64,
-    key: QuotaKey,
-    is_whole: bool,
+    keys: &[QuotaKey],
+    which: &str,
     conn: &mut AnyConnection,
 ) -> Result<(), StoreError> {
-    let take = sql("DELETE FROM quota_leases WHERE node = $1 AND rule = $2 AND subject = $3 \
-                    AND period_start_us = $4 RETURNING granted + beyond, used");
-    let take = take.bind(node as i64).bind(key.rule as i64).bind(key.subject as i64).bind(key.start_us);
-    let Some(row) = crate::sql::one(take, conn).await? else { return Ok(()) };
-    let (leased, used) = (row.int(0)?, row.int(1)?);
-    let used = if is_whole { used } else { used.max(leased) };
-    let end = sql("UPDATE quota_usage SET used = used + $4, leased = leased - $5 \
-                   WHERE rule = $1 AND subject = $2 AND period_start_us = $3");
-    let end = end.bind(key.rule as i64).bind(key.subject as i64).bind(key.start_us);
-    run(end.bind(used).bind(leased), conn).await?;
+    let node = node as i64;
+    let text = format!(
+        "DELETE FROM quota_leases WHERE node = {node} AND {which} \
+         AND (rule, subject, period_start_us) IN (VALUES {}) \
+         RETURNING rule, subject, period_start_us, granted + beyond, used, boot",
+        places(keys.len(), 3)
+    );
+    let rows = all(with_keys(text, keys), conn).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut holes = std::collections::BTreeMap::new();
+    let mut ends = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (leased, used, boot) = (row.int(3)?, row.int(4)?, row.count(5)?);
+        let has_holes = match holes.get(&boot) {
+            Some(has_holes) => *has_holes,
+            None => has_holes(boot, conn).await?,
+        };
+        holes.insert(boot, has_holes);
+        // What a journal with holes does not show may have been used.
+        ends.push((key_of(row)?, if has_holes { used.max(leased) } else { used }, leased));
+    }
+    let text = format!(
+        "UPDATE quota_usage SET used = used + v.column4, leased = leased - v.column5 FROM (VALUES {}) AS v \
+         WHERE rule = v.column1 AND subject = v.column2 AND period_start_us = v.column3",
+        places(ends.len(), 5)
+    );
+    let end = ends.iter().fold(bulk(text), |end, (key, used, leased)| {
+        let end = end.bind(key.rule as i64).bind(key.subject as i64).bind(key.start_us);
+        end.bind(*used).bind(*leased)
+    });
+    run(end, conn).await?;
     Ok(())
 }
 
@@ -339,9 +361,18 @@ fn with_parts(text: String, parts: &[(QuotaKey, u64)]) -> Statement {
     })
 }
 
+const fn key_at((rule, subject, start_us): (i64, i64, i64)) -> QuotaKey {
+    QuotaKey { rule: rule as u64, subject: subject as u64, start_us }
+}
+
 /// A row that begins with `rule, subject, period_start_us`.
 fn key_of(row: &Row) -> Result<QuotaKey, StoreError> {
     Ok(QuotaKey { rule: row.int(0)? as u64, subject: row.int(1)? as u64, start_us: row.int(2)? })
+}
+
+/// The place of a quota in the order in which the database holds them: its numbers have a sign.
+const fn place_of(key: QuotaKey) -> (i64, i64, i64) {
+    (key.rule as i64, key.subject as i64, key.start_us)
 }
 
 /// An amount as SQL can hold it, with room to add to it.
