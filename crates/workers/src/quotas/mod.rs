@@ -119,6 +119,7 @@ impl QuotaKeeper {
                 () = stop.asked() => break,
                 Some(ask) = asks.recv() => answer(&mut parts, together(ask, &mut asks), clock.now()).await,
                 _ = look.tick() => parts.look(clock.now()).await,
+                () = std::future::ready(()), if parts.is_ending() && asks.is_empty() => parts.end_some().await,
             };
             match done {
                 Ok(()) => {

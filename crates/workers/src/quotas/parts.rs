@@ -46,11 +46,22 @@ pub(super) struct Parts {
     /// The key behind which the next look goes on.
     after: Option<QuotaKey>,
     ended_ns: u64,
+    /// Periods that ended before this moment, wall microseconds, are being ended.
+    ending_us: Option<i64>,
 }
 
 impl Parts {
     pub(super) fn new(store: Arc<Store>, cells: Arc<dyn QuotaCells>, lessee: Lessee) -> Self {
-        Self { store, cells, lessee, known: BTreeMap::new(), nodes: (1, 0), after: None, ended_ns: 0 }
+        Self {
+            store,
+            cells,
+            lessee,
+            known: BTreeMap::new(),
+            nodes: (1, 0),
+            after: None,
+            ended_ns: 0,
+            ending_us: None,
+        }
     }
 
     /// Gets what is wanted, or less where less is left. Gives those that it could not be done for, and why.
@@ -61,7 +72,7 @@ impl Parts {
     ) -> BTreeMap<QuotaKey, StoreError> {
         let mut failed = BTreeMap::new();
         let keys: Vec<QuotaKey> = wants.keys().copied().collect();
-        note(&keys, self.find_out(&keys, now).await, &mut failed);
+        note(&keys, self.find_out(&keys).await, &mut failed);
         // What was leased by another amount goes back before it is asked for anew.
         let changed = wants
             .values()
@@ -90,14 +101,15 @@ impl Parts {
         failed
     }
 
-    /// One look: what is unsure is found out, what is idle goes back, what is over is ended.
+    /// One look: what is unsure is found out, what is idle goes back; now and then, what is over is to be
+    /// ended ([`Parts::end_some`]).
     pub(super) async fn look(&mut self, now: Now) -> Result<(), StoreError> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = self.after.map_or(Unbounded, Excluded);
         let keys: Vec<QuotaKey> =
             self.known.range((from, Unbounded)).map(|(key, _)| *key).take(LOOKED_AT_MAX).collect();
         self.after = keys.last().copied().filter(|_| keys.len() == LOOKED_AT_MAX);
-        self.find_out(&keys, now).await?;
+        self.find_out(&keys).await?;
         let mut idle = Vec::new();
         for key in keys {
             let Some(known) = self.known.get_mut(&key) else { continue };
@@ -123,7 +135,22 @@ impl Parts {
             let is_nothing = known.granted == 0 && known.seen.is_some_and(|(free, _)| free == 0);
             known.is_unsure || !(is_over || is_nothing)
         });
-        while word(self.store.end_quota_periods(self.lessee.node, over_us)).await? > 0 {}
+        self.ending_us = Some(over_us);
+        Ok(())
+    }
+
+    /// Whether there are periods to end.
+    pub(super) const fn is_ending(&self) -> bool {
+        self.ending_us.is_some()
+    }
+
+    /// Ends one round of the periods that are over: so many end in the same moment that requests would wait
+    /// too long for all of them. What fails is tried again by a later look.
+    pub(super) async fn end_some(&mut self) -> Result<(), StoreError> {
+        let Some(over_us) = self.ending_us.take() else { return Ok(()) };
+        if word(self.store.end_quota_periods(self.lessee.node, over_us)).await? > 0 {
+            self.ending_us = Some(over_us);
+        }
         Ok(())
     }
 
@@ -164,12 +191,13 @@ impl Parts {
         known.granted = known.granted.saturating_add(given);
         (known.rest, known.seen) = (rest, None);
         let is_enough = if needed == 0 { rest > 0 } else { given >= needed };
-        let pause_ns = if is_enough { 0 } else { IN_VAIN_NS };
+        // A request that waited decides by the moment when it came: where asking is of use, it is at any moment.
+        let ask_from_ns = if is_enough { 0 } else { now.mono_ns.saturating_add(IN_VAIN_NS) };
         let granted = QuotaGranted {
             amount: want.amount,
             given,
             rest,
-            ask_from_ns: now.mono_ns.saturating_add(pause_ns),
+            ask_from_ns,
             is_elsewhere: leased > known.granted,
         };
         self.put(want.key(), granted);
@@ -197,9 +225,24 @@ impl Parts {
                     parts.push((*key, free));
                 }
             }
+            self.give_round_back(parts).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what was taken out of its cells. A round goes back whole or not at all: one with a part that is
+    /// not this node's any more is halved until that part stands alone. That one stays out of its cell.
+    async fn give_round_back(&mut self, parts: Vec<(QuotaKey, u64)>) -> Result<(), StoreError> {
+        let mut rounds = vec![parts];
+        while let Some(mut parts) = rounds.pop() {
             let given = word(self.store.give_quotas_back(self.lessee.node, &parts)).await?;
+            if !given && parts.len() > 1 {
+                let rest = parts.split_off(parts.len() / 2);
+                rounds.extend([parts, rest]);
+                continue;
+            }
             if !given {
-                tracing::warn!(quotas = parts.len(), "parts of quotas were not this node's any more");
+                tracing::warn!(?parts, "a part of a quota was not this node's any more");
             }
             for (key, _) in parts {
                 if let Some(known) = self.known.get_mut(&key) {
@@ -211,7 +254,7 @@ impl Parts {
     }
 
     /// Finds out what became of what is unsure: what the node was granted beyond what it knows, it may use.
-    async fn find_out(&mut self, keys: &[QuotaKey], now: Now) -> Result<(), StoreError> {
+    async fn find_out(&mut self, keys: &[QuotaKey]) -> Result<(), StoreError> {
         let unsure = keys.iter().filter(|key| self.known.get(key).is_some_and(|known| known.is_unsure));
         let unsure: Vec<QuotaKey> = unsure.copied().collect();
         for round in unsure.chunks(QUOTAS_ROUND_MAX) {
@@ -226,7 +269,7 @@ impl Parts {
                     amount: known.amount,
                     given,
                     rest: known.rest,
-                    ask_from_ns: now.mono_ns,
+                    ask_from_ns: 0,
                     is_elsewhere: true,
                 };
                 self.put(*key, granted);
@@ -252,3 +295,6 @@ fn note(keys: &[QuotaKey], done: Result<(), StoreError>, failed: &mut BTreeMap<Q
     let error = || StoreError::Unavailable { public: public.clone(), cause: cause.clone() };
     failed.extend(keys.iter().map(|key| (*key, error())));
 }
+
+#[cfg(test)]
+mod tests;
