@@ -99,7 +99,10 @@ pub(crate) async fn decide(
     };
     let blocks = snapshot.blocks();
     let case = Case { facts: &facts, record: &record, policy, blocks: &blocks, now: context.clock.now() };
-    let decision = admit(case, &counters);
+    let mut decision = admit(case, &counters);
+    if let Some(policy) = policy {
+        decision.conclude_alone(policy, &counters, case.now);
+    }
     steps.extend(trace(case, &decision));
     Ok(Hypothetical {
         code: decision.code,
@@ -289,6 +292,9 @@ async fn counters(
         notes.push(
             "limits and concurrency are counted in the running node; here they count as unused".to_owned(),
         );
+    }
+    if policy.rules.iter().any(|rule| matches!(rule.measure, Measure::Rate { shared: Some(_), .. })) {
+        notes.push("limits that all nodes count together are not asked here".to_owned());
     }
     let used = store.quota_usage(context.now_us()).await?;
     let own: Vec<_> =

@@ -103,7 +103,8 @@ impl Trial {
         };
         let record = record(policy, service);
         let case = Case { facts: &facts, record: &record, policy: Some(policy), blocks: Blocks::NONE, now };
-        let decision = admit(case, &Unused);
+        let mut decision = admit(case, &Unused);
+        decision.conclude_alone(policy, &Unused, now);
         self.outcome = Some((decision.code, trace(case, &decision)));
     }
 }

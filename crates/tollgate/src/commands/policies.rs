@@ -302,7 +302,8 @@ fn decided(
     // Any beginning will do: rates count differences.
     let now = Now { wall_us: entry.at_us, mono_ns: (1 << 60) + since_us.saturating_mul(1_000) };
     let case = Case { facts: &facts, record: &record, policy: Some(policy), blocks: Blocks::NONE, now };
-    let decision = admit(case, counters);
+    let mut decision = admit(case, counters);
+    decision.conclude_alone(policy, counters, now);
     (decision.code, decision.detail.map(String::from))
 }
 
