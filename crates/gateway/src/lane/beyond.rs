@@ -17,6 +17,10 @@ use crate::ports::{QuotaNeed, QuotaNeeds, Refilled};
 /// How often a request asks for more of its quotas. What was set aside for it another may have taken meanwhile.
 const ASKS_MAX: usize = 3;
 
+/// How long what was known when a request came is believed while it waits here. Beyond it its key may have been
+/// revoked meanwhile, so that it is refused rather than decided by what was known before (I3).
+const WAITED_MAX_NS: u64 = 1_000_000_000;
+
 /// A decision that has taken of the counters here, and waits for others. A client that goes away meanwhile
 /// takes nothing with it.
 struct Taken<'a, C: Counters + 'static> {
@@ -51,6 +55,7 @@ impl<C: Counters + 'static> Gateway<C> {
         mut decide: impl FnMut() -> Decision,
     ) -> Decision {
         let Some(policy) = policy else { return decision };
+        let began_ns = self.mono_ns();
         for _ in 0..ASKS_MAX {
             if !decision.is_short {
                 break;
@@ -58,6 +63,9 @@ impl<C: Counters + 'static> Gateway<C> {
             let needs = self.needs(&decision, policy, at);
             // Nothing is lacking any more: another request has asked for it.
             if !needs.is_empty() && self.shared.treasury.lease(needs).await == Refilled::Silent {
+                return decision;
+            }
+            if !self.is_believed(began_ns) {
                 return decision;
             }
             decision = decide();
@@ -68,8 +76,15 @@ impl<C: Counters + 'static> Gateway<C> {
         let charges = decision.shared_charges(policy);
         let mut taken = Taken { gateway: self, policy, at, decision };
         let verdict = self.shared.limits.take(charges, self.now()).await;
-        taken.conclude(verdict);
+        // What was taken there for a request that is refused now errs on the safe side.
+        taken.conclude(if self.is_believed(began_ns) { verdict } else { SharedVerdict::Unknown });
         taken.decision.clone()
+    }
+
+    /// Whether what was known when the waiting began still is: not for long, and only while it is fresh.
+    fn is_believed(&self, began_ns: u64) -> bool {
+        let now_ns = self.mono_ns();
+        now_ns.saturating_sub(began_ns) < WAITED_MAX_NS && self.shared.snapshot.is_fresh(now_ns)
     }
 
     fn needs(&self, decision: &Decision, policy: &Policy, at: Now) -> QuotaNeeds {

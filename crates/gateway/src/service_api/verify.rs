@@ -33,6 +33,9 @@ use crate::{
 
 /// Bytes that an answer usually has.
 const ANSWER_BYTES: usize = 768;
+/// How long a batch may wait for what has to be asked beyond this process; what is not decided then is
+/// refused. Each decision waits a bounded time, but a batch has many.
+const BATCH_NS_MAX: u64 = 10_000_000_000;
 
 impl<C: Counters + 'static> ServiceApi<C> {
     pub(super) async fn verify(&self, mut exchange: Exchange) -> Result<Answer, Mistake> {
@@ -40,7 +43,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let body = whole_body(&mut exchange, BODY_BYTES_MAX).await?;
         let request = read::request(&body).map_err(|error| Mistake::malformed(error.to_string()))?;
         let mut out = Vec::with_capacity(ANSWER_BYTES);
-        let id = self.answer(&request, &token, &mut out).await;
+        let id = self.answer(&request, &token, u64::MAX, &mut out).await;
         let mut answer = json(out);
         answer.head.set_text(&names::X_REQUEST_ID, |out| out.extend_from_slice(id.as_bytes()));
         Ok(answer)
@@ -54,13 +57,14 @@ impl<C: Counters + 'static> ServiceApi<C> {
             BatchForm::Object => (b"{\"results\":[", b"]}"),
             BatchForm::Array => (b"[", b"]"),
         };
+        let until_ns = self.gateway.mono_ns().saturating_add(BATCH_NS_MAX);
         let mut out = Vec::with_capacity(ANSWER_BYTES * batch.requests.len());
         out.extend_from_slice(open);
         for (index, request) in batch.requests.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
-            self.answer(request, &token, &mut out).await;
+            self.answer(request, &token, until_ns, &mut out).await;
             if index % YIELD_EVERY == YIELD_EVERY - 1 {
                 tokio::task::yield_now().await;
             }
@@ -69,11 +73,12 @@ impl<C: Counters + 'static> ServiceApi<C> {
         Ok(json(out))
     }
 
-    /// Decides one question, accounts for it and writes the answer.
+    /// Decides one question, accounts for it and writes the answer. After `until_ns`, monotonic, it is refused.
     async fn answer(
         &self,
         request: &VerifyRequest<'_>,
         token: &ServiceToken,
+        until_ns: u64,
         out: &mut Vec<u8>,
     ) -> DecisionText {
         let ticket = match self.gateway.ticket() {
@@ -87,7 +92,13 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let mut account = self.open(ticket, token);
         let id = account.request_id();
         let start = out.len();
-        match self.decide(&mut account, request, token).await {
+        let decided = match self.gateway.mono_ns() < until_ns {
+            true => self.decide(&mut account, request, token).await,
+            false => {
+                Err(Denial::new(Code::Overloaded, "those before it in the batch took too long; try again"))
+            }
+        };
+        match decided {
             Ok(decided) if decided.decision.is_allowed() => self.write_allowed(&decided, id, out),
             Ok(decided) => {
                 let detail = decided.decision.detail.as_deref().unwrap_or("");
