@@ -124,6 +124,7 @@ async fn what_does_not_fit_or_may_not_be_is_refused_in_the_shape_of_its_form() {
     for (question, status, code, words) in [
         (json!({"model": "fraud", "inputs": [[1, 2, 3]]}), 422, "inputs_invalid", "[1, 3]"),
         (json!({"model": "fraud", "inputs": [[1, 2, 3, "x"]]}), 422, "inputs_invalid", "inputs[0][3]"),
+        (json!({"model": "fraud", "inputs": vec![ROWS[0]; 1025]}), 422, "inputs_invalid", "has 1025"),
         (json!({"model": "fraud", "inputs": {"other": 1}}), 422, "inputs_invalid", "inputs.other"),
         (json!({"model": "secret", "inputs": ROWS}), 403, "model_not_allowed", "secret"),
         (json!({"model": "twice", "inputs": ROWS}), 404, "no_model", "twice"),

@@ -173,6 +173,8 @@ async fn what_is_wrong_is_named_with_its_place() {
         (r#"{"field":"a","value":1,"fields":{"a":2}}"#, "/field"),
         (r#"{"fields":{"a":1,"a":2}}"#, "/fields"),
         (r#"{"fields":{"x/y\\":1}}"#, "/fields/x~1y\\"),
+        (r#"{"field":"host","value":1}"#, "/fields/host"),
+        (r#"{"fields":{"a":1,"t":1},"tags":{"t":"1"}}"#, "/fields/t"),
         (r#"{"field":"a","value":1,"tags":{"t":""}}"#, "/tags/t"),
         (r#"{"field":"a","value":1,"tags":{"t":5}}"#, "/tags/t"),
         (r#"{"field":"a","value":1,"measurement":"_m"}"#, "/measurement"),
