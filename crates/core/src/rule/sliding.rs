@@ -82,35 +82,62 @@ impl SlidingSum {
 }
 
 /// How many different things there were in a sliding window, exact up to a bound.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SlidingSet {
     /// When each was last seen.
     seen: HashMap<u128, i64>,
+    /// None of them was last seen before this moment.
+    oldest_us: i64,
+}
+
+impl Default for SlidingSet {
+    fn default() -> Self {
+        Self { seen: HashMap::new(), oldest_us: i64::MAX }
+    }
 }
 
 impl SlidingSet {
-    /// Notes that a thing was there, and counts those of the window that ends then. Once more than
-    /// `most` are held, those that are over are forgotten, and if none is, the new one is not held: the
-    /// count is above `most` then, which is all that matters.
-    pub fn add(&mut self, thing: u128, at_us: i64, window_us: i64, most: usize) -> usize {
+    /// Notes that a thing was there. Once more than `most` are held, a new one is not: the count is above `most` then,
+    /// which is all that matters.
+    pub fn add(&mut self, thing: u128, at_us: i64, most: usize) {
         if let Some(last) = self.seen.get_mut(&thing) {
             *last = (*last).max(at_us);
-        } else {
-            if self.seen.len() > most {
-                self.seen.retain(|_, last| *last > at_us.saturating_sub(window_us));
-            }
-            if self.seen.len() > most {
-                return self.seen.len();
-            }
+        } else if self.seen.len() <= most {
             self.seen.insert(thing, at_us);
+            self.oldest_us = self.oldest_us.min(at_us);
         }
-        self.count(at_us, window_us)
     }
 
-    /// How many there are in the window that ends at this moment.
+    /// Forgets what is not in the window that ends at this moment. It looks through all of them only when the oldest
+    /// may be over.
+    pub fn forget(&mut self, at_us: i64, window_us: i64) {
+        let from_us = at_us.saturating_sub(window_us);
+        if self.oldest_us > from_us {
+            return;
+        }
+        self.seen.retain(|_, last| *last > from_us);
+        self.oldest_us = self.seen.values().copied().min().unwrap_or(i64::MAX);
+        if self.seen.capacity() > 64 + 4 * self.seen.len() {
+            self.seen.shrink_to(2 * self.seen.len());
+        }
+    }
+
+    /// Whether a thing is held.
     #[must_use]
-    pub fn count(&self, at_us: i64, window_us: i64) -> usize {
-        self.seen.values().filter(|last| **last > at_us.saturating_sub(window_us)).count()
+    pub fn has(&self, thing: u128) -> bool {
+        self.seen.contains_key(&thing)
+    }
+
+    /// How many are held: after [`SlidingSet::forget`] those of the window.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Whether none is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
     }
 }
 
@@ -170,22 +197,28 @@ mod tests {
         assert_eq!(sliding.sum(600_000_000), 1);
     }
 
+    fn add(set: &mut SlidingSet, thing: u128, at_us: i64, most: usize) -> usize {
+        set.forget(at_us, 100);
+        set.add(thing, at_us, most);
+        set.len()
+    }
+
     #[test]
     fn different_things_are_counted_once_and_forgotten() {
         let mut set = SlidingSet::default();
-        assert_eq!(set.add(1, 10, 100, 3), 1);
-        assert_eq!(set.add(1, 20, 100, 3), 1);
-        assert_eq!(set.add(2, 50, 100, 3), 2);
-        assert_eq!(set.add(3, 125, 100, 3), 2);
-        assert_eq!(set.add(4, 126, 100, 3), 3);
-        assert_eq!(set.add(5, 127, 100, 3), 4, "four are held, one is over");
-        assert_eq!(set.add(6, 300, 100, 3), 1);
+        assert_eq!(add(&mut set, 1, 10, 3), 1);
+        assert_eq!(add(&mut set, 1, 20, 3), 1);
+        assert_eq!(add(&mut set, 2, 50, 3), 2);
+        assert_eq!(add(&mut set, 3, 125, 3), 2);
+        assert_eq!(add(&mut set, 4, 126, 3), 3);
+        assert_eq!(add(&mut set, 5, 127, 3), 4, "four are held, one is over");
+        assert_eq!(add(&mut set, 6, 300, 3), 1);
     }
 
     #[test]
     fn a_flood_of_things_takes_no_more_room_than_the_bound() {
         let mut set = SlidingSet::default();
-        let counted = (0..1_000u128).map(|thing| set.add(thing, 5, 100, 10)).last();
+        let counted = (0..1_000u128).map(|thing| add(&mut set, thing, 5, 10)).last();
         assert_eq!((counted, set.seen.len()), (Some(11), 11));
     }
 }

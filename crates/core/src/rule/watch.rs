@@ -3,7 +3,8 @@
 //! It has no clock: the moment of a request is the present. It acts once per subject and passing of its
 //! threshold: a block acts again when it has ended and the threshold is passed by another request; what
 //! only tells acts again when the metric was at or below the threshold in between. Subjects are bounded
-//! ([`SUBJECTS_MAX`]); what is recorded already is counted without acting ([`Watch::recall`]), so that a watch that
+//! ([`SUBJECTS_MAX`]), and the addresses that are held of them ([`ADDRESSES_HELD_MAX`]): no project takes more of
+//! either than is left for all others. What is recorded already is counted without acting ([`Watch::recall`]), so that a watch that
 //! begins anew stands where the one before it stood; where there is no room for another one it is not watched, and that is counted.
 
 use std::{collections::HashMap, fmt};
@@ -14,13 +15,20 @@ use crate::{
     money::amount::Currency,
     rule::{
         Rule, WHOLE_PARTS,
-        sliding::{SlidingSet, SlidingSum},
+        sliding::{STEPS, SlidingSet, SlidingSum},
         spec::{Action, Metric, Whose},
     },
 };
 
-/// Subjects that are watched at once over all rules: some 600 bytes each.
+/// Subjects that are watched at once over all rules: some 600 bytes each, for error rates 1,100, and the addresses that
+/// are held of them. One project takes half of them at most.
 pub const SUBJECTS_MAX: usize = 200_000;
+/// Addresses that are held at once over all subjects: some 80 bytes each. One project takes half of them at most.
+pub const ADDRESSES_HELD_MAX: usize = 2_000_000;
+/// A request counts as made so long after the present at most: a node whose clock is ahead moves no window on.
+const AHEAD_US: i64 = 2_000_000;
+/// Where there is no room, what is over is looked for this often.
+const CLEAN_EVERY_US: i64 = 1_000_000;
 
 /// One request, as far as rules look at it. Ids are 0 where there is none.
 #[derive(Clone, Copy, Debug)]
@@ -89,10 +97,39 @@ pub struct Firing<'r> {
 #[derive(Debug, Default)]
 pub struct Watch {
     rules: Vec<Watched>,
-    /// Which of the rules are of a project.
-    of_project: HashMap<ProjectId, Vec<usize>>,
+    of_project: HashMap<ProjectId, Share>,
     subjects: usize,
+    addresses: usize,
     left_out: u64,
+    /// When what is over was last looked for.
+    cleaned_us: Option<i64>,
+    /// The moment after which no request counts as made.
+    latest_us: Option<i64>,
+}
+
+/// What is of a project: which of the rules, and the room they take.
+#[derive(Debug, Default)]
+struct Share {
+    rules: Vec<usize>,
+    subjects: usize,
+    addresses: usize,
+}
+
+impl Share {
+    /// Whether it may have another one of what so many are held of in all.
+    const fn has_room(own: usize, held: usize, most: usize) -> bool {
+        own < most.saturating_sub(held)
+    }
+}
+
+/// Room for addresses, and what of it was taken.
+#[derive(Debug)]
+struct Room {
+    is_there: bool,
+    /// Addresses held of the subject, before and after.
+    before: usize,
+    after: usize,
+    is_left_out: bool,
 }
 
 #[derive(Debug)]
@@ -132,11 +169,17 @@ impl Watch {
             if let Some(watched) = kept.as_mut().filter(|watched| !does_the_same(&watched.rule, &rule)) {
                 watched.subjects.values_mut().for_each(State::act_again);
             }
-            self.of_project.entry(rule.project).or_default().push(self.rules.len());
+            self.of_project.entry(rule.project).or_default().rules.push(self.rules.len());
             let subjects = kept.map(|watched| watched.subjects).unwrap_or_default();
             self.rules.push(Watched { rule, subjects });
         }
-        self.subjects = self.rules.iter().map(|watched| watched.subjects.len()).sum();
+        self.count_room();
+    }
+
+    /// Says what the present is, wall microseconds: requests count as made two seconds after it at most. Without it
+    /// every request counts as made when it says.
+    pub const fn set_present(&mut self, now_us: i64) {
+        self.latest_us = Some(now_us.saturating_add(AHEAD_US));
     }
 
     /// Whether there is anything to watch.
@@ -145,7 +188,7 @@ impl Watch {
         self.rules.is_empty()
     }
 
-    /// Requests that no room was left to watch for some rule, over all time.
+    /// Requests that no room was left to watch for some rule, or to hold their address, over all time.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.left_out
@@ -166,22 +209,60 @@ impl Watch {
         if seen.code == Code::KeyBlocked {
             return;
         }
-        let Some(indices) = self.of_project.get(&seen.project) else { return };
-        for index in indices {
-            let Some(watched) = self.rules.get_mut(*index) else { continue };
+        let seen = &Seen { at_us: seen.at_us.min(self.latest_us.unwrap_or(i64::MAX)), ..*seen };
+        self.make_room(seen, acts);
+        let Self { rules, of_project, subjects, addresses, left_out, .. } = self;
+        let Some(share) = of_project.get_mut(&seen.project) else { return };
+        for index in &share.rules {
+            let Some(watched) = rules.get_mut(*index) else { continue };
             let Some((subject, amount)) = watched.rule.counts(seen) else { continue };
-            if !watched.subjects.contains_key(&subject.id) && self.subjects >= SUBJECTS_MAX {
-                self.subjects -= watched.forget(seen.at_us);
-                if self.subjects >= SUBJECTS_MAX {
-                    self.left_out += 1;
-                    continue;
-                }
+            let is_new = !watched.subjects.contains_key(&subject.id);
+            if is_new && !Share::has_room(share.subjects, *subjects, SUBJECTS_MAX) {
+                *left_out += 1;
+                continue;
             }
-            let fresh = watched.subjects.len();
-            if let Some(firing) = watched.look(seen, (subject, amount), acts) {
+            let is_there = Share::has_room(share.addresses, *addresses, ADDRESSES_HELD_MAX);
+            let mut room = Room { is_there, before: 0, after: 0, is_left_out: false };
+            if let Some(firing) = watched.look(seen, (subject, amount, acts), &mut room) {
                 act(firing);
             }
-            self.subjects += watched.subjects.len() - fresh;
+            *subjects += usize::from(is_new);
+            share.subjects += usize::from(is_new);
+            *addresses = (*addresses + room.after).saturating_sub(room.before);
+            share.addresses = (share.addresses + room.after).saturating_sub(room.before);
+            *left_out += u64::from(room.is_left_out);
+        }
+    }
+
+    /// Forgets what is over of all rules when the project of a request has no room, at most once a second; while the
+    /// past is counted, which goes quickly, at most once in a part of the longest window.
+    fn make_room(&mut self, seen: &Seen, acts: bool) {
+        let Some(share) = self.of_project.get(&seen.project) else { return };
+        if Share::has_room(share.subjects, self.subjects, SUBJECTS_MAX)
+            && Share::has_room(share.addresses, self.addresses, ADDRESSES_HELD_MAX)
+        {
+            return;
+        }
+        let longest_us = || self.rules.iter().map(|watched| watched.rule.window_us).max().unwrap_or(0);
+        let every_us = if acts { CLEAN_EVERY_US } else { CLEAN_EVERY_US.max(longest_us() / STEPS as i64) };
+        let is_due = |cleaned_us: i64| seen.at_us.abs_diff(cleaned_us) >= every_us.unsigned_abs();
+        if self.cleaned_us.is_none_or(is_due) {
+            self.cleaned_us = Some(seen.at_us);
+            self.rules.iter_mut().for_each(|watched| watched.forget(seen.at_us));
+            self.count_room();
+        }
+    }
+
+    /// Counts anew what room is taken.
+    fn count_room(&mut self) {
+        (self.subjects, self.addresses) = (0, 0);
+        for share in self.of_project.values_mut() {
+            let own = || share.rules.iter().filter_map(|index| self.rules.get(*index));
+            let subjects = own().map(|watched| watched.subjects.len()).sum();
+            let addresses = own().flat_map(|watched| watched.subjects.values()).map(State::addresses).sum();
+            (share.subjects, share.addresses) = (subjects, addresses);
+            self.subjects += subjects;
+            self.addresses += addresses;
         }
     }
 
@@ -190,8 +271,13 @@ impl Watch {
     pub fn forget(&mut self, rule: u64, subject: Subject, at_us: i64) {
         for watched in self.rules.iter_mut().filter(|watched| watched.rule.id == rule) {
             let fresh = State { since_us: at_us, ..State::new(&watched.rule) };
-            let was_there = watched.subjects.insert(subject.id, fresh).is_some();
-            self.subjects += usize::from(!was_there);
+            let before = watched.subjects.insert(subject.id, fresh);
+            let Some(share) = self.of_project.get_mut(&watched.rule.project) else { continue };
+            let (new, gone) = (usize::from(before.is_none()), before.map_or(0, |state| state.addresses()));
+            self.subjects += new;
+            share.subjects += new;
+            self.addresses = self.addresses.saturating_sub(gone);
+            share.addresses = share.addresses.saturating_sub(gone);
         }
     }
 
@@ -201,6 +287,9 @@ impl Watch {
         for watched in self.rules.iter_mut().filter(|watched| watched.rule.id == rule) {
             let state = watched.subjects.entry(subject.id).or_insert_with(|| {
                 self.subjects += 1;
+                if let Some(share) = self.of_project.get_mut(&watched.rule.project) {
+                    share.subjects += 1;
+                }
                 State::new(&watched.rule)
             });
             match watched.rule.action {
@@ -222,13 +311,18 @@ impl Watch {
 }
 
 impl Watched {
-    fn look(&mut self, seen: &Seen, (subject, amount): (Subject, u64), acts: bool) -> Option<Firing<'_>> {
+    fn look(
+        &mut self,
+        seen: &Seen,
+        (subject, amount, acts): (Subject, u64, bool),
+        room: &mut Room,
+    ) -> Option<Firing<'_>> {
         let Self { rule, subjects } = self;
         let state = subjects.entry(subject.id).or_insert_with(|| State::new(rule));
         if seen.at_us < state.since_us {
             return None;
         }
-        let value = state.count(rule, seen, amount);
+        let value = state.count(rule, (seen, amount), room);
         if value <= rule.above {
             state.waits_for_less = false;
             return None;
@@ -250,11 +344,15 @@ impl Watched {
         Some(Firing { rule, subject, at_us: seen.at_us, value, until_us })
     }
 
-    /// Forgets subjects of which nothing is in the window any more; says how many.
-    fn forget(&mut self, at_us: i64) -> usize {
-        let (before, window_us) = (self.subjects.len(), self.rule.window_us);
-        self.subjects.retain(|_, state| at_us < state.quiet_until_us || !state.is_over(at_us, window_us));
-        before - self.subjects.len()
+    /// Forgets subjects of which nothing is in the window any more, and addresses that are not.
+    fn forget(&mut self, at_us: i64) {
+        let window_us = self.rule.window_us;
+        self.subjects.retain(|_, state| {
+            if let Counted::Set(set, newest_us) = &mut state.counted {
+                set.forget(at_us.max(*newest_us), window_us);
+            }
+            at_us < state.quiet_until_us || !state.is_over(at_us, window_us)
+        });
     }
 }
 
@@ -298,7 +396,7 @@ impl State {
     }
 
     /// Counts a request; where the metric stands then.
-    fn count(&mut self, rule: &Rule, seen: &Seen, amount: u64) -> u64 {
+    fn count(&mut self, rule: &Rule, (seen, amount): (&Seen, u64), room: &mut Room) -> u64 {
         match &mut self.counted {
             Counted::Sum(sum) => {
                 sum.add(seen.at_us, amount);
@@ -316,8 +414,25 @@ impl State {
             Counted::Set(set, newest_us) => {
                 *newest_us = (*newest_us).max(seen.at_us);
                 let most = usize::try_from(rule.above).unwrap_or(usize::MAX);
-                set.add(seen.address, *newest_us, rule.window_us, most) as u64
+                room.before = set.len();
+                set.forget(*newest_us, rule.window_us);
+                let network = network(seen.address);
+                // Without room it is not held, unless there is enough for the rule to act.
+                room.is_left_out = !room.is_there && set.len() <= most && !set.has(network);
+                if !room.is_left_out {
+                    set.add(network, *newest_us, most);
+                }
+                room.after = set.len();
+                room.after as u64
             }
+        }
+    }
+
+    /// Addresses that are held.
+    fn addresses(&self) -> usize {
+        match &self.counted {
+            Counted::Set(set, _) => set.len(),
+            Counted::Sum(_) | Counted::Share(..) => 0,
         }
     }
 
@@ -332,6 +447,12 @@ impl State {
             Counted::Set(_, newest_us) => *newest_us < at_us.saturating_sub(window_us),
         }
     }
+}
+
+/// What counts as one address: an IPv4 address, of IPv6 a /64, out of which a client takes any it likes.
+const fn network(address: u128) -> u128 {
+    let is_v4 = address >> 32 == 0xFFFF;
+    if is_v4 { address } else { address >> 64 << 64 }
 }
 
 /// Whether what one rule has counted means the same to the other.

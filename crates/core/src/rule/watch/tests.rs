@@ -131,11 +131,11 @@ fn money_and_tokens_are_summed_up() {
 fn addresses_are_counted_once_each() {
     let mut watch = watch(r#"metric = "distinct_addresses", above = 3, window = "1h""#, BLOCK);
     for round in 0..3 {
-        for address in 1..=3 {
+        for address in (1..=3).map(|number| number << 64) {
             assert_eq!(look(&mut watch, &Seen { address, ..seen(NOON + round) }), None);
         }
     }
-    assert!(look(&mut watch, &Seen { address: 4, ..seen(NOON + 9) }).is_some());
+    assert!(look(&mut watch, &Seen { address: 4 << 64, ..seen(NOON + 9) }).is_some());
 }
 
 #[test]
@@ -205,10 +205,57 @@ fn rules_that_change_their_threshold_keep_what_they_counted() {
 #[test]
 fn subjects_are_bounded_and_make_room_when_they_are_over() {
     let mut watch = watch(r#"metric = "requests", above = 1, window = "1s""#, BLOCK);
-    for key in 1..=SUBJECTS_MAX as u64 + 5 {
+    for key in 1..=SUBJECTS_MAX as u64 / 2 + 5 {
         look(&mut watch, &Seen { key, ..seen(NOON) });
     }
-    assert_eq!((watch.subjects, watch.left_out()), (SUBJECTS_MAX, 5));
+    assert_eq!((watch.subjects, watch.left_out()), (SUBJECTS_MAX / 2, 5), "half is left for others");
     look(&mut watch, &Seen { key: 1 << 40, ..seen(NOON + 10 * SECOND) });
     assert_eq!((watch.subjects, watch.left_out()), (1, 5));
+}
+
+#[test]
+fn no_project_takes_all_the_room() {
+    let when = r#"metric = "requests", above = 1, window = "1h""#;
+    let mut watch = Watch::default();
+    let other = Rule { id: 8, project: ProjectId(2), ..rule(when, BLOCK) };
+    watch.replace_rules(vec![rule(when, BLOCK), other]);
+    for key in 1..=SUBJECTS_MAX as u64 {
+        look(&mut watch, &Seen { key, ..seen(NOON) });
+    }
+    let theirs = Seen { project: ProjectId(2), ..seen(NOON + 1) };
+    assert_eq!(look(&mut watch, &theirs), None);
+    assert!(look(&mut watch, &theirs).is_some());
+}
+
+#[test]
+fn addresses_are_bounded_over_all_subjects_and_many_of_one_network_are_one() {
+    let mut watch = watch(r#"metric = "distinct_addresses", above = 10000, window = "1h""#, BLOCK);
+    let v4 = |number: u64| u128::from(number) | 0xFFFF_0000_0000;
+    for key in 1..=101_u64 {
+        for number in 0..10_000 {
+            look(&mut watch, &Seen { key, address: v4(number), ..seen(NOON) });
+        }
+    }
+    assert_eq!((watch.addresses, watch.left_out()), (ADDRESSES_HELD_MAX / 2, 10_000));
+    let later = Seen { address: v4(1), ..seen(NOON + 7_200 * SECOND) };
+    look(&mut watch, &later);
+    assert_eq!((watch.addresses, watch.subjects), (1, 1));
+    watch.forget(7, Subject { whose: Whose::Key, id: 2 }, NOON);
+    for low in 0..100 {
+        let address = 0x2001_0db8_u128 << 96 | low;
+        look(&mut watch, &Seen { address, ..later });
+    }
+    assert_eq!(watch.addresses, 1);
+}
+
+#[test]
+fn a_node_whose_clock_is_ahead_silences_no_rule() {
+    let mut watch = watch(r#"metric = "requests", above = 3, window = "1m""#, BLOCK);
+    watch.set_present(NOON);
+    look(&mut watch, &seen(NOON + 3_600 * SECOND));
+    for request in 0..2 {
+        assert_eq!(look(&mut watch, &seen(NOON + request)), None);
+    }
+    let (at_us, _) = look(&mut watch, &seen(NOON + 3)).unwrap();
+    assert!(at_us <= NOON + 2 * SECOND);
 }
