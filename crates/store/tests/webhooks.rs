@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use tollgate_core::{authz::Action, resource::Resources, secret::Secret, webhook::WebhookSpec};
 use tollgate_store::{
-    ApplyMode, Attempted, DeliveryFilter, DeliveryState, NoticeFilter, Op, Outgoing, PageRequest,
-    SenderLease, StoreError, WebhookAt, WebhookReplay, WebhookView,
+    ApplyMode, Attempted, AuditFilter, DeliveryFilter, DeliveryState, NoticeFilter, Op, Outgoing,
+    PageRequest, SenderLease, StoreError, WebhookAt, WebhookReplay, WebhookView,
 };
 
 use crate::world::{NOW, SECOND, World, new_key, permit};
@@ -142,6 +142,9 @@ pub(crate) async fn a_receiver_that_is_gone_or_fails_for_days_is_switched_off_an
     world.store.settle_deliveries(lease, &[failed], (now, now + LEASE, now - SECOND)).await.unwrap().unwrap();
     let view = world.store.webhook(hook.tenant, hook.id).await.unwrap();
     assert!(view.disabled.is_some());
+    let page = PageRequest { limit: 1, cursor: None };
+    let last = world.store.audit_list(&AuditFilter::default(), &page).await.unwrap().items.remove(0);
+    assert_eq!((&*last.actor, &*last.action), ("worker:webhooks", "webhook.disable"), "I20");
     let filter = NoticeFilter { kind: Some("webhook.disabled".to_owned()), ..NoticeFilter::default() };
     let told = world.store.notices(&filter, &PageRequest::default()).await.unwrap().items;
     assert_eq!((told.len(), told[0].project), (1, hook.project));
@@ -230,6 +233,22 @@ pub(crate) async fn a_dead_receiver_keeps_no_more_than_a_bound_and_loses_nothing
     world.store.settle_deliveries(lease, &taken, (NOW, NOW + LEASE, NEVER)).await.unwrap().unwrap();
     let rest = due(&world, lease, NOW).await;
     assert_eq!((rest.len(), rest[0].position), (200, found[999].position + 1), "the others waited");
+}
+
+pub(crate) async fn what_waits_for_a_notice_that_is_forgotten_is_given_up(world: World) {
+    let world = world.furnished().await;
+    let hook = hook(&world, &["key.created"]).await;
+    let lease = sender(&world).await;
+    world.create(new_key(), 1).await;
+    assert_eq!(due(&world, lease, NOW + LEASE).await.len(), 1);
+    assert_eq!(world.store.forget_deliveries_before(NOW).await.unwrap(), 0, "its notice is kept");
+    assert!(world.store.forget_notices_before(NOW + SECOND).await.unwrap() > 0);
+    assert_eq!(world.store.forget_deliveries_before(NOW).await.unwrap(), 1);
+    assert_eq!(world.store.webhook(hook.tenant, hook.id).await.unwrap().pending, 0, "it takes no room");
+    let filter = DeliveryFilter { state: Some(DeliveryState::Failed), ..DeliveryFilter::default() };
+    let page = PageRequest { limit: 10, cursor: None };
+    assert_eq!(world.store.deliveries(hook.id, &filter, &page).await.unwrap().items.len(), 1);
+    assert_eq!(world.store.forget_deliveries_before(NOW + 2 * LEASE).await.unwrap(), 1, "then it goes");
 }
 
 pub(crate) async fn a_deleted_webhook_takes_everything_with_it(world: World) {

@@ -5,13 +5,18 @@ use std::collections::HashMap;
 use serde_json::json;
 use sqlx::AnyConnection;
 use tollgate_core::{
+    authz::{Action, Actor, authorise},
     id::{NoticeId, ProjectId, TenantId, WebhookId},
     notice::NoticeKind,
     secret::Secret,
     webhook::WebhookSpec,
 };
 
-use super::{log::DeliveryState, secret::signing};
+use super::{
+    load_view,
+    log::DeliveryState,
+    secret::{change, signing},
+};
 use crate::{
     error::StoreError,
     notices::{self, Notice, moment},
@@ -45,6 +50,8 @@ pub struct SenderLost;
 pub struct Sending {
     /// Which.
     pub id: WebhookId,
+    /// Whose it is.
+    pub tenant: TenantId,
     /// Its address.
     pub url: String,
     /// What its deliveries are signed with, the newest first; never empty.
@@ -198,7 +205,7 @@ impl Store {
         (each_max, under_way): (usize, &HashMap<WebhookId, Vec<u64>>),
     ) -> Result<Vec<(Sending, Vec<Outgoing>)>, StoreError> {
         let mut conn = self.reader().await?;
-        let text = "SELECT w.id, w.spec FROM webhooks w WHERE w.disabled_us IS NULL AND EXISTS \
+        let text = "SELECT w.id, w.spec, w.tenant FROM webhooks w WHERE w.disabled_us IS NULL AND EXISTS \
                     (SELECT 1 FROM webhook_deliveries d WHERE d.webhook = w.id AND d.state = 0 AND d.next_us <= $1) \
                     AND EXISTS (SELECT 1 FROM webhook_secrets s WHERE s.webhook = w.id AND s.until_us > $1)";
         let rows = all(sql(text).bind(now_us), &mut conn).await?;
@@ -226,7 +233,8 @@ impl Store {
                     continue;
                 }
             };
-            due.push((Sending { id, url: spec.url, secrets }, outgoing));
+            let tenant = TenantId::from_sql(row.int(2)?);
+            due.push((Sending { id, tenant, url: spec.url, secrets }, outgoing));
         }
         Ok(due)
     }
@@ -247,7 +255,7 @@ impl Store {
             tx.rollback().await?;
             return Ok(Err(SenderLost));
         }
-        let mut told = Vec::new();
+        let mut failing = Vec::new();
         for one in attempted {
             run(settled(one), &mut tx).await?;
             let id = one.webhook.to_sql();
@@ -257,24 +265,85 @@ impl Store {
                 run(well.bind(id), &mut tx).await?;
                 continue;
             }
-            let failing = sql("UPDATE webhooks SET failing_us = $1 WHERE id = $2 AND failing_us IS NULL");
-            run(failing.bind(one.at_us).bind(id), &mut tx).await?;
-            told.extend(disable(one, (now_us, failing_since_us), &mut tx).await?);
+            let since = sql("UPDATE webhooks SET failing_us = $1 WHERE id = $2 AND failing_us IS NULL");
+            run(since.bind(one.at_us).bind(id), &mut tx).await?;
+            let due = sql("SELECT 1 FROM webhooks WHERE id = $1 AND disabled_us IS NULL \
+                           AND ($2 = 1 OR failing_us <= $3)");
+            let due = due.bind(id).bind(i64::from(one.is_gone)).bind(failing_since_us);
+            if crate::sql::one(due, &mut tx).await?.is_some() {
+                failing.push(one);
+            }
         }
-        notices::write_all(&mut tx, &told).await?;
         tx.commit().await?;
+        // A change of its own each: what became of attempts takes no lock that mutations wait for.
+        for one in failing {
+            if !self.disable(lease, one, (now_us, until_us, failing_since_us)).await? {
+                return Ok(Err(SenderLost));
+            }
+        }
         Ok(Ok(()))
     }
 
-    /// Forgets deliveries made before a moment that are not to be sent any more; how many.
+    /// Switches a webhook off whose receiver is gone or has failed for long, with its entry in the audit and its notice,
+    /// when that is new (I20). `false` when the lease is lost.
+    async fn disable(
+        &self,
+        lease: SenderLease,
+        one: &Attempted,
+        (now_us, until_us, failing_since_us): (i64, i64, i64),
+    ) -> Result<bool, StoreError> {
+        let permit = authorise(&Actor::Worker("webhooks".to_owned()), Action::ChangeResources, None)?;
+        let mut write = self.write(&permit, now_us).await?;
+        if !hold(lease, until_us, write.conn()).await? {
+            write.roll_back().await?;
+            return Ok(false);
+        }
+        let why = if one.is_gone {
+            "its receiver answered 410: it is gone"
+        } else {
+            "every attempt failed for days"
+        };
+        let update = sql(
+            "UPDATE webhooks SET disabled_us = $1, disabled_why = $2 WHERE id = $3 AND disabled_us IS NULL \
+                          AND ($4 = 1 OR failing_us <= $5) RETURNING failing_us",
+        );
+        let update = update.bind(now_us).bind(why).bind(one.webhook.to_sql());
+        let update = update.bind(i64::from(one.is_gone)).bind(failing_since_us);
+        let Some(row) = crate::sql::one(update, write.conn()).await? else {
+            write.roll_back().await?;
+            return Ok(true);
+        };
+        let since = row.opt_int(0)?.map(moment);
+        let view = load_view(write.conn(), one.webhook).await?;
+        write.record(change("webhook.disable", &view, Some(json!({ "reason": why }))))?;
+        let mut notice = Notice::new(NoticeKind::WebhookDisabled, view.tenant, now_us);
+        notice.project = view.project;
+        let notice = notice
+            .with("webhook_id", one.webhook.to_string())
+            .with("url", view.spec.url)
+            .with("reason", why)
+            .with("failing_since", json!(since));
+        notices::write(write.conn(), &notice).await?;
+        write.commit().await?;
+        tracing::warn!(webhook = %one.webhook, why, "a webhook was switched off");
+        Ok(true)
+    }
+
+    /// Forgets deliveries made before a moment that are not to be sent any more, and gives up those that wait from
+    /// before it, or whose notice is not kept any more: they could never be sent, and took room for ever. How many.
     ///
     /// # Errors
     /// When the database cannot be written.
     pub async fn forget_deliveries_before(&self, before_us: i64) -> Result<u64, StoreError> {
+        let given_up = "UPDATE webhook_deliveries SET state = 2, answer = 'given up: its notice is kept no longer' \
+                        WHERE (webhook, position) IN (SELECT d.webhook, d.position FROM webhook_deliveries d \
+                        WHERE d.state = 0 AND (d.made_us < $1 OR NOT EXISTS \
+                        (SELECT 1 FROM notices n WHERE n.position = d.position)) LIMIT 10000)";
         let text = "DELETE FROM webhook_deliveries WHERE (webhook, position) IN (SELECT webhook, position \
                     FROM webhook_deliveries WHERE made_us < $1 AND state > 0 ORDER BY made_us LIMIT 10000)";
         let mut tx = self.begin_write().await?;
-        let rows = run(sql(text).bind(before_us), &mut tx).await?;
+        let rows = run(sql(given_up).bind(before_us), &mut tx).await?;
+        let rows = rows + run(sql(text).bind(before_us), &mut tx).await?;
         tx.commit().await?;
         Ok(rows)
     }
@@ -315,16 +384,19 @@ impl Behind {
             return Ok((Vec::new(), end, false));
         }
         let project = self.project.map_or(0, ProjectId::to_sql);
-        let limit = NOTICES_MAX.min(room);
         let text = format!(
             "SELECT position, id, kind FROM notices WHERE tenant = $1 AND position >= $2 AND position < $3 \
-             AND ($4 = 0 OR project = $5) ORDER BY position LIMIT {limit}"
+             AND ($4 = 0 OR project = $5) ORDER BY position LIMIT {NOTICES_MAX}"
         );
         let ask =
             built(text).bind(self.tenant.to_sql()).bind(self.seen).bind(end).bind(project).bind(project);
         let rows = all(ask, conn).await?;
         let mut wanted = Vec::new();
         for row in &rows {
+            if wanted.len() as i64 >= room {
+                // This one and what comes after it waits for room.
+                return Ok((wanted, row.int(0)?, false));
+            }
             let kind = row.text(2)?;
             let is_told = NoticeKind::from_name(kind)
                 .is_some_and(|kind| kind != NoticeKind::WebhookTest && self.spec.wants(kind));
@@ -332,7 +404,7 @@ impl Behind {
                 wanted.push((row.int(0)?, row.int(1)?, kind.to_owned()));
             }
         }
-        let is_full = rows.len() as i64 == limit;
+        let is_full = rows.len() as i64 == NOTICES_MAX;
         let seen = match rows.last() {
             Some(last) if is_full => last.int(0)? + 1,
             _ => end,
@@ -393,31 +465,4 @@ fn settled(one: &Attempted) -> Statement {
     .bind(one.answer.chars().filter(|sign| *sign != '\0').take(ANSWER_LEN_MAX).collect::<String>())
     .bind(one.webhook.to_sql())
     .bind(one.position as i64)
-}
-
-/// Switches a webhook off whose receiver is gone or has failed for long; its notice, when that is new.
-async fn disable(
-    one: &Attempted,
-    (now_us, failing_since_us): (i64, i64),
-    conn: &mut AnyConnection,
-) -> Result<Option<Notice>, StoreError> {
-    let why =
-        if one.is_gone { "its receiver answered 410: it is gone" } else { "every attempt failed for days" };
-    let update =
-        sql("UPDATE webhooks SET disabled_us = $1, disabled_why = $2 WHERE id = $3 AND disabled_us IS NULL \
-                      AND ($4 = 1 OR failing_us <= $5) RETURNING tenant, project, spec, failing_us");
-    let update = update.bind(now_us).bind(why).bind(one.webhook.to_sql());
-    let update = update.bind(i64::from(one.is_gone)).bind(failing_since_us);
-    let Some(row) = crate::sql::one(update, conn).await? else { return Ok(None) };
-    let spec: WebhookSpec = from_json(row.text(2)?)?;
-    let mut notice = Notice::new(NoticeKind::WebhookDisabled, TenantId::from_sql(row.int(0)?), now_us);
-    notice.project = row.opt_int(1)?.map(ProjectId::from_sql);
-    tracing::warn!(webhook = %one.webhook, why, "a webhook was switched off");
-    Ok(Some(
-        notice
-            .with("webhook_id", one.webhook.to_string())
-            .with("url", spec.url)
-            .with("reason", why)
-            .with("failing_since", json!(row.opt_int(3)?.map(moment))),
-    ))
 }
