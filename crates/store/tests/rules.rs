@@ -167,6 +167,35 @@ pub(crate) async fn what_only_observes_is_noted_and_a_lift_by_hand_is_known(worl
     assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
 }
 
+pub(crate) async fn blocks_have_room_for_every_tenant_and_end_with_their_subject(world: World) {
+    let mut world = ruled("enforce", block(), world).await;
+    let held = lease(&world).await;
+    let key = world.create(crate::world::new_key(), 1).await.value.id.0;
+    for subject in [key, 7] {
+        let outcome = world.store.act(held, &fired(&world, subject, NOW), NOW).await.unwrap();
+        assert_eq!(outcome, Ok(Outcome::Done));
+    }
+    assert_eq!(world.store.end_blocks_of_the_gone(NOW).await.unwrap(), 1, "there is no key 7");
+    assert_eq!(world.store.end_blocks_of_the_gone(NOW).await.unwrap(), 0);
+    world.catch_up().await;
+    assert_eq!(world.snapshot.blocks().iter().map(|block| block.subject.id).collect::<Vec<_>>(), [key]);
+    assert_eq!(actions(&world).await[0].1, "block.gone");
+
+    // One tenant takes half of the room at most, and leaves the other half to others.
+    let copies = |tenant: &str, first: i64, count: i64| {
+        format!(
+            "INSERT INTO blocks (id, tenant, project, rule, rule_name, whose, subject, from_us, reason, version) \
+             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) \
+             SELECT {first} + n, {tenant}, 1, 1, 'r', 0, 1000 + n, 0, '', 1 FROM n"
+        )
+    };
+    let own = fired(&world, 8, NOW).tenant.to_sql().to_string();
+    world.raw(&copies(&own, 1_000_000, 9_999)).await;
+    assert_eq!(world.store.act(held, &fired(&world, 8, NOW), NOW).await.unwrap(), Ok(Outcome::NoRoom));
+    world.raw("UPDATE blocks SET tenant = tenant + 1 WHERE id > 1000000 AND id < 1011000").await;
+    assert_eq!(world.store.act(held, &fired(&world, 8, NOW), NOW).await.unwrap(), Ok(Outcome::Done));
+}
+
 fn record(position: u64) -> StoredRecord {
     let entry = Entry { at_us: NOW + position as i64 * 1_000, key: 1 + position % 7, ..Entry::default() };
     StoredRecord { position, decision: position, entry, ..StoredRecord::default() }

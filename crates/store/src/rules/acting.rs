@@ -54,7 +54,8 @@ pub enum Outcome {
     Observed,
     /// There was nothing to do: it was done before, or its block would be over already.
     Nothing,
-    /// There is no room for another block ([`BLOCKS_MAX`]).
+    /// There is no room for another block: there are [`BLOCKS_MAX`], or the tenant has as many as there is room left
+    /// for all.
     NoRoom,
 }
 
@@ -173,9 +174,7 @@ async fn block(write: &mut Write<'_>, fired: &Fired, now_us: i64) -> Result<Outc
     if one(held, write.conn()).await?.is_some() {
         return Ok(Outcome::Nothing);
     }
-    let count =
-        only(sql("SELECT COUNT(*) FROM blocks WHERE ended_us IS NULL"), write.conn()).await?.count(0)?;
-    if count >= BLOCKS_MAX as u64 {
+    if !has_room(write, fired.tenant).await? {
         return Ok(Outcome::NoRoom);
     }
     let id = fired.id();
@@ -206,6 +205,16 @@ async fn block(write: &mut Write<'_>, fired: &Fired, now_us: i64) -> Result<Outc
     })?;
     notices::write(write.conn(), &told::blocked(fired, BlockId::from_sql(id), now_us)).await?;
     Ok(Outcome::Done)
+}
+
+/// Whether another block of a tenant finds room: none has more than is left for all, so that the first one takes half
+/// at most, the next a quarter, and nobody's rules are without effect because of somebody else's.
+async fn has_room(write: &mut Write<'_>, tenant: TenantId) -> Result<bool, StoreError> {
+    let count =
+        sql("SELECT COUNT(*), COUNT(CASE WHEN tenant = $1 THEN 1 END) FROM blocks WHERE ended_us IS NULL");
+    let row = only(count.bind(tenant.to_sql()), write.conn()).await?;
+    let left = (BLOCKS_MAX as u64).saturating_sub(row.count(0)?);
+    Ok(row.count(1)? < left)
 }
 
 /// Takes away what rules have set against the subject, all of it or what closes one service.

@@ -6,6 +6,7 @@ use tollgate_core::{
     authz::{self, Actor, Permit, authorise},
     blocks::{BLOCKS_MAX, Block, Blocks},
     id::{BlockId, ProjectId, ServiceId, TenantId},
+    keyring::KeyState,
     rule::{spec::Action, watch::Subject},
 };
 
@@ -125,8 +126,28 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn end_blocks(&self, now_us: i64) -> Result<u64, StoreError> {
+        self.end_those("until_us <= $1", ("block.end", now_us)).await
+    }
+
+    /// Ends blocks whose subject is deleted, or a key that is revoked: they keep nobody out any more, and take room.
+    /// Some at a time, in the name of their rules; says how many.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn end_blocks_of_the_gone(&self, now_us: i64) -> Result<u64, StoreError> {
+        let revoked = KeyState::Revoked as i64;
+        let gone = format!(
+            "from_us <= $1 AND ((whose = 0 AND NOT EXISTS (SELECT 1 FROM keys x WHERE x.id = subject AND x.state <> {revoked})) \
+                    OR (whose = 1 AND NOT EXISTS (SELECT 1 FROM consumers x WHERE x.id = subject)) \
+                    OR (whose = 2 AND NOT EXISTS (SELECT 1 FROM projects x WHERE x.id = subject)) \
+                    OR (whose = 3 AND NOT EXISTS (SELECT 1 FROM services x WHERE x.id = subject)))"
+        );
+        self.end_those(&gone, ("block.gone", now_us)).await
+    }
+
+    async fn end_those(&self, which: &str, (action, now_us): (&'static str, i64)) -> Result<u64, StoreError> {
         let text = format!(
-            "SELECT {COLUMNS} FROM blocks WHERE ended_us IS NULL AND until_us <= $1 \
+            "SELECT {COLUMNS} FROM blocks WHERE ended_us IS NULL AND {which} \
              ORDER BY tenant, rule_name, id LIMIT {ENDED_MAX}"
         );
         let mut conn = self.reader().await?;
@@ -142,7 +163,7 @@ impl Store {
             let permit = authorise(&actor, authz::Action::ChangeBlocks, Some(first.block.tenant))?;
             let mut write = self.write(&permit, now_us).await?;
             for held in part {
-                end(&mut write, held, ("block.end", now_us)).await?;
+                end(&mut write, held, (action, now_us)).await?;
             }
             write.commit().await?;
         }
@@ -227,7 +248,11 @@ pub(super) async fn end(
 ) -> Result<(), StoreError> {
     let block = &held.block;
     let actor = write.permit().actor().to_string();
-    let by = if action == "block.end" { "time".to_owned() } else { actor };
+    let by = match action {
+        "block.end" => "time".to_owned(),
+        "block.gone" => "deletion".to_owned(),
+        _ => actor,
+    };
     let update = sql("UPDATE blocks SET ended_us = $1, ended_by = $2, lifted = $3, version = version + 1 \
                       WHERE id = $4 AND ended_us IS NULL");
     let lifted = i64::from(action == "block.lift");

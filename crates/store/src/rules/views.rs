@@ -63,7 +63,7 @@ pub struct BlockView {
     pub reason: String,
     /// When it ended; `None` while it holds.
     pub ended_us: Option<i64>,
-    /// By whom: `time`, or who lifted it.
+    /// By whom: `time`, `deletion` of the subject, or who lifted it.
     pub ended_by: Option<String>,
     /// The version of its row.
     pub version: u64,
