@@ -3,7 +3,7 @@
 //! followed. Time and bytes are bounded.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
     sync::Arc,
     time::Duration,
 };
@@ -19,14 +19,15 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, lookup_host},
-    sync::OnceCell,
+    net::TcpStream,
+    sync::{OnceCell, Semaphore},
+    task::spawn_blocking,
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 use tollgate_core::webhook::{Host, ReceiverAddress};
 
-use super::{WebhookOptions, message::Message};
+use super::{WebhookOptions, message::Message, sender::TENANT_MAX};
 
 /// Bytes of an answer that are read; the connection is closed then.
 const ANSWER_BYTES_MAX: usize = 4096;
@@ -34,6 +35,10 @@ const ANSWER_BYTES_MAX: usize = 4096;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
+
+/// Names that are resolved at once, each on a thread of its own that goes on when its request is given up: four times
+/// what one tenant has under way, so that the names of one, slow as they may be, hold back no other's.
+const LOOKUPS_MAX: usize = 4 * TENANT_MAX;
 
 /// What a receiver said.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,11 +53,12 @@ pub(super) struct Answer {
 pub(super) struct Client {
     options: WebhookOptions,
     tls: OnceCell<Arc<ClientConfig>>,
+    lookups: Arc<Semaphore>,
 }
 
 impl Client {
     pub(super) fn new(options: WebhookOptions) -> Self {
-        Self { options, tls: OnceCell::new() }
+        Self { options, tls: OnceCell::new(), lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
     }
 
     /// Sends a message; why there is no answer otherwise, in words for whoever looks at the log of deliveries.
@@ -90,11 +96,7 @@ impl Client {
     async fn places(&self, address: &ReceiverAddress) -> Result<Vec<SocketAddr>, String> {
         let found: Vec<IpAddr> = match &address.host {
             Host::Address(address) => vec![*address],
-            Host::Name(name) => lookup_host((name.as_ref(), address.port))
-                .await
-                .map_err(|_| "the name of the host has no address".to_owned())?
-                .map(|found| found.ip())
-                .collect(),
+            Host::Name(name) => self.resolve(name.to_string()).await?,
         };
         if found.is_empty() {
             return Err("the name of the host has no address".to_owned());
@@ -109,10 +111,21 @@ impl Client {
         Ok(found.into_iter().take(ADDRESSES_MAX).map(|found| SocketAddr::new(found, address.port)).collect())
     }
 
+    async fn resolve(&self, name: String) -> Result<Vec<IpAddr>, String> {
+        let room = Arc::clone(&self.lookups).acquire_owned().await.map_err(|error| error.to_string())?;
+        let found = spawn_blocking(move || {
+            // Held until the resolver is done, whoever still waits for it.
+            let _room = room;
+            Ok::<_, std::io::Error>((name.as_str(), 0).to_socket_addrs()?.map(|found| found.ip()).collect())
+        });
+        let found = found.await.map_err(|error| error.to_string())?;
+        found.map_err(|_| "the name of the host has no address".to_owned())
+    }
+
     async fn tls(&self) -> Result<Arc<ClientConfig>, String> {
         let ca_file = self.options.ca_file.clone();
         let made = self.tls.get_or_try_init(|| async {
-            let roots = tokio::task::spawn_blocking(move || roots(ca_file.as_deref())).await;
+            let roots = spawn_blocking(move || roots(ca_file.as_deref())).await;
             let roots = roots.map_err(|error| error.to_string())??;
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

@@ -2,8 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::task::JoinSet;
-use tollgate_core::{id::WebhookId, secret::Secret, time::Clock, webhook::next_attempt_after};
+use tokio::task::{JoinError, JoinSet};
+use tollgate_core::{
+    id::{TenantId, WebhookId},
+    secret::Secret,
+    time::Clock,
+    webhook::next_attempt_after,
+};
 use tollgate_store::{Attempted, Outgoing, SenderLease, Sending, Store, StoreError};
 
 use super::{
@@ -23,6 +28,8 @@ const LEASE_US: i64 = 15_000_000;
 const KEEP_EVERY_US: i64 = 5_000_000;
 /// Requests under way to one webhook.
 const EACH_MAX: usize = 4;
+/// Requests under way to webhooks of one tenant: whose receivers are slow holds back nobody else.
+pub(super) const TENANT_MAX: usize = 32;
 /// Requests under way in all.
 const ALL_MAX: usize = 256;
 /// What is under way may take so long when the sender ends.
@@ -48,6 +55,10 @@ struct Turn<'s> {
     lease: SenderLease,
     kept_us: i64,
     under_way: HashMap<WebhookId, Vec<u64>>,
+    /// Whose the webhooks are that requests are under way to.
+    owners: HashMap<WebhookId, TenantId>,
+    /// Looks so far: each begins with another webhook.
+    looks: usize,
     tasks: JoinSet<Attempted>,
 }
 
@@ -79,8 +90,8 @@ impl Sender {
         let now_us = self.clock.now().wall_us;
         let taken = self.store.take_sender(self.node, (now_us, until_us(now_us))).await?;
         let Some(lease) = taken else { return Ok(Ended::Elsewhere) };
-        let (under_way, tasks) = (HashMap::new(), JoinSet::new());
-        let mut turn = Turn { sender: self, lease, kept_us: now_us, under_way, tasks };
+        let (under_way, owners, tasks) = (HashMap::new(), HashMap::new(), JoinSet::new());
+        let mut turn = Turn { sender: self, lease, kept_us: now_us, under_way, owners, looks: 0, tasks };
         loop {
             if stop.is_asked() {
                 turn.end().await?;
@@ -88,7 +99,9 @@ impl Sender {
             }
             let Some(has_more) = turn.look().await? else { return Ok(Ended::Elsewhere) };
             faults.worked();
-            if !has_more && !turn.wait(stop).await? {
+            // While it catches up it does not wait, and what became of attempts is written down all the same.
+            let first = if has_more { None } else { turn.wait(stop).await };
+            if !turn.take_in(first).await? {
                 return Ok(Ended::Elsewhere);
             }
         }
@@ -114,13 +127,26 @@ impl Turn<'_> {
             }
         }
         let mut due = self.sender.store.due_deliveries(now_us, (EACH_MAX, &self.under_way)).await?;
-        // Whoever has least under way comes first, one of each in turn: a slow receiver holds no other back.
+        // Whoever has least under way comes first, one of each in turn, and of equals another one each time: a slow
+        // receiver holds no other back.
+        self.looks = self.looks.wrapping_add(1);
+        let first = self.looks % due.len().max(1);
+        due.rotate_left(first);
         due.sort_by_key(|(sending, _)| self.under_way.get(&sending.id).map_or(0, Vec::len));
+        let mut of_tenant: HashMap<TenantId, usize> = HashMap::new();
+        for (id, positions) in &self.under_way {
+            if let Some(tenant) = self.owners.get(id) {
+                *of_tenant.entry(*tenant).or_default() += positions.len();
+            }
+        }
         for place in 0..EACH_MAX {
             for (sending, outgoing) in &due {
+                let own = of_tenant.entry(sending.tenant).or_default();
                 if let Some(one) = outgoing.get(place)
                     && self.tasks.len() < ALL_MAX
+                    && *own < TENANT_MAX
                 {
+                    *own += 1;
                     self.begin(sending, one.clone());
                 }
             }
@@ -131,18 +157,22 @@ impl Turn<'_> {
 
     fn begin(&mut self, sending: &Sending, outgoing: Outgoing) {
         self.under_way.entry(sending.id).or_default().push(outgoing.position);
+        self.owners.insert(sending.id, sending.tenant);
         let (client, clock) = (Arc::clone(&self.sender.client), Arc::clone(&self.sender.clock));
         let (url, secrets) = (sending.url.clone(), sending.secrets.clone());
         self.tasks.spawn(async move { attempt(&client, &*clock, (&url, &secrets), &outgoing).await });
     }
 
-    /// Waits for the next look or for what is under way, and writes down what became of it. `false` when the lease is
-    /// lost.
-    async fn wait(&mut self, stop: &mut Stop) -> Result<bool, StoreError> {
-        let first = tokio::select! {
+    /// Waits for the next look or for what is under way.
+    async fn wait(&mut self, stop: &mut Stop) -> Option<Result<Attempted, JoinError>> {
+        tokio::select! {
             Some(done) = self.tasks.join_next() => Some(done),
             _ = stop.pause(LOOK_EVERY, std::future::pending()) => None,
-        };
+        }
+    }
+
+    /// Writes down what became of all that has ended. `false` when the lease is lost.
+    async fn take_in(&mut self, first: Option<Result<Attempted, JoinError>>) -> Result<bool, StoreError> {
         let mut done = Vec::new();
         for one in first.into_iter().chain(std::iter::from_fn(|| self.tasks.try_join_next())) {
             match one {
@@ -168,6 +198,7 @@ impl Turn<'_> {
                 positions.retain(|position| *position != one.position);
                 if positions.is_empty() {
                     self.under_way.remove(&one.webhook);
+                    self.owners.remove(&one.webhook);
                 }
             }
             let outcome = if one.is_taken { "taken" } else { "failed" };
@@ -191,7 +222,7 @@ impl Turn<'_> {
     }
 }
 
-fn ended_badly(error: &tokio::task::JoinError) -> StoreError {
+fn ended_badly(error: &JoinError) -> StoreError {
     StoreError::Unavailable {
         public: "a request to a webhook ended badly".to_owned(),
         cause: error.to_string(),
