@@ -27,10 +27,13 @@ const LEASE_US: i64 = 10_000_000;
 const KEEP_EVERY_NS: u64 = 3_000_000_000;
 /// How often a node tries to take the watch.
 const TRY_EVERY_NS: u64 = 1_000_000_000;
-/// Lifts are looked for so far back: one that was begun earlier may be committed later.
+/// Lifts are looked for so far back before the last look: one that was begun earlier may be committed later.
 const LIFTS_US: i64 = 60_000_000;
-/// How often the end of blocks is looked for, and what is past its time forgotten.
+/// A rule whose block had no room acts again after this long.
+const AGAIN_US: i64 = 10_000_000;
+/// How often the end of blocks is looked for, blocks of what is gone too, and what is past its time forgotten.
 const END_EVERY_NS: u64 = 500_000_000;
+const GONE_EVERY_NS: u64 = 60_000_000_000;
 const FORGET_EVERY_NS: u64 = 3_600_000_000_000;
 /// How long one call of the database may take.
 const CALL_MAX: Duration = Duration::from_secs(30);
@@ -73,6 +76,8 @@ struct Watching {
     rules: Arc<[Rule]>,
     /// Whether any looks at tokens or money.
     calls: bool,
+    /// When lifts were last looked for.
+    looked_us: i64,
     /// Lifts that were taken up.
     lifted: HashSet<BlockId>,
     /// What rules did and is not written yet; of one read at most.
@@ -86,6 +91,7 @@ impl Rules {
         let mut faults = Faults::of("rules");
         let mut watching: Option<Watching> = None;
         let (mut ended_ns, mut forgot_ns, mut tried_ns) = (None::<u64>, None::<u64>, None::<u64>);
+        let mut gone_ns = None::<u64>;
         if !self.sees {
             tracing::info!("raw decisions are not kept, so that rules see nothing");
         }
@@ -94,6 +100,10 @@ impl Rules {
                 let now = self.clock.now();
                 if is_due(&mut ended_ns, now.mono_ns, END_EVERY_NS) {
                     self.end_blocks(now.wall_us).await?;
+                }
+                if is_due(&mut gone_ns, now.mono_ns, GONE_EVERY_NS) && !self.snapshot.blocks_ref().is_empty()
+                {
+                    within(self.store.end_blocks_of_the_gone(now.wall_us)).await?;
                 }
                 if is_due(&mut forgot_ns, now.mono_ns, FORGET_EVERY_NS) {
                     within(self.store.forget_rule_history(now.wall_us)).await?;
@@ -149,8 +159,9 @@ impl Rules {
                 slot.insert(begun)
             }
         };
-        self.follow(watching, &tables).await?;
         for _ in 0..READS_MAX {
+            // Before each read, and before what the last one found is done: a turn may be long.
+            self.follow(watching, &tables).await?;
             self.settle(watching).await?;
             self.keep(watching).await?;
             let seen = within(self.store.read_on(&mut watching.cursors, watching.calls)).await?;
@@ -158,6 +169,7 @@ impl Rules {
                 break;
             }
             let Watching { watch, owed, .. } = &mut *watching;
+            watch.set_present(self.clock.now().wall_us);
             for seen in &seen {
                 watch.look(seen, |firing| {
                     if let Some(project) = tables.projects.get(&firing.rule.project) {
@@ -182,6 +194,7 @@ impl Rules {
             cursors: Cursors::default(),
             rules: Arc::from([]),
             calls: false,
+            looked_us: now.wall_us,
             lifted: HashSet::new(),
             owed: Vec::new(),
             left_out: 0,
@@ -201,8 +214,9 @@ impl Rules {
                 self.recall(watching, tables).await?;
             }
         }
-        // A lift that is not in the snapshot yet ends nothing either.
-        let since_us = self.clock.now().wall_us.saturating_sub(LIFTS_US);
+        // Those too that came while the past was counted. A lift that is not in the snapshot yet ends nothing either.
+        let now_us = self.clock.now().wall_us;
+        let since_us = watching.looked_us.min(now_us).saturating_sub(LIFTS_US);
         let lifts = within(self.store.lifts_since(since_us)).await?;
         for lift in lifts.iter().filter(|lift| !watching.lifted.contains(&lift.block)) {
             watching.watch.forget(lift.rule, lift.subject, lift.at_us);
@@ -211,6 +225,7 @@ impl Rules {
             });
         }
         watching.lifted = lifts.iter().map(|lift| lift.block).collect();
+        watching.looked_us = now_us;
         Ok(())
     }
 
@@ -227,6 +242,8 @@ impl Rules {
                 }
                 Outcome::NoRoom => {
                     tracing::error!(%rule, subject = ?fired.subject, "there are too many blocks for another one");
+                    let again_us = Some(now_us.saturating_add(AGAIN_US));
+                    watching.watch.acted(fired.rule.id, fired.subject, again_us);
                 }
                 Outcome::Nothing => {}
             }
@@ -252,7 +269,7 @@ impl Rules {
         let left_out = watching.watch.left_out();
         if left_out > watching.left_out {
             let more = left_out - watching.left_out;
-            tracing::warn!(requests = more, "more keys and consumers than rules can watch at once");
+            tracing::warn!(requests = more, "more keys, consumers or addresses than rules can watch at once");
             watching.left_out = left_out;
         }
     }

@@ -9,7 +9,7 @@ use tollgate_core::{
 };
 use tollgate_store::{LastFiring, Parts, Recorded, ReplaySpan};
 
-use super::{Fault, LEASE_US, Rules, Watching, looks_at_calls, within};
+use super::{Fault, LEASE_US, LIFTS_US, Rules, Watching, looks_at_calls, within};
 
 /// Decisions that are counted again at most, the newest: some ten seconds.
 const RECALLED_MAX: u64 = 5_000_000;
@@ -30,7 +30,9 @@ impl Rules {
             parts: Parts { texts: false, calls },
             records_max: RECALLED_MAX,
         };
-        let lifts = within(self.store.lifts_since(wanted_us)).await?;
+        // Those too that are looked for again afterwards, so that none is taken up twice.
+        let lifts =
+            within(self.store.lifts_since(wanted_us.min(began.wall_us.saturating_sub(LIFTS_US)))).await?;
         let mut replay = within(self.store.replay(span)).await?;
         if replay.from_us() > wanted_us {
             let seconds = (began.wall_us - replay.from_us()) / 1_000_000;
@@ -45,6 +47,7 @@ impl Rules {
             if part.is_empty() {
                 break;
             }
+            watch.set_present(self.clock.now().wall_us);
             for seen in part.iter().filter_map(Recorded::seen) {
                 while let Some(lift) = waiting.next_if(|lift| lift.at_us <= seen.at_us) {
                     watch.forget(lift.rule, lift.subject, lift.at_us);
@@ -70,6 +73,7 @@ impl Rules {
         watching.cursors = replay.cursors().clone();
         watching.rules = Arc::clone(&tables.rules);
         watching.calls = calls;
+        watching.looked_us = began.wall_us;
         watching.lifted = lifts.iter().map(|lift| lift.block).collect();
         // From here on blocks of decisions that are read may be packed anew.
         let until_us = self.clock.now().wall_us.saturating_add(LEASE_US);
