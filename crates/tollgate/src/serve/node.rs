@@ -87,7 +87,6 @@ impl Node {
         let control =
             start_control((config, roles), (&store, &clock, courier.as_ref()), &health, metrics.clone())
                 .await?;
-
         let (treasury, funds, quota_asks) = Purse::new(roles.contains(&Role::Workers));
         let (rehashes, rehash_inbox) = mpsc::channel(REHASHES_MAX);
         let wall: Arc<dyn tollgate_core::time::Clock> = clock.clone();
