@@ -87,6 +87,9 @@ pub(super) fn run(options: &Options) -> Outcome {
     }
     print(&rows);
     aims(&rows);
+    drop(stage);
+    // Gigabytes of databases, which nobody looks at once the figures are there.
+    std::fs::remove_dir_all(folder.path())?;
     Ok(())
 }
 
