@@ -48,6 +48,10 @@ pub(super) struct Maker(Config);
 
 impl Maker {
     pub(super) fn of(url: &str) -> Result<Self, LinkError> {
+        // The client takes other schemes for this one.
+        if !["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(LinkError("it does not begin with `redis://` or `rediss://`".to_owned()));
+        }
         let mut config = Config::from_url(url)?;
         config.fail_fast = true;
         Ok(Self(config))
