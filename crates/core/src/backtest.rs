@@ -195,7 +195,7 @@ mod tests {
         }
         let woulds: Vec<(i64, u64)> =
             backtest.woulds().iter().map(|would| ((would.at_us - NOON) / 1_000_000, would.refused)).collect();
-        // The eleventh in a minute; two minutes later seventy-nine of them would have been refused, and forty elsewhere count alone.
+        // The eleventh in a minute; of the two minutes after it a third went elsewhere.
         assert_eq!(woulds[0], (10, 79));
         assert_eq!((backtest.seen(), backtest.woulds().len()), (300, woulds.len()));
         assert_eq!(backtest.refused(), woulds.iter().map(|(_, refused)| refused).sum::<u64>());

@@ -34,9 +34,16 @@ fn everything() -> Value {
             "endpoints": ["GET /**"], "allow_ips": ["10.0.0.0/8"], "allow_referers": ["https://a/*"],
             "allow_origins": ["https://a"], "allow_user_agents": ["A/*"], "allow_apps": ["ios:a"], "models": ["gpt-*"],
             "max_concurrency": 3,
-            "limit": [{"name": "l", "unit": "tokens", "amount": 5, "window": "1m", "burst": 2, "per": "ip", "mode": "shared"}],
+            "limit": [{"name": "l", "unit": "tokens", "amount": 5, "window": "1m", "burst": 2, "per": "ip", "mode": "shared",
+                       "security": true}],
             "quota": [{"name": "q", "unit": "units", "amount": 5, "period": "week", "time_zone": "Europe/Berlin", "per": "project"}],
         }],
+    });
+    document["service"][0]["metrics"] =
+        json!({"measurement": "m", "numbers": "written", "hosts": "said", "points_max": 5});
+    document["service"][0]["signature"] = json!({
+        "scheme": "hmac", "secret": {"secret": "hook"}, "also": [{"env": "OLD"}], "header": "X-Sign",
+        "prefix": "sha256=", "encoding": "base64", "tolerance": "1m", "mode": "instead", "key": {"secret": "key"},
     });
     document["price"] = json!([{
         "tenant": "acme", "provider": "openai", "model": "gpt-*", "service_tier": "priority", "currency": "USD",
