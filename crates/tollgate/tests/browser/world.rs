@@ -155,7 +155,8 @@ impl World {
         let (app, shop, fleet) =
             (key("Android app, production"), key("Checkout page"), key("Fleet tracker Stockholm"));
         let (office, fair) = (key("Head office"), key("Map of the 2025 fair"));
-        let mistyped = format!("{}x", &app.get(..app.len() - 1).unwrap_or_default());
+        let wrong = if app.ends_with('x') { 'y' } else { 'x' };
+        let mistyped = format!("{}{wrong}", &app.get(..app.len() - 1).unwrap_or_default());
         for number in 0..12 {
             let tile = format!("/tiles/7/66/{number}.png");
             let from = if number % 3 == 0 { "198.51.100.7" } else { "203.0.113.24" };
