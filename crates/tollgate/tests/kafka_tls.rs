@@ -24,6 +24,17 @@ fn examined(node: &Tollgate) -> Value {
     checks.iter().find(|check| check["check"] == "kafka").expect("a look at Kafka").clone()
 }
 
+/// The broker's own program, and whether it did what it was asked to.
+fn ask(url: &str, arguments: &[&str]) -> bool {
+    let (what, rest) = arguments.split_at(2);
+    let output = Command::new(lasting()).args(what).args(["--broker", url]).args(rest).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+fn lasting() -> String {
+    std::env::var("TOLLGATE_KAFKA_LASTING").expect("cargo xtask torture kafka-tls sets it")
+}
+
 fn over_tls(port: u16, authority: &std::path::Path) -> TollgateBuilder {
     node()
         .env("TOLLGATE_KAFKA__BROKERS", &format!("localhost:{port}"))
@@ -44,6 +55,8 @@ async fn real_kafka_tls_is_verified_by_authority_and_name() {
     let door = TlsDoor::open(listens, "localhost").await;
     let authority = write("ca.pem", &door);
     let _broker = Broker::start_behind(listens, &format!("localhost:{}", door.port));
+    let inside = format!("tcp://127.0.0.1:{listens}");
+    wait_until(SOON, || async { ask(&inside, &["topic", "create", "app-events"]) }).await;
     let good = over_tls(door.port, &authority).start();
     arrives(&good).await;
     assert_eq!(examined(&good)["outcome"], "ok", "{}", examined(&good));
@@ -59,25 +72,19 @@ async fn real_kafka_tls_is_verified_by_authority_and_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a broker: cargo xtask torture kafka-tls"]
 async fn real_kafka_scram_takes_the_right_password_only() {
-    let broker = std::env::var("TOLLGATE_KAFKA_LASTING").expect("cargo xtask torture kafka-tls sets it");
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("tcp://127.0.0.1:{}", free_port());
     let start = |more: &[&str]| {
-        let mut command = Command::new(&broker);
+        let mut command = Command::new(lasting());
         command.current_dir(folder.path()).args(["broker", "--storage-engine", "sqlite://tansu.db"]);
         command.args(["--listener-url", &url, "--advertised-listener-url", &url]).args(more);
         let process = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn();
         Broker::of(process.expect("start the broker"))
     };
-    let ask = |arguments: &[&str]| {
-        let (what, rest) = arguments.split_at(2);
-        let output = Command::new(&broker).args(what).args(["--broker", &url]).args(rest).output();
-        output.is_ok_and(|output| output.status.success())
-    };
     let open = start(&[]);
-    wait_until(SOON, || async { ask(&["topic", "create", "app-events"]) }).await;
-    assert!(ask(&["user", "create", "--mechanism", "scram512", "tollgate", "right-password"]));
-    assert!(ask(&["user", "create", "--mechanism", "scram256", "other", "right-password"]));
+    wait_until(SOON, || async { ask(&url, &["topic", "create", "app-events"]) }).await;
+    assert!(ask(&url, &["user", "create", "--mechanism", "scram512", "tollgate", "right-password"]));
+    assert!(ask(&url, &["user", "create", "--mechanism", "scram256", "other", "right-password"]));
     drop(open);
     let _closed = start(&["--authentication"]);
     let with = |mechanism: &str, user: &str, password: &str| {
