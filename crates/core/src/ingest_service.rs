@@ -1,6 +1,7 @@
 //! Checking what services of kind `ingest` and types of events say of themselves.
 
 use crate::{
+    built_in::refuse_forwarding,
     event::{SOURCE_LEN_MAX, VERSION_LEN_MAX, is_type},
     field_error::FieldError,
     ingest_spec::{BODY_BYTES_MAX, EventTypeSpec, RECORD_BYTES_MAX, RECORDS_MAX, SCHEMA_BYTES_MAX},
@@ -32,24 +33,11 @@ pub(crate) fn check_ingest(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
         }
         return;
     }
-    let idle = [
-        ("upstreams", !spec.upstreams.is_empty()),
-        ("rewrite", spec.rewrite.is_some()),
-        ("health", spec.health.is_some()),
-        ("tls", spec.tls.is_some()),
-        ("websocket", spec.websocket),
-        ("assertion", spec.assertion),
-        ("strip_prefix", spec.strip_prefix),
-    ];
-    for (field, _) in idle.into_iter().filter(|(_, is_there)| *is_there) {
-        errors.push(FieldError::new(field, "records go nowhere else; leave it away for kind `ingest`"));
-    }
-    if spec.public {
-        errors.push(FieldError::new(
-            "public",
-            "records are booked to who holds a key; serve holders of keys only",
-        ));
-    }
+    let words = (
+        "records go nowhere else; leave it away for kind `ingest`",
+        "records are booked to who holds a key; serve holders of keys only",
+    );
+    refuse_forwarding(spec, words, errors);
     if spec.body_bytes_max.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
         let problem = "a batch is held in memory until it is durable; at most 268435456 bytes are allowed";
         errors.push(FieldError::new("body_bytes_max", problem));

@@ -38,6 +38,7 @@ pub mod authz;
 pub mod backtest;
 pub mod blocks;
 pub mod budget;
+mod built_in;
 pub mod code;
 pub mod counters;
 pub mod event;

@@ -1,6 +1,7 @@
 //! Checking what services of kind `metrics` say of themselves.
 
 use crate::{
+    built_in::refuse_forwarding,
     field_error::FieldError,
     metric::check_measurement,
     metrics_spec::{METRICS_BODY_BYTES_MAX, POINTS_MAX},
@@ -17,26 +18,11 @@ pub(crate) fn check_metrics(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
         }
         return;
     }
-    let idle = [
-        ("upstreams", !spec.upstreams.is_empty()),
-        ("rewrite", spec.rewrite.is_some()),
-        ("health", spec.health.is_some()),
-        ("tls", spec.tls.is_some()),
-        ("websocket", spec.websocket),
-        ("assertion", spec.assertion),
-        ("strip_prefix", spec.strip_prefix),
-    ];
-    for (field, _) in idle.into_iter().filter(|(_, is_there)| *is_there) {
-        let problem =
-            "points go to the InfluxDB of the settings `influx.*`; leave it away for kind `metrics`";
-        errors.push(FieldError::new(field, problem));
-    }
-    if spec.public {
-        errors.push(FieldError::new(
-            "public",
-            "points are booked to who holds a key; serve holders of keys only",
-        ));
-    }
+    let words = (
+        "points go to the InfluxDB of the settings `influx.*`; leave it away for kind `metrics`",
+        "points are booked to who holds a key; serve holders of keys only",
+    );
+    refuse_forwarding(spec, words, errors);
     if spec.body_bytes_max.is_some_and(|bytes| bytes > METRICS_BODY_BYTES_MAX) {
         let problem = "points are held in memory until they are durable; at most 67108864 bytes are allowed";
         errors.push(FieldError::new("body_bytes_max", problem));

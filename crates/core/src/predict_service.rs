@@ -1,6 +1,7 @@
 //! Checking what services of kind `predict` say of themselves, and which paths they take.
 
 use crate::{
+    built_in::refuse_forwarding,
     field_error::FieldError,
     predict_spec::{INFERENCE_PATH, PREDICT_BYTES_MAX, PREDICT_PATH},
     resource::{MatchSpec, ServiceKind, ServiceSpec},
@@ -11,22 +12,11 @@ pub(crate) fn check_predict(spec: &ServiceSpec, errors: &mut Vec<FieldError>) {
     if spec.kind != ServiceKind::Predict {
         return;
     }
-    let idle = [
-        ("upstreams", !spec.upstreams.is_empty()),
-        ("rewrite", spec.rewrite.is_some()),
-        ("health", spec.health.is_some()),
-        ("tls", spec.tls.is_some()),
-        ("websocket", spec.websocket),
-        ("assertion", spec.assertion),
-        ("strip_prefix", spec.strip_prefix),
-    ];
-    for (field, _) in idle.into_iter().filter(|(_, is_there)| *is_there) {
-        let problem = "models say themselves where they are; leave it away for kind `predict`";
-        errors.push(FieldError::new(field, problem));
-    }
-    if spec.public {
-        errors.push(FieldError::new("public", "models are granted to keys; serve holders of keys only"));
-    }
+    let words = (
+        "models say themselves where they are; leave it away for kind `predict`",
+        "models are granted to keys; serve holders of keys only",
+    );
+    refuse_forwarding(spec, words, errors);
     if spec.body_bytes_max.is_some_and(|bytes| bytes > PREDICT_BYTES_MAX) {
         let problem = format!("inputs are held in memory; at most {PREDICT_BYTES_MAX} bytes are allowed");
         errors.push(FieldError::new("body_bytes_max", problem));

@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tollgate_store::AnswerKept;
+use tollgate_store::{AnswerKept, PageRequest};
+use tollgate_wire::admin as wire;
 
 use crate::problem::Refused;
 
@@ -34,6 +35,24 @@ impl Answer {
     /// 200 with a body.
     pub(crate) fn ok<T: Serialize>(body: &T) -> Result<Self, Refused> {
         Self::with(StatusCode::OK, body)
+    }
+
+    /// 200 with a page of a list that is whole in memory; its cursor is a place in it.
+    pub(crate) fn part<T: Serialize>(
+        all: impl Iterator<Item = T>,
+        page: &PageRequest,
+    ) -> Result<Self, Refused> {
+        let from = match page.cursor.as_deref() {
+            Some(cursor) => {
+                cursor.parse().map_err(|_| Refused::invalid("cursor", "it is none of this list"))?
+            }
+            None => 0_usize,
+        };
+        let limit = page.limit as usize;
+        let mut rest = all.skip(from);
+        let items: Vec<T> = rest.by_ref().take(limit).collect();
+        let next = rest.next().map(|_| (from + limit).to_string());
+        Self::ok(&wire::List { items, next })
     }
 
     /// 201 with a body, and where the new thing is.

@@ -23,16 +23,7 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Refused> {
             && provider.is_none_or(|provider| price.spec.provider.name() == provider)
             && origin.is_none_or(|origin| price.origin == origin)
     };
-    let page = call.page();
-    let from = match page.cursor.as_deref() {
-        Some(cursor) => cursor.parse().map_err(|_| Refused::invalid("cursor", "it is none of this list"))?,
-        None => 0_usize,
-    };
-    let limit = page.limit as usize;
-    let mut rest = all.into_iter().filter(fits).skip(from);
-    let items: Vec<wire::Price> = rest.by_ref().take(limit).collect();
-    let next = rest.next().map(|_| (from + limit).to_string());
-    Answer::ok(&wire::List { items, next })
+    Answer::part(all.into_iter().filter(fits), &call.page())
 }
 
 pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {

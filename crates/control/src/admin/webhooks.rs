@@ -24,17 +24,8 @@ use crate::problem::Refused;
 pub(crate) const OVERLAP_US: i64 = 86_400_000_000;
 
 pub(crate) async fn list(call: Call) -> Result<Answer, Refused> {
-    let page = call.page();
-    let from = match page.cursor.as_deref() {
-        Some(cursor) => cursor.parse().map_err(|_| Refused::invalid("cursor", "it is none of this list"))?,
-        None => 0_usize,
-    };
-    let limit = page.limit as usize;
     let all = call.store().list_webhooks(Some(call.tenant())).await?;
-    let mut rest = all.into_iter().skip(from);
-    let items: Vec<wire::Webhook> = rest.by_ref().take(limit).map(shown).collect();
-    let next = rest.next().map(|_| (from + limit).to_string());
-    Answer::ok(&wire::List { items, next })
+    Answer::part(all.into_iter().map(shown), &call.page())
 }
 
 pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {

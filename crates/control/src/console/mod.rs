@@ -68,6 +68,7 @@ mod sign_in;
 mod spend;
 mod times;
 mod tokens;
+mod toml_draft;
 mod trail;
 mod trial;
 mod trouble;

@@ -1,18 +1,14 @@
-//! The draft of a policy: form and TOML are two views of it, and either is read back into it.
+//! The draft of a policy.
 
-use tollgate_core::{field_error::FieldError, resource::PolicySpec};
+use tollgate_core::resource::PolicySpec;
 
-use super::form::Fields;
+use super::{
+    form::Fields,
+    toml_draft::{Formed, TomlDraft},
+};
 
 /// A draft in both views.
-pub(crate) struct Draft {
-    /// The TOML as it was typed, or as the form became.
-    pub(crate) toml: String,
-    /// What the TOML says, where it can be read.
-    pub(crate) spec: Option<PolicySpec>,
-    /// Why it cannot be read.
-    pub(crate) problem: Option<String>,
-}
+pub(crate) type Draft = TomlDraft<PolicySpec>;
 
 /// A list of the form: its name in the policy, its label, what is typed into it.
 pub(crate) struct List {
@@ -23,51 +19,6 @@ pub(crate) struct List {
 }
 
 impl Draft {
-    /// What is saved.
-    pub(crate) fn of(spec: &PolicySpec) -> Self {
-        Self { toml: toml::to_string(spec).unwrap_or_default(), spec: Some(spec.clone()), problem: None }
-    }
-
-    /// What a page sent back. Whichever view was changed counts; a button that names a view makes
-    /// that one count. Both changed without one is for the person to settle: nothing is lost in silence.
-    pub(crate) fn read(fields: &Fields) -> Self {
-        let text = |name: &str| fields.exact(name).replace("\r\n", "\n");
-        let (toml, was) = (text("toml"), Self::parse(text("was")));
-        let is_toml_changed = toml != was.toml;
-        let draft = Self::parse(toml);
-        let formed = was.spec.as_ref().map(|spec| over(spec.clone(), fields));
-        let is_form_changed = formed != was.spec;
-        match (fields.text("act"), draft.spec.clone()) {
-            (Some("form"), Some(spec)) => Self::of(&over(spec, fields)),
-            (Some("toml"), _) | (_, None) => draft,
-            (_, Some(_)) if !is_form_changed => draft,
-            (_, Some(spec)) if !is_toml_changed => Self::of(&over(spec, fields)),
-            (_, Some(_)) => Self {
-                problem: Some("form and TOML were both changed; put one into the other first".to_owned()),
-                spec: None,
-                toml: draft.toml,
-            },
-        }
-    }
-
-    fn parse(toml: String) -> Self {
-        match toml::from_str::<PolicySpec>(&toml) {
-            Ok(spec) => Self { toml, spec: Some(spec), problem: None },
-            Err(error) => {
-                let at = error.span().map_or(0, |span| span.start);
-                let line = 1 + toml.bytes().take(at).filter(|byte| *byte == b'\n').count();
-                let problem = Some(format!("line {line}: {}", error.message()));
-                Self { toml, spec: None, problem }
-            }
-        }
-    }
-
-    /// What it says, or why it says nothing.
-    pub(crate) fn spec(&self) -> Result<PolicySpec, Vec<FieldError>> {
-        let problem = || self.problem.clone().unwrap_or_default();
-        self.spec.clone().ok_or_else(|| vec![FieldError::new("toml", problem())])
-    }
-
     /// The lists of the form.
     pub(crate) fn lists(&self) -> Vec<List> {
         let Some(spec) = &self.spec else { return Vec::new() };
@@ -104,25 +55,26 @@ const fn list(name: &'static str, label: &'static str, hint: &'static str, text:
     List { name, label, hint, text }
 }
 
-/// The policy with what the form says of it. An empty field restricts nothing, unless the list let
-/// nobody through before.
-fn over(spec: PolicySpec, fields: &Fields) -> PolicySpec {
-    let list = |name: &str, present: &Option<Vec<String>>| {
-        let lines = fields.lines(name);
-        // An empty field shows a list that lets nobody through too: it never becomes no restriction.
-        let lets_nobody = present.as_ref().is_some_and(Vec::is_empty);
-        (!lines.is_empty() || lets_nobody).then_some(lines)
-    };
-    PolicySpec {
-        services: fields.lines("services"),
-        scopes: list("scopes", &spec.scopes),
-        endpoints: list("endpoints", &spec.endpoints),
-        allow_ips: list("allow_ips", &spec.allow_ips),
-        allow_referers: list("allow_referers", &spec.allow_referers),
-        allow_origins: list("allow_origins", &spec.allow_origins),
-        allow_user_agents: list("allow_user_agents", &spec.allow_user_agents),
-        max_concurrency: fields.text("max_concurrency").and_then(|text| text.parse().ok()),
-        ..spec
+impl Formed for PolicySpec {
+    /// An empty field restricts nothing, unless the list let nobody through before.
+    fn over(self, fields: &Fields) -> Result<Self, String> {
+        let list = |name: &str, present: &Option<Vec<String>>| {
+            let lines = fields.lines(name);
+            // An empty field shows a list that lets nobody through too: it never becomes no restriction.
+            let lets_nobody = present.as_ref().is_some_and(Vec::is_empty);
+            (!lines.is_empty() || lets_nobody).then_some(lines)
+        };
+        Ok(Self {
+            services: fields.lines("services"),
+            scopes: list("scopes", &self.scopes),
+            endpoints: list("endpoints", &self.endpoints),
+            allow_ips: list("allow_ips", &self.allow_ips),
+            allow_referers: list("allow_referers", &self.allow_referers),
+            allow_origins: list("allow_origins", &self.allow_origins),
+            allow_user_agents: list("allow_user_agents", &self.allow_user_agents),
+            max_concurrency: fields.text("max_concurrency").and_then(|text| text.parse().ok()),
+            ..self
+        })
     }
 }
 

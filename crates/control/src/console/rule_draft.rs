@@ -1,78 +1,17 @@
-//! The draft of a rule: form and TOML are two views of it, and either is read back into it.
+//! The draft of a rule.
 
 use serde::{Serialize, de::DeserializeOwned};
-use tollgate_core::{
-    field_error::FieldError,
-    rule::spec::{Above, RuleSpec, ThenSpec, WhenSpec},
+use tollgate_core::rule::spec::{Above, RuleSpec, ThenSpec, WhenSpec};
+
+use super::{
+    form::Fields,
+    toml_draft::{Formed, TomlDraft},
 };
 
-use super::form::Fields;
-
 /// A draft in both views.
-pub(crate) struct RuleDraft {
-    /// The TOML as it was typed, or as the form became.
-    pub(crate) toml: String,
-    /// What the TOML says, where it can be read.
-    pub(crate) spec: Option<RuleSpec>,
-    /// Why it cannot be read.
-    pub(crate) problem: Option<String>,
-}
+pub(crate) type RuleDraft = TomlDraft<RuleSpec>;
 
 impl RuleDraft {
-    /// What is saved.
-    pub(crate) fn of(spec: &RuleSpec) -> Self {
-        Self { toml: toml::to_string(spec).unwrap_or_default(), spec: Some(spec.clone()), problem: None }
-    }
-
-    /// What a page sent back. Whichever view was changed counts; a button that names a view makes
-    /// that one count. Both changed without one is for the person to settle: nothing is lost in silence.
-    pub(crate) fn read(fields: &Fields) -> Self {
-        let text = |name: &str| fields.exact(name).replace("\r\n", "\n");
-        let (toml, was) = (text("toml"), Self::parse(text("was")));
-        let is_toml_changed = toml != was.toml;
-        let draft = Self::parse(toml);
-        let formed = was.spec.as_ref().map(|spec| over(spec.clone(), fields));
-        let is_form_changed = match (&formed, &was.spec) {
-            (Some(Ok(formed)), Some(was)) => formed != was,
-            (formed, _) => formed.is_some(),
-        };
-        match (fields.text("act"), draft.spec.clone()) {
-            (Some("form"), Some(spec)) => draft.formed(over(spec, fields)),
-            (Some("toml"), _) | (_, None) => draft,
-            (_, Some(_)) if !is_form_changed => draft,
-            (_, Some(spec)) if !is_toml_changed => draft.formed(over(spec, fields)),
-            (_, Some(_)) => {
-                let problem = "form and TOML were both changed; put one into the other first";
-                Self { problem: Some(problem.to_owned()), spec: None, toml: draft.toml }
-            }
-        }
-    }
-
-    fn formed(self, spec: Result<RuleSpec, String>) -> Self {
-        match spec {
-            Ok(spec) => Self::of(&spec),
-            Err(problem) => Self { problem: Some(problem), spec: None, ..self },
-        }
-    }
-
-    fn parse(toml: String) -> Self {
-        match toml::from_str::<RuleSpec>(&toml) {
-            Ok(spec) => Self { toml, spec: Some(spec), problem: None },
-            Err(error) => {
-                let at = error.span().map_or(0, |span| span.start);
-                let line = 1 + toml.bytes().take(at).filter(|byte| *byte == b'\n').count();
-                let problem = Some(format!("line {line}: {}", error.message()));
-                Self { toml, spec: None, problem }
-            }
-        }
-    }
-
-    /// What it says, or why it says nothing.
-    pub(crate) fn spec(&self) -> Result<RuleSpec, Vec<FieldError>> {
-        let problem = || self.problem.clone().unwrap_or_default();
-        self.spec.clone().ok_or_else(|| vec![FieldError::new("toml", problem())])
-    }
-
     /// What the form shows in a field.
     pub(crate) fn value(&self, name: &str) -> String {
         let Some(spec) = &self.spec else { return String::new() };
@@ -109,31 +48,32 @@ fn read<T: DeserializeOwned>(label: &str, text: &str) -> Result<T, String> {
         .map_err(|error| format!("{label}: {error}"))
 }
 
-/// The rule with what the form says of it.
-fn over(spec: RuleSpec, fields: &Fields) -> Result<RuleSpec, String> {
-    let text = |name: &str| fields.text(name).unwrap_or_default();
-    let above = text("above");
-    let above = above.parse().map_or_else(|_| Above::Decimal(above.to_owned()), Above::Count);
-    let until = fields.text("until").map(|until| read("Until", until)).transpose()?;
-    Ok(RuleSpec {
-        when: WhenSpec {
-            metric: read("Metric", text("metric"))?,
-            service: fields.owned("service"),
-            code: fields.owned("code"),
-            per: read("Per", text("per"))?,
-            above,
-            window: read("Window", text("window"))?,
-            ..spec.when
-        },
-        then: ThenSpec {
-            action: read("Action", text("action"))?,
-            service: fields.owned("closes"),
-            until,
-            ..spec.then
-        },
-        mode: read("Mode", text("mode"))?,
-        ..spec
-    })
+impl Formed for RuleSpec {
+    fn over(self, fields: &Fields) -> Result<Self, String> {
+        let text = |name: &str| fields.text(name).unwrap_or_default();
+        let above = text("above");
+        let above = above.parse().map_or_else(|_| Above::Decimal(above.to_owned()), Above::Count);
+        let until = fields.text("until").map(|until| read("Until", until)).transpose()?;
+        Ok(Self {
+            when: WhenSpec {
+                metric: read("Metric", text("metric"))?,
+                service: fields.owned("service"),
+                code: fields.owned("code"),
+                per: read("Per", text("per"))?,
+                above,
+                window: read("Window", text("window"))?,
+                ..self.when
+            },
+            then: ThenSpec {
+                action: read("Action", text("action"))?,
+                service: fields.owned("closes"),
+                until,
+                ..self.then
+            },
+            mode: read("Mode", text("mode"))?,
+            ..self
+        })
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,31 @@ pub(crate) struct Delivery {
     pub(crate) path: Rc<str>,
 }
 
+impl Delivery {
+    /// Who sends; `what` is what they send, in words. It is posted, to the path of the service itself.
+    pub(crate) fn sender(&self, head: &RequestHead, what: &str) -> Result<Sender, Denial> {
+        let service = &self.service.service;
+        let prefix = service.spec.matches.path_prefix.as_deref();
+        if prefix.is_some_and(|prefix| self.path.trim_end_matches('/') != prefix) {
+            let detail = format!("{what} are posted to the path of the service itself");
+            return Err(Denial::new(Code::NoService, detail));
+        }
+        if head.method() != "POST" {
+            return Err(Denial::new(Code::MalformedRequest, format!("{what} are sent with POST")));
+        }
+        let Some(identity) = &self.caller.identity else {
+            return Err(Denial::new(Code::KeyMissing, ""));
+        };
+        Ok(Sender {
+            tenant: service.tenant,
+            project: service.project,
+            service: service.id,
+            consumer: identity.record.consumer,
+            key: identity.record.id,
+        })
+    }
+}
+
 /// Takes a batch; answers once it is durable.
 pub(crate) async fn take<C: Counters + 'static>(
     gateway: &Gateway<C>,
@@ -51,24 +76,9 @@ pub(crate) async fn take<C: Counters + 'static>(
     exchange: &mut Exchange,
     delivery: Delivery,
 ) -> Result<Answer, Denial> {
-    let Delivery { service, caller, path } = delivery;
+    let sender = delivery.sender(&exchange.head, "batches")?;
+    let Delivery { service, caller, .. } = delivery;
     let spec = &service.service.spec;
-    if spec.matches.path_prefix.as_deref().is_some_and(|prefix| path.trim_end_matches('/') != prefix) {
-        return Err(Denial::new(Code::NoService, "batches are posted to the path of the service itself"));
-    }
-    if exchange.head.method() != "POST" {
-        return Err(Denial::new(Code::MalformedRequest, "batches are sent with POST"));
-    }
-    let Some(identity) = &caller.identity else {
-        return Err(Denial::new(Code::KeyMissing, ""));
-    };
-    let sender = Sender {
-        tenant: service.service.tenant,
-        project: service.service.project,
-        service: service.service.id,
-        consumer: identity.record.consumer,
-        key: identity.record.id,
-    };
     let form = Form::of(&exchange.head)?;
     let name = request_name(&exchange.head)?;
     let bytes_max = spec.body_bytes_max.unwrap_or(BODY_BYTES_DEFAULT);
@@ -105,11 +115,16 @@ fn receipt(taken: Taken) -> Answer {
     body.extend_from_slice(b",\"duplicates\":");
     push_number(&mut body, taken.duplicates);
     body.push(b'}');
+    kept(body, taken.replayed)
+}
+
+/// The answer to what is durable now, or was when it came before.
+pub(crate) fn kept(body: Vec<u8>, replayed: bool) -> Answer {
     let answer = Answer::new(202)
         .with(&names::CONTENT_TYPE, &names::APPLICATION_JSON)
         .with(&names::CACHE_CONTROL, &names::NO_STORE)
         .with_body(body);
-    if taken.replayed { answer.with(&names::IDEMPOTENT_REPLAYED, &names::TRUE) } else { answer }
+    if replayed { answer.with(&names::IDEMPOTENT_REPLAYED, &names::TRUE) } else { answer }
 }
 
 fn unreadable(why: Unreadable) -> Denial {

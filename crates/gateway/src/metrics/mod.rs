@@ -10,7 +10,7 @@ mod points;
 use tollgate_core::{
     code::Code,
     counters::Counters,
-    event::{Batch, Content, Record, Sender, Slice, Taken},
+    event::{Batch, Content, Record, Slice, Taken},
     ingest_spec::RECORD_BYTES_DEFAULT,
     metric::METRIC_TYPE,
     metrics_spec::{MEASUREMENT, METRICS_BODY_BYTES_DEFAULT, POINTS_DEFAULT},
@@ -21,10 +21,9 @@ use self::points::{Terms, Unusable, Walk};
 use crate::{
     denial::Denial,
     http::{answer::Answer, exchange::Exchange},
-    ingest::{Delivery, Form, digests, not_taken, read_body, request_name},
+    ingest::{Delivery, Form, digests, kept, not_taken, read_body, request_name},
     intake::Share,
     lane::{Gateway, account::Account},
-    names,
 };
 
 /// Points between two breaths, so that a large request does not hold up the others of its lane.
@@ -37,24 +36,9 @@ pub(crate) async fn take<C: Counters + 'static>(
     exchange: &mut Exchange,
     delivery: Delivery,
 ) -> Result<Answer, Denial> {
-    let Delivery { service, caller, path } = delivery;
+    let sender = delivery.sender(&exchange.head, "points")?;
+    let Delivery { service, caller, .. } = delivery;
     let spec = &service.service.spec;
-    if spec.matches.path_prefix.as_deref().is_some_and(|prefix| path.trim_end_matches('/') != prefix) {
-        return Err(Denial::new(Code::NoService, "points are posted to the path of the service itself"));
-    }
-    if exchange.head.method() != "POST" {
-        return Err(Denial::new(Code::MalformedRequest, "points are sent with POST"));
-    }
-    let Some(identity) = &caller.identity else {
-        return Err(Denial::new(Code::KeyMissing, ""));
-    };
-    let sender = Sender {
-        tenant: service.service.tenant,
-        project: service.service.project,
-        service: service.service.id,
-        consumer: identity.record.consumer,
-        key: identity.record.id,
-    };
     let form = match Form::of(&exchange.head) {
         Ok(form @ (Form::Json | Form::Lines)) => form,
         _ => {
@@ -68,7 +52,8 @@ pub(crate) async fn take<C: Counters + 'static>(
     let (body, mut room) = read_body(exchange, bytes_max, &gateway.shared.ingest_room).await?;
     let settings = spec.metrics.clone().unwrap_or_default();
     let received_us = gateway.now().wall_us;
-    let host = identity.record.narrowing.as_ref().and_then(|own| own.bind_host.as_deref());
+    let narrowing = caller.identity.as_ref().and_then(|identity| identity.record.narrowing.as_ref());
+    let host = narrowing.and_then(|own| own.bind_host.as_deref());
     let terms = Terms {
         measurement: settings.measurement.as_deref().unwrap_or(MEASUREMENT),
         host,
@@ -100,11 +85,7 @@ fn accepted(taken: &Taken) -> Answer {
     let mut body = b"{\"accepted\":".to_vec();
     push_number(&mut body, taken.accepted);
     body.push(b'}');
-    let answer = Answer::new(202)
-        .with(&names::CONTENT_TYPE, &names::APPLICATION_JSON)
-        .with(&names::CACHE_CONTROL, &names::NO_STORE)
-        .with_body(body);
-    if taken.replayed { answer.with(&names::IDEMPOTENT_REPLAYED, &names::TRUE) } else { answer }
+    kept(body, taken.replayed)
 }
 
 /// Checks every point of a body and puts it into the batch as the JSON that it is kept as.

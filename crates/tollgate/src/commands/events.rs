@@ -12,7 +12,11 @@ use tollgate_core::{
 };
 use tollgate_store::{DecisionFilter, DecisionRow, PAGE_ROWS_MAX, PageRequest, Store};
 
-use super::{ingested, notices, recorded, reminders, thresholds};
+use super::{
+    ingested,
+    listed::{Count, Listed, with_more},
+    notices, recorded, reminders, thresholds,
+};
 use crate::{
     cli::{EventFilter, EventType, EventsCommand, QueryArgs, time::rfc3339},
     context::Context,
@@ -85,18 +89,6 @@ impl Serialize for DecisionIdText {
     }
 }
 
-#[derive(Serialize)]
-struct Events {
-    events: Vec<Event>,
-    /// Whether there are more than were asked for.
-    more: bool,
-}
-
-#[derive(Serialize)]
-struct Count {
-    count: u64,
-}
-
 pub(crate) async fn run(context: &Context, command: EventsCommand) -> Result<(), Failure> {
     match command {
         EventsCommand::Tail(filter) => tail(context, &filter).await,
@@ -128,7 +120,7 @@ async fn query(context: &Context, args: QueryArgs) -> Result<(), Failure> {
         return context.printer.result(&shown, || shown.count.to_string());
     }
     let mut page = PageRequest { limit: args.limit.clamp(1, PAGE_ROWS_MAX), cursor: None };
-    let mut shown = Events { events: Vec::new(), more: false };
+    let mut shown = Listed::empty();
     let wanted = args.limit as usize;
     while shown.events.len() < wanted {
         let part = store.decisions(&filter, &page).await?;
@@ -229,14 +221,6 @@ pub(super) async fn resolve(store: &Store, filter: &EventFilter) -> Result<Decis
 }
 
 const HEADER: [&str; 8] = ["time", "code", "status", "request", "key", "consumer", "from", "decision"];
-
-/// A list, and whether it is all there is.
-pub(super) fn with_more(mut list: String, has_more: bool) -> String {
-    if has_more {
-        list.push_str("\nThere are more; narrow the filter or raise --limit.");
-    }
-    list
-}
 
 impl Event {
     pub(super) fn of(row: DecisionRow) -> Self {

@@ -8,7 +8,10 @@ use serde_json::value::RawValue;
 use tollgate_core::id::{BatchId, ConsumerId, KeyId, ProjectId, ServiceId, TenantId};
 use tollgate_store::{EventFilter, EventRow, PAGE_ROWS_MAX, PageRequest};
 
-use super::events::{resolve, with_more};
+use super::{
+    events::resolve,
+    listed::{Count, Listed, with_more},
+};
 use crate::{
     cli::{QueryArgs, time::rfc3339},
     context::Context,
@@ -43,18 +46,6 @@ struct Shown {
     data_base64: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Records {
-    events: Vec<Shown>,
-    /// Whether there are more than were asked for.
-    more: bool,
-}
-
-#[derive(Serialize)]
-struct Count {
-    count: u64,
-}
-
 pub(super) async fn query(context: &Context, kind: String, args: QueryArgs) -> Result<(), Failure> {
     if args.filter.code.is_some() {
         let problem = "records have no code; leave --code away, or ask for `--type decision`";
@@ -77,7 +68,7 @@ pub(super) async fn query(context: &Context, kind: String, args: QueryArgs) -> R
         return context.printer.result(&shown, || shown.count.to_string());
     }
     let mut page = PageRequest { limit: args.limit.clamp(1, PAGE_ROWS_MAX), cursor: None };
-    let mut shown = Records { events: Vec::new(), more: false };
+    let mut shown = Listed::empty();
     let wanted = args.limit as usize;
     while shown.events.len() < wanted {
         let part = store.events(&filter, &page).await?;

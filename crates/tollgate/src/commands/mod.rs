@@ -13,6 +13,7 @@ mod init;
 mod invoice;
 mod keys;
 mod ledger;
+mod listed;
 mod members;
 mod meters;
 mod models;

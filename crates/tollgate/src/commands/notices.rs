@@ -5,25 +5,13 @@ use serde_json::value::RawValue;
 use tollgate_core::{id::NoticeId, notice::NoticeKind};
 use tollgate_store::{NoticeFilter, NoticeRow, PAGE_ROWS_MAX, PageRequest};
 
-use super::events::with_more;
+use super::listed::{Count, Listed, with_more};
 use crate::{
     cli::{QueryArgs, time::rfc3339},
     context::Context,
     failure::Failure,
     print,
 };
-
-#[derive(Serialize)]
-struct Events {
-    events: Vec<Event>,
-    /// Whether there are more than were asked for.
-    more: bool,
-}
-
-#[derive(Serialize)]
-struct Count {
-    count: u64,
-}
 
 /// One notice as it is shown: as webhooks send it, with its place in the order.
 #[derive(Serialize)]
@@ -60,7 +48,7 @@ pub(super) async fn query(context: &Context, kind: NoticeKind, args: QueryArgs) 
     }
     let wanted = args.limit as usize;
     let mut page = PageRequest { limit: args.limit.clamp(1, PAGE_ROWS_MAX), cursor: None };
-    let mut shown = Events { events: Vec::new(), more: false };
+    let mut shown = Listed::empty();
     while shown.events.len() < wanted {
         let part = store.notices(&filter, &page).await?;
         let room = wanted - shown.events.len();

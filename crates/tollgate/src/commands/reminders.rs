@@ -3,25 +3,13 @@
 use serde::Serialize;
 use tollgate_store::{PAGE_ROWS_MAX, PageRequest, Reminder, ReminderFilter, ReminderKind};
 
-use super::events::with_more;
+use super::listed::{Count, Listed, with_more};
 use crate::{
     cli::{QueryArgs, time::rfc3339},
     context::Context,
     failure::Failure,
     print,
 };
-
-#[derive(Serialize)]
-struct Events {
-    events: Vec<Event>,
-    /// Whether there are more than were asked for.
-    more: bool,
-}
-
-#[derive(Serialize)]
-struct Count {
-    count: u64,
-}
 
 /// One reminder as it is shown.
 #[derive(Serialize)]
@@ -69,7 +57,7 @@ pub(super) async fn query(context: &Context, kind: ReminderKind, args: QueryArgs
     }
     let wanted = args.limit as usize;
     let mut page = PageRequest { limit: args.limit.clamp(1, PAGE_ROWS_MAX), cursor: None };
-    let mut shown = Events { events: Vec::new(), more: false };
+    let mut shown = Listed::empty();
     while shown.events.len() < wanted {
         let part = store.reminders(&filter, &page).await?;
         let room = wanted - shown.events.len();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tollgate_store::{AccountRow, Told};
 
-use super::events::with_more;
+use super::listed::{Count, Listed, with_more};
 use crate::{
     cli::{QueryArgs, time::rfc3339},
     context::Context,
@@ -13,18 +13,6 @@ use crate::{
 
 /// The word for these events.
 pub(super) const TYPE: &str = "budget.threshold";
-
-#[derive(Serialize)]
-struct Events {
-    events: Vec<Event>,
-    /// Whether there are more than were asked for.
-    more: bool,
-}
-
-#[derive(Serialize)]
-struct Count {
-    count: u64,
-}
 
 /// One threshold as it is shown.
 #[derive(Serialize)]
@@ -62,7 +50,7 @@ pub(super) async fn query(context: &Context, args: QueryArgs) -> Result<(), Fail
         return context.printer.result(&shown, || shown.count.to_string());
     }
     let wanted = args.limit as usize;
-    let mut shown = Events { events: Vec::new(), more: told.len() > wanted };
+    let mut shown = Listed { events: Vec::new(), more: told.len() > wanted };
     // The newest first, as with other events.
     for told in told.iter().rev().take(wanted) {
         shown.events.push(Event::of(told, &store.account_row(told.account).await?));

@@ -39,6 +39,9 @@ fn everything() -> Value {
             "quota": [{"name": "q", "unit": "units", "amount": 5, "period": "week", "time_zone": "Europe/Berlin", "per": "project"}],
         }],
     });
+    document["service"][0]["ingest"] = json!({
+        "source": "/spark", "default_type": "t", "schemas": "required", "records_max": 5, "record_bytes_max": 5,
+    });
     document["service"][0]["metrics"] =
         json!({"measurement": "m", "numbers": "written", "hosts": "said", "points_max": 5});
     document["service"][0]["signature"] = json!({
