@@ -1,7 +1,7 @@
 //! The console in a real Chromium. axe-core, which looks for what stands in people's way, and the OpenID provider
 //! whose pages people sign in at are packages of npm, installed into `target/tools` on first use.
 
-use crate::command::{Outcome, cargo, in_root, show};
+use crate::command::{Outcome, ignored_tests, in_root, show};
 use crate::{needs, openid, workspace};
 
 /// The version whose rules the console meets.
@@ -20,7 +20,5 @@ pub(crate) fn run() -> Outcome {
         let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-save"];
         show(in_root("npm").args(quiet).arg("--prefix").arg(&home).arg(&wanted))?;
     }
-    let mut test = cargo();
-    test.args(["test", "-p", "tollgate", "--test", "browser", "--", "--ignored"]);
-    show(test.env("TOLLGATE_AXE", axe).env(openid::FOLDER, provider))
+    show(ignored_tests("browser", "").env("TOLLGATE_AXE", axe).env(openid::FOLDER, provider))
 }

@@ -21,6 +21,15 @@ pub(crate) fn cargo() -> Command {
     in_root(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// The tests whose names hold `name` and that need what only this tool provides, in the test binaries called
+/// `target` of all packages. With `--package`, cargo would choose other features for what the packages share and
+/// build most of it again.
+pub(crate) fn ignored_tests(target: &str, name: &str) -> Command {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--test", target, "--", "--ignored", name]);
+    command
+}
+
 /// Runs with output shown as it comes; an error when the command fails.
 pub(crate) fn show(command: &mut Command) -> Outcome {
     println!("$ {}", line(command));

@@ -2,7 +2,7 @@
 //! does not say, and a client generated from the document does everything that keys need. Both are programs of
 //! Python, installed into `target/tools` on first use.
 
-use crate::command::{Outcome, cargo, show};
+use crate::command::{Outcome, ignored_tests, show};
 use crate::python;
 
 /// The version that the test's arguments are written for.
@@ -14,13 +14,9 @@ const GENERATOR: &str = "0.29.1";
 pub(crate) fn run() -> Outcome {
     let schemathesis =
         python::environment("schemathesis", &[&format!("schemathesis=={SCHEMATHESIS}")])?.join("st");
-    let mut test = cargo();
-    test.args(["test", "-p", "tollgate-control", "--test", "main", "--", "--ignored", "schemathesis"]);
-    show(test.env("TOLLGATE_SCHEMATHESIS", schemathesis))?;
+    show(ignored_tests("main", "schemathesis").env("TOLLGATE_SCHEMATHESIS", schemathesis))?;
     let generator =
         python::environment("openapi-python-client", &[&format!("openapi-python-client=={GENERATOR}")])?
             .join("openapi-python-client");
-    let mut test = cargo();
-    test.args(["test", "-p", "tollgate", "--test", "main", "--", "--ignored", "generated_client"]);
-    show(test.env("TOLLGATE_CLIENT_GENERATOR", generator))
+    show(ignored_tests("main", "generated_client").env("TOLLGATE_CLIENT_GENERATOR", generator))
 }

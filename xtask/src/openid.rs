@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::command::{Outcome, cargo, show};
+use crate::command::{Outcome, ignored_tests, show};
 use crate::{needs, npm};
 
 /// The version whose login pages the test goes through.
@@ -14,9 +14,7 @@ pub(crate) const FOLDER: &str = "TOLLGATE_OIDC_PROVIDER";
 /// Runs the test that starts the provider.
 pub(crate) fn run() -> Outcome {
     let home = install()?;
-    let mut test = cargo();
-    test.args(["test", "-p", "tollgate", "--test", "main", "--", "--ignored", "real_openid_provider"]);
-    show(test.env(FOLDER, home))
+    show(ignored_tests("main", "real_openid_provider").env(FOLDER, home))
 }
 
 /// Installs the provider where it is missing; the folder where it is.

@@ -1,7 +1,7 @@
-//! The official SDKs of the model providers through the gateway, and the official library of Standard Webhooks. They are Python's, installed into `target/tools` on
-//! first use.
+//! The official SDKs of the model providers through the gateway, and the official library of Standard Webhooks. They
+//! are Python's, installed into `target/tools` on first use.
 
-use crate::command::{Outcome, cargo, show};
+use crate::command::{Outcome, ignored_tests, show};
 use crate::python;
 
 /// The versions whose behaviour the test's script is written for.
@@ -11,7 +11,5 @@ const PACKAGES: &[&str] =
 /// Runs the test that starts them.
 pub(crate) fn run() -> Outcome {
     let programs = python::environment("model-sdks", PACKAGES)?;
-    let mut test = cargo();
-    test.args(["test", "-p", "tollgate", "--test", "main", "--", "--ignored", "official_sdks"]);
-    show(test.env("TOLLGATE_SDK_PYTHON", programs.join("python")))
+    show(ignored_tests("main", "official_sdks").env("TOLLGATE_SDK_PYTHON", programs.join("python")))
 }
