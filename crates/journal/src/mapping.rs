@@ -1,7 +1,7 @@
 //! The memory of a segment file: the only unsafe code of Tollgate.
 //!
 //! [`SegmentWriter`] is the one owner of a mapping's bytes and is never cloned; [`Mapping`] can
-//! only flush and fault pages in. Readers, in this process or another, never map: they read the
+//! only flush, fault pages in and let go of them. Readers, in this process or another, never map: they read the
 //! file, and the page cache is the same memory.
 //!
 //! Invariant: a frame's first word is stored with release order after everything else in it, and
@@ -19,21 +19,35 @@ use std::{
     },
 };
 
-use memmap2::{Advice, MmapRaw};
+use memmap2::{Advice, MmapRaw, UncheckedAdvice};
 
 use crate::{
     frame::{self, SEAL_BYTES, WORD_BYTES},
     header::{FIRST_AT, HEADER_BYTES, NEXT_AT},
 };
 
+/// Advice is about pages of this size; where they are larger, ranges are rounded outwards by `memmap2`.
+const PAGE_BYTES: usize = HEADER_BYTES;
+/// How much is let go of at once.
+const DROP_BYTES: usize = 1024 * 1024;
+
 /// The mapped segment as the maintenance thread sees it.
 pub(crate) struct Mapping {
     raw: MmapRaw,
     /// Bytes from the start of the file that hold published frames.
     written: AtomicUsize,
+    /// Up to where pages were faulted in.
+    populated: AtomicUsize,
+    /// Up to where pages behind the writer were let go of.
+    dropped: AtomicUsize,
 }
 
 impl Mapping {
+    fn new(raw: MmapRaw) -> Self {
+        let [written, populated, dropped] = [0, 0, HEADER_BYTES].map(AtomicUsize::new);
+        Self { raw, written, populated, dropped }
+    }
+
     /// Bytes from the start of the file that hold published frames.
     pub(crate) fn written(&self) -> usize {
         self.written.load(Ordering::Acquire)
@@ -44,13 +58,56 @@ impl Mapping {
         self.raw.flush_range(0, bytes.min(self.raw.len()))
     }
 
-    /// Faults `bytes` bytes from `from` in for writing, so that the writer meets no page fault.
+    /// Faults in for writing what the writer of a segment meets next, so that it meets no page fault: what
+    /// lies `ahead` bytes behind `written`, and what a flush of all before has made read-only again,
+    /// which is the header and the page that is half full. No other page twice: looking at one that is
+    /// there costs a third of making it.
+    ///
     /// Only a help: kernels before 5.14 do not know it, and then the writer takes the faults.
-    pub(crate) fn populate(&self, from: usize, bytes: usize) {
-        let from = from.min(self.raw.len()) & !(HEADER_BYTES - 1);
-        let bytes = bytes.min(self.raw.len() - from);
-        if bytes > 0 {
-            let _unsupported = self.raw.advise_range(Advice::PopulateWrite, from, bytes);
+    pub(crate) fn populate(&self, written: usize, ahead: usize) {
+        let populated = self.populated.load(Ordering::Relaxed);
+        if populated > 0 {
+            self.fault_in(0, 1);
+            if written < populated {
+                self.fault_in(written, written + 1);
+            }
+        }
+        let to = written.saturating_add(ahead).min(self.raw.len());
+        if to > populated {
+            self.fault_in(populated.max(written), to);
+            self.populated.store(to, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes what lies behind the writer and is on the disk out of the memory of this process, some at a
+    /// time; the page cache keeps it for readers. A lane would otherwise hold a whole segment. To be called
+    /// with what was flushed.
+    pub(crate) fn drop_behind(&self, flushed: usize) {
+        let from = self.dropped.load(Ordering::Relaxed);
+        let to = flushed.min(self.written()).min(self.raw.len()) & !(DROP_BYTES - 1);
+        if to > from {
+            self.let_go(from, to - from);
+            self.dropped.store(to, Ordering::Relaxed);
+        }
+    }
+
+    #[expect(unsafe_code, reason = "advice that can lose bytes of private memory is unsafe for all memory")]
+    fn let_go(&self, from: usize, bytes: usize) {
+        // SAFETY: the mapping is shared (`MmapRaw::map_raw`), and of shared memory of a file MADV_DONTNEED
+        // loses nothing (madvise(2)): it only empties entries of the page table, dirty or not; the bytes stay
+        // in the page cache, and an access faults the same page in again. So what the range holds never
+        // changes, even for a reference into it; there is none: the caller's range ends at `written`, and
+        // `SegmentWriter::bytes_mut` only gives out what lies behind.
+        let advised = unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, from, bytes) };
+        // Only a help: the pages stay until the segment is complete.
+        let _unsupported = advised;
+    }
+
+    fn fault_in(&self, from: usize, to: usize) {
+        let from = from.min(self.raw.len()) & !(PAGE_BYTES - 1);
+        if to > from {
+            let _unsupported =
+                self.raw.advise_range(Advice::PopulateWrite, from, to.min(self.raw.len()) - from);
         }
     }
 }
@@ -70,7 +127,7 @@ impl SegmentWriter {
         if raw.len() < HEADER_BYTES + SEAL_BYTES || !raw.len().is_multiple_of(8) {
             return Err(io::Error::other("the segment has an impossible size"));
         }
-        let mapping = Arc::new(Mapping { raw, written: AtomicUsize::new(0) });
+        let mapping = Arc::new(Mapping::new(raw));
         Ok(Self { mapping, seed, at: HEADER_BYTES })
     }
 

@@ -72,10 +72,9 @@ fn flush(shared: &Shared) {
                 shared.fail(format!("cannot flush {name}: {source}"));
                 return;
             }
-            // The flush made the pages read-only again; also those that a writer is about to use.
-            mapping.populate(0, 1);
             let ahead = (AHEAD_FACTOR * (written - flushed)).max(AHEAD_BYTES_MIN);
             mapping.populate(written, ahead);
+            mapping.drop_behind(written);
         }
         lock(&shared.catalog).flushed(name, written);
     }
