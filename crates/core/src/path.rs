@@ -1,7 +1,9 @@
 //! The one spelling of a path (CONTRACT §4): decoded once, dot segments removed.
 //!
-//! Policies are written against this spelling and upstreams get it re-encoded, so that no other
-//! spelling of a path escapes its policy. What could mean two things is refused.
+//! Policies are written against this spelling. Upstreams get the same path with its reserved characters as
+//! the client wrote them, encoded or not (RFC 3986 §2.2: the two may mean different things to whoever serves
+//! them). What upstreams get decodes to what policies saw, so that no other spelling of a path escapes its
+//! policy. What could mean two things to two servers is refused.
 
 use std::borrow::Cow;
 
@@ -47,14 +49,60 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, PathError> {
     if is_plain(raw.as_bytes()) {
         return Ok(Cow::Borrowed(raw));
     }
-    let decoded = decode(raw)?;
-    if decoded.chars().any(char::is_control) {
+    decode(&wire_form(raw)?).map(Cow::Owned)
+}
+
+/// What an upstream gets for a raw path that was decided about as `decided`: decodes to `decided`, always.
+///
+/// Reserved characters (RFC 3986 §2.2) that came encoded stay encoded, in upper case, and those that came
+/// bare stay bare; unreserved ones are bare, everything else is encoded. There are two exceptions to what came
+/// bare: `;` is encoded as [`encode`] says, and `[` and `]` are, which no path may have bare (§3.3).
+///
+/// Borrowed when nothing had to be encoded. A raw path that is not the one that was decided about is not
+/// looked at any further: then it is `decided` as [`encode`] writes it.
+#[must_use]
+pub fn wire<'d>(raw: &str, decided: &'d str) -> Cow<'d, str> {
+    if raw == decided && is_plain(decided.as_bytes()) {
+        return Cow::Borrowed(decided);
+    }
+    match wire_form(raw) {
+        Ok(form) if decode(&form).as_deref() == Ok(decided) => Cow::Owned(form),
+        _ => encode(decided),
+    }
+}
+
+/// The part of a path on the wire that decodes to the bytes `from..to` of its decoded form.
+#[must_use]
+pub fn wire_part(wire: &str, from: usize, to: usize) -> &str {
+    let mut bytes = wire.bytes().enumerate();
+    let mut places = std::iter::from_fn(|| {
+        let (place, byte) = bytes.next()?;
+        if byte == b'%' {
+            // Its two digits.
+            bytes.nth(1);
+        }
+        Some(place)
+    });
+    let start = places.nth(from).unwrap_or(wire.len());
+    let end = match to.saturating_sub(from) {
+        0 => start,
+        count => places.nth(count - 1).unwrap_or(wire.len()),
+    };
+    wire.get(start..end).unwrap_or_default()
+}
+
+/// The path as it goes on the wire: dot segments and empty ones removed, and one spelling for every character
+/// but reserved ones, which may be bare or encoded.
+fn wire_form(raw: &str) -> Result<String, PathError> {
+    let spelled = respell(raw)?;
+    // All of it has to be text, also what a `..` removes.
+    if decode(&spelled)?.chars().any(char::is_control) {
         return Err(PathError::Control);
     }
     let mut segments: Vec<&str> = Vec::new();
     let mut directory = false;
-    for part in decoded.split('/') {
-        let bare = part.split_once(';').map(|(bare, _)| bare);
+    for part in spelled.split('/') {
+        let bare = part.split_once("%3B").map(|(bare, _)| bare);
         if matches!(bare, Some("." | "..")) {
             return Err(PathError::DotParameters);
         }
@@ -67,7 +115,7 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, PathError> {
             part => segments.push(part),
         }
     }
-    let mut path = String::with_capacity(decoded.len());
+    let mut path = String::with_capacity(spelled.len());
     for segment in &segments {
         path.push('/');
         path.push_str(segment);
@@ -75,7 +123,7 @@ pub fn normalise(raw: &str) -> Result<Cow<'_, str>, PathError> {
     if directory || segments.is_empty() {
         path.push('/');
     }
-    Ok(Cow::Owned(path))
+    Ok(path)
 }
 
 /// Writes a normalised path for the wire: everything but unreserved characters, sub-delimiters
@@ -93,13 +141,17 @@ pub fn encode(path: &str) -> Cow<'_, str> {
         if is_wire_safe(byte) {
             text.push(char::from(byte));
         } else {
-            const HEX: &[u8; 16] = b"0123456789ABCDEF";
-            text.push('%');
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
+            push_escape(&mut text, byte);
         }
     }
     Cow::Owned(text)
+}
+
+fn push_escape(text: &mut String, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    text.push('%');
+    text.push(char::from(HEX[usize::from(byte >> 4)]));
+    text.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
 fn is_wire_safe(byte: u8) -> bool {
@@ -135,26 +187,49 @@ fn is_plain(raw: &[u8]) -> bool {
     true
 }
 
-fn decode(raw: &str) -> Result<String, PathError> {
-    let mut bytes = Vec::with_capacity(raw.len());
+/// Brings every character into its one spelling, and leaves segments as they are.
+fn respell(raw: &str) -> Result<String, PathError> {
+    let mut text = String::with_capacity(raw.len() + 16);
     let mut rest = raw.bytes();
     while let Some(byte) = rest.next() {
-        match byte {
-            b'%' => {
-                let high = rest.next().and_then(|digit| char::from(digit).to_digit(16));
-                let low = rest.next().and_then(|digit| char::from(digit).to_digit(16));
-                let (Some(high), Some(low)) = (high, low) else { return Err(PathError::BadEscape) };
-                let value = (high * 16 + low) as u8;
-                match value {
-                    b'/' | b'\\' => return Err(PathError::AmbiguousSeparator),
-                    0..=31 | 127 => return Err(PathError::Control),
-                    value => bytes.push(value),
-                }
-            }
+        let (value, is_escaped) = match byte {
+            b'%' => (escaped(&mut rest)?, true),
+            byte => (byte, false),
+        };
+        match value {
             b'\\' => return Err(PathError::AmbiguousSeparator),
+            b'/' if is_escaped => return Err(PathError::AmbiguousSeparator),
             0..=31 | 127 => return Err(PathError::Control),
-            byte => bytes.push(byte),
+            value if is_unreserved(value) || (!is_escaped && is_wire_safe(value)) => {
+                text.push(char::from(value));
+            }
+            value => push_escape(&mut text, value),
         }
+    }
+    Ok(text)
+}
+
+/// RFC 3986 §2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// The byte whose two digits come next.
+fn escaped(digits: &mut impl Iterator<Item = u8>) -> Result<u8, PathError> {
+    let high = digits.next().and_then(|digit| char::from(digit).to_digit(16));
+    let low = digits.next().and_then(|digit| char::from(digit).to_digit(16));
+    match (high, low) {
+        (Some(high), Some(low)) => Ok((high * 16 + low) as u8),
+        _ => Err(PathError::BadEscape),
+    }
+}
+
+/// Decodes a path as it goes on the wire.
+fn decode(wire: &str) -> Result<String, PathError> {
+    let mut bytes = Vec::with_capacity(wire.len());
+    let mut rest = wire.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' { escaped(&mut rest)? } else { byte });
     }
     String::from_utf8(bytes).map_err(|_| PathError::NotUtf8)
 }

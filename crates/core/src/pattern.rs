@@ -1,5 +1,7 @@
 //! The two patterns of policies: paths by segment, and texts with `*`.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 /// The longest pattern that is accepted, in bytes.
@@ -89,15 +91,16 @@ impl PathPattern {
         self.captures(path, |_| {})
     }
 
-    /// Like [`Self::matches`], and hands over what each wildcard matched, in order; the text of a
-    /// `**` has no leading slash.
-    pub fn captures<'p>(&self, path: &'p str, mut capture: impl FnMut(&'p str)) -> bool {
+    /// Like [`Self::matches`], and hands over which bytes of the path each wildcard matched, in order; those of
+    /// a `**` have no leading slash.
+    pub fn captures(&self, path: &str, mut capture: impl FnMut(Range<usize>)) -> bool {
         let Some(mut rest) = path.strip_prefix('/') else { return false };
         let mut ended = false;
         for segment in &self.segments {
             if ended {
                 return false;
             }
+            let from = path.len() - rest.len();
             let (part, next) = match rest.split_once('/') {
                 Some((part, next)) => (part, Some(next)),
                 None => (rest, None),
@@ -106,7 +109,7 @@ impl PathPattern {
                 Segment::Exact(text) if &**text != part => return false,
                 Segment::Exact(_) => {}
                 Segment::Any if part.is_empty() => return false,
-                Segment::Any => capture(part),
+                Segment::Any => capture(from..from + part.len()),
             }
             match next {
                 Some(next) => rest = next,
@@ -114,7 +117,8 @@ impl PathPattern {
             }
         }
         if self.deep {
-            capture(if ended { "" } else { rest });
+            let from = if ended { path.len() } else { path.len() - rest.len() };
+            capture(from..path.len());
             return true;
         }
         ended

@@ -1,7 +1,7 @@
 //! The one spelling of a path: what is strange is refused, what is the same becomes the same.
 
 use proptest::prelude::*;
-use tollgate_core::path::{PathError, encode, normalise};
+use tollgate_core::path::{PathError, encode, normalise, wire, wire_part};
 
 #[test]
 fn evil_spellings_are_refused() {
@@ -102,10 +102,57 @@ fn the_common_case_borrows() {
     }
 }
 
+/// What an upstream gets for a raw path.
+fn sent(raw: &str) -> String {
+    wire(raw, &normalise(raw).unwrap()).into_owned()
+}
+
+#[test]
+fn reserved_characters_go_upstream_as_the_client_wrote_them() {
+    for (raw, upstream) in [
+        ("/a%2bb+c", "/a%2Bb+c"),
+        ("/%21%24%26%27%28%29%2a%2c%3d%3a%40", "/%21%24%26%27%28%29%2A%2C%3D%3A%40"),
+        ("/!$&'()*,=:@", "/!$&'()*,=:@"),
+        ("/%3f%23%5b%5d", "/%3F%23%5B%5D"),
+        // No path may have these bare.
+        ("/a[0]", "/a%5B0%5D"),
+        ("/%41%7e%2d%5f%2E", "/A~-_."),
+        ("/x/%2e%2e/a%2B", "/a%2B"),
+        ("//a%40b//", "/a%40b/"),
+        ("/100%25+%252b", "/100%25+%252b"),
+        ("/%c3%a4%2c/\u{e4},", "/%C3%A4%2C/%C3%A4,"),
+        ("/a b%20c", "/a%20b%20c"),
+    ] {
+        assert_eq!(sent(raw), upstream, "{raw}");
+    }
+}
+
+#[test]
+fn what_goes_upstream_is_never_another_path_than_was_decided_about() {
+    assert_eq!(wire("/other%2B", "/tiles/+"), "/tiles/+");
+    assert_eq!(wire("/bad%", "/tiles/ "), "/tiles/%20");
+    assert_eq!(wire("/%2541", "/%2541"), "/%252541");
+}
+
+#[test]
+fn a_part_of_a_path_is_found_in_its_spelling_on_the_wire() {
+    let decoded = "/\u{e4}+/b";
+    let on_wire = "/%C3%A4%2B/b";
+    for (from, to, part) in
+        [(0, 1, "/"), (1, 3, "%C3%A4"), (3, 4, "%2B"), (4, 6, "/b"), (2, 2, ""), (6, 6, "")]
+    {
+        assert_eq!(wire_part(on_wire, from, to), part, "{:?}", decoded.as_bytes().get(from..to));
+    }
+    assert_eq!(wire_part(on_wire, 5, 99), "b");
+    assert_eq!(wire_part(on_wire, 99, 3), "");
+}
+
 #[test]
 fn a_bare_semicolon_never_reaches_an_upstream() {
     assert_eq!(encode(&normalise("/admin;x/users").unwrap()), "/admin%3Bx/users");
     assert_eq!(encode(&normalise("/admin%3bx/users").unwrap()), "/admin%3Bx/users");
+    assert_eq!(sent("/admin;x/users"), "/admin%3Bx/users");
+    assert_eq!(sent("/admin%3bx/users"), "/admin%3Bx/users");
 }
 
 /// Pieces that paths are attacked with.
@@ -138,6 +185,13 @@ fn pieces() -> impl Strategy<Value = String> {
         Just("\u{85}"),
         Just("~"),
         Just("+"),
+        Just("%2b"),
+        Just("%2B"),
+        Just("%40"),
+        Just("@"),
+        Just("["),
+        Just("%5D"),
+        Just("%61"),
     ];
     prop::collection::vec(piece, 0..12).prop_map(|parts| format!("/{}", parts.concat()))
 }
@@ -152,6 +206,42 @@ proptest! {
             let again = normalise(&wire);
             prop_assert_eq!(again.as_deref(), Ok(&*path));
             prop_assert!(wire.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\;?#\"<>".contains(&byte)));
+        }
+    }
+
+    #[test]
+    fn what_upstreams_decode_is_what_policies_saw(raw in pieces()) {
+        if let Ok(path) = normalise(&raw) {
+            let wire = wire(&raw, &path);
+            prop_assert_eq!(percent_encoding::percent_decode_str(&wire).decode_utf8().unwrap(), &*path);
+            let again = normalise(&wire);
+            prop_assert_eq!(again.as_deref(), Ok(&*path));
+            prop_assert_eq!(tollgate_core::path::wire(&wire, &path), &*wire);
+            prop_assert!(wire.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\;?#[]\"<>".contains(&byte)));
+        }
+    }
+
+    #[test]
+    fn reserved_characters_stay_encoded_or_bare(parts in prop::collection::vec("[a-z!$&'()*+,=:@]|%[234][1-9]|%2[a-eA-E]|%3[ad]|%40", 1..12)) {
+        let raw = format!("/x{}", parts.concat());
+        if let Ok(path) = normalise(&raw) {
+            let reserved = |text: &str| -> Vec<String> {
+                let text = text.to_ascii_uppercase();
+                let mut bytes = text.bytes();
+                let mut found = Vec::new();
+                while let Some(byte) = bytes.next() {
+                    let written = match byte {
+                        b'%' => format!("%{}{}", char::from(bytes.next().unwrap()), char::from(bytes.next().unwrap())),
+                        byte => char::from(byte).to_string(),
+                    };
+                    let value = percent_encoding::percent_decode_str(&written).next().unwrap();
+                    if b":/?#[]@!$&'()*+,;=".contains(&value) {
+                        found.push(written);
+                    }
+                }
+                found
+            };
+            prop_assert_eq!(reserved(&wire(&raw, &path)), reserved(&raw));
         }
     }
 

@@ -98,12 +98,11 @@ fn an_endpoint_that_cannot_be_told_apart_could_match() {
 #[test]
 fn wildcards_hand_over_what_they_matched() {
     let pattern = PathPattern::parse("/v1/*/items/**").unwrap();
-    let mut captured = Vec::new();
-    assert!(pattern.captures("/v1/shop/items/a/b", |part| captured.push(part)));
-    assert_eq!(captured, ["shop", "a/b"]);
-    captured.clear();
-    assert!(pattern.captures("/v1/shop/items", |part| captured.push(part)));
-    assert_eq!(captured, ["shop", ""]);
+    for (path, matched) in [("/v1/shop/items/a/b", ["shop", "a/b"]), ("/v1/shop/items", ["shop", ""])] {
+        let mut captured = Vec::new();
+        assert!(pattern.captures(path, |bytes| captured.push(&path[bytes])));
+        assert_eq!(captured, matched);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub(crate) mod health;
 
 use std::rc::Rc;
 
-use tollgate_core::{code::Code, counters::Counters};
+use tollgate_core::{code::Code, counters::Counters, path};
 use tollgate_journal::Flags;
 
 use crate::{
@@ -78,9 +78,10 @@ fn is_websocket(wish: &Upgrade) -> bool {
     wish.protocol() == "websocket"
 }
 
-/// Writes path and query anew unless the client's spelling is the one that was decided about.
+/// Writes path and query anew unless the client's spelling is the one that goes upstream.
 fn write_target(head: &mut RequestHead, passage: &Passage) -> Result<(), Denial> {
-    let path = passage.service.retarget.apply(&passage.path);
+    let wire = path::wire(head.path(), &passage.path);
+    let path = passage.service.retarget.apply(&passage.path, &wire);
     write_path(head, &path, &passage.caller)
 }
 

@@ -29,26 +29,37 @@ impl Retarget {
         Self { prefix, rewrite }
     }
 
-    /// The upstream's path, encoded for the wire, for a normalised path.
-    pub(crate) fn apply<'p>(&self, normalised: &'p str) -> Cow<'p, str> {
-        let rest = normalised.strip_prefix(&*self.prefix).unwrap_or(normalised);
-        let rest = if rest.is_empty() { "/" } else { rest };
-        let Some((from, to)) = &self.rewrite else { return path::encode(rest) };
+    /// The upstream's path for the path that was decided about and the same path on the wire
+    /// ([`path::wire`]). What is changed is found in the one and cut out of the other.
+    pub(crate) fn apply<'p>(&self, decided: &'p str, wire: &'p str) -> Cow<'p, str> {
+        let cut = if decided.starts_with(&*self.prefix) { self.prefix.len() } else { 0 };
+        let rest = decided.get(cut..).unwrap_or_default();
+        let part = |from, to| {
+            if decided == wire {
+                wire.get(from..to).unwrap_or_default()
+            } else {
+                path::wire_part(wire, from, to)
+            }
+        };
+        let left = if rest.is_empty() { "/" } else { part(cut, decided.len()) };
+        let Some((from, to)) = &self.rewrite else { return Cow::Borrowed(left) };
         let mut captures: Vec<&str> = Vec::new();
-        if !from.captures(rest, |text| captures.push(text)) {
-            return path::encode(rest);
+        let rest = if rest.is_empty() { "/" } else { rest };
+        if !from.captures(rest, |bytes| captures.push(part(cut + bytes.start, cut + bytes.end))) {
+            return Cow::Borrowed(left);
         }
         captures.truncate(CAPTURES_MAX);
-        Cow::Owned(path::encode(&fill(to, &captures)).into_owned())
+        Cow::Owned(fill(to, &captures))
     }
 }
 
-/// Puts captures where `{n}` stands, counted from 1; `{n}` without a capture stays as it is.
+/// Puts captures, which are encoded, where `{n}` stands, counted from 1, and encodes the rest; `{n}` without a
+/// capture stays as it is.
 fn fill(template: &str, captures: &[&str]) -> String {
     let mut text = String::with_capacity(template.len() + 32);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
-        text.push_str(before);
+        text.push_str(&path::encode(before));
         let filled = after.split_once('}').and_then(|(number, after)| {
             let index = number.parse::<usize>().ok()?.checked_sub(1)?;
             Some((captures.get(index)?, after))
@@ -59,12 +70,12 @@ fn fill(template: &str, captures: &[&str]) -> String {
                 rest = after;
             }
             None => {
-                text.push('{');
+                text.push_str(&path::encode("{"));
                 rest = after;
             }
         }
     }
-    text.push_str(rest);
+    text.push_str(&path::encode(rest));
     text
 }
 
@@ -77,42 +88,66 @@ mod tests {
         Retarget { prefix: prefix.into(), rewrite }
     }
 
+    /// What goes upstream for what a client sends.
+    fn sent(retarget: &Retarget, raw: &str) -> String {
+        let decided = path::normalise(raw).unwrap();
+        retarget.apply(&decided, &path::wire(raw, &decided)).into_owned()
+    }
+
     #[test]
     fn a_prefix_is_cut_off_and_what_is_left_begins_with_a_slash() {
-        for (path, target) in
-            [("/tiles/1/2", "/1/2"), ("/tiles", "/"), ("/tiles/", "/"), ("/other", "/other")]
-        {
-            assert_eq!(retarget("/tiles", None).apply(path), target);
+        for (path, target) in [
+            ("/tiles/1/2", "/1/2"),
+            ("/tiles", "/"),
+            ("/tiles/", "/"),
+            ("/other", "/other"),
+            ("/%74iles/a%2Bb/%c3%bc", "/a%2Bb/%C3%BC"),
+        ] {
+            assert_eq!(sent(&retarget("/tiles", None), path), target);
         }
+        assert_eq!(sent(&retarget("/ü+", None), "/%c3%bc%2b/%40@"), "/%40@");
     }
 
     #[test]
     fn a_rewrite_fills_in_what_the_wildcards_matched() {
         let items = retarget("", Some(("/v1/*/items/**", "/items/{1}/{2}")));
-        assert_eq!(items.apply("/v1/7/items/a/b"), "/items/7/a/b");
-        assert_eq!(items.apply("/v2/7"), "/v2/7");
+        assert_eq!(sent(&items, "/v1/7/items/a/b"), "/items/7/a/b");
+        assert_eq!(sent(&items, "/v1/7%2b+ü/items/a%40/@b"), "/items/7%2B+%C3%BC/a%40/@b");
+        assert_eq!(sent(&items, "/v2/7"), "/v2/7");
         let odd = retarget("", Some(("/a/*", "/b/{2}/{x}/{1}")));
-        assert_eq!(odd.apply("/a/7"), "/b/%7B2%7D/%7Bx%7D/7");
+        assert_eq!(sent(&odd, "/a/7"), "/b/%7B2%7D/%7Bx%7D/7");
+        let both = retarget("/ü", Some(("/*/x", "/{1}")));
+        assert_eq!(sent(&both, "/%c3%bc/a%2C,/x"), "/a%2C,");
+        let root = retarget("/a", Some(("/**", "/b/{1}")));
+        assert_eq!(sent(&root, "/a"), "/b/");
     }
 
     #[test]
     fn what_is_not_plain_is_encoded_again() {
-        assert_eq!(retarget("", None).apply("/a b/ü?#%"), "/a%20b/%C3%BC%3F%23%25");
+        let own = retarget("", None);
+        assert_eq!(own.apply("/a b/ü?#%", "/a%20b/%C3%BC%3F%23%25"), "/a%20b/%C3%BC%3F%23%25");
     }
 
     proptest::proptest! {
         /// Whatever a client spells: the path an upstream reads is the path that was decided about.
         #[test]
-        fn an_upstream_reads_the_path_that_was_decided_about(raw in "/[a-c./%2eEfF;?+ü-]{0,24}") {
+        fn an_upstream_reads_the_path_that_was_decided_about(raw in "/[a-c./%2befBEF;?+@,ü-]{0,24}") {
             if let Ok(decided) = path::normalise(&raw) {
-                let sent = retarget("", None).apply(&decided);
-                proptest::prop_assert_eq!(path::normalise(&sent), Ok(decided.clone()));
-                let cut = retarget("/a", None).apply(&decided);
+                let sent_whole = sent(&retarget("", None), &raw);
+                proptest::prop_assert_eq!(path::normalise(&sent_whole), Ok(decided.clone()));
+                let cut = sent(&retarget("/a", None), &raw);
                 let read = path::normalise(&cut);
                 let left = decided.strip_prefix("/a").unwrap_or(&decided);
                 let left = if left.is_empty() { "/" } else { left };
                 if left.starts_with('/') {
                     proptest::prop_assert_eq!(read.as_deref(), Ok(left));
+                }
+                let moved = sent(&retarget("", Some(("/*/**", "/x/{2}/{1}"))), &raw);
+                if let Some((first, behind)) = decided.get(1..).filter(|rest| !rest.is_empty()).map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+                    let expected = format!("/x/{behind}/{first}");
+                    let expected = expected.replace("//", "/");
+                    let read = path::normalise(&moved);
+                    proptest::prop_assert_eq!(read.as_deref(), Ok(&*expected));
                 }
             }
         }

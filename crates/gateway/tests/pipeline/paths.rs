@@ -113,6 +113,22 @@ async fn what_is_no_plain_character_goes_upstream_encoded() {
 }
 
 #[tokio::test]
+async fn reserved_characters_go_upstream_as_they_came_and_are_judged_decoded() {
+    let world = Plan::new(TWO).start();
+    let key = world.key("standard");
+    let cases = [
+        ("/open/public/a%2bb+c?q=%2b", "/open/public/a%2Bb+c?q=%2b", "/open/public/a+b+c"),
+        ("/open/%70ublic/%40@%3a:", "/open/public/%40@%3A:", "/open/public/@@::"),
+        ("/stripped/v1/%2C,/items/%3D/=", "/items/%2C,/%3D/=", "/stripped/v1/,,/items/=/="),
+    ];
+    for (count, (target, upstream, path)) in (1..).zip(cases) {
+        assert_eq!(status_of(&world, &key, target).await, 200, "{target}");
+        assert_eq!(world.upstream.take_seen().pop().unwrap().target, upstream, "{target}");
+        assert!(world.records_of(count).await.iter().any(|record| record.path == path), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn prefixes_are_cut_off_and_paths_rewritten_with_the_query_kept() {
     let world = Plan::new(TWO).start();
     let key = world.key("standard");

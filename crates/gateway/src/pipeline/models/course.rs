@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tollgate_core::{admit::afford::Wish, code::Code, counters::Counters};
+use tollgate_core::{admit::afford::Wish, code::Code, counters::Counters, path};
 use tollgate_journal::Flags;
 
 use super::{
@@ -236,10 +236,7 @@ impl<C: Counters + 'static> Run<C> {
             );
             return Attempted::Failed(Err(denial));
         };
-        let entry = self.account.entry;
-        if let Some(call) = &mut self.account.call
-            && call.send(&gateway, entry).is_err()
-        {
+        if self.account.send().is_err() {
             return Attempted::Answered(Given::Refused(Denial::new(Code::Overloaded, "")));
         }
         let load = Load::of(condition);
@@ -291,7 +288,9 @@ impl<C: Counters + 'static> Run<C> {
         let Course { gateway, head, peer, asked } = &self.course;
         let passage = &asked.passage;
         let mut head = head.clone();
-        let path = passage.service.retarget.apply(&passage.path);
+        // In the provider's own spelling, for the model may have to be found and replaced in it.
+        let wire = path::encode(&passage.path);
+        let path = passage.service.retarget.apply(&passage.path, &wire);
         let other = if *prepared.terms.model == *asked.model {
             None
         } else {
