@@ -29,8 +29,13 @@ pub struct Bounds {
     pub body_rate_min: u64,
     /// How long a body may be slower than [`Bounds::body_rate_min`]. Default 15 s.
     pub body_grace: Duration,
-    /// How long the client may leave no room for bytes we want to send. Default 60 s.
+    /// How long the client may leave no room for bytes we want to send, in all; bytes it takes give time back.
+    /// Default 60 s.
     pub write_idle: Duration,
+    /// Bytes per second that a client has to take in the long run while bytes wait for it: each byte it takes
+    /// gives back the time that it takes at this rate. Default 240, as for [`Bounds::body_rate_min`]. 0: any
+    /// byte gives back all.
+    pub write_rate_min: u64,
     /// How long a tunnel (WebSocket) may be silent in both directions. Default 5 min.
     pub tunnel_idle: Duration,
     /// TLS handshake, from accept to finished. Default 10 s.
@@ -68,6 +73,7 @@ impl Default for Bounds {
             body_rate_min: 240,
             body_grace: Duration::from_secs(15),
             write_idle: Duration::from_secs(60),
+            write_rate_min: 240,
             tunnel_idle: Duration::from_secs(300),
             handshake_timeout: Duration::from_secs(10),
             connections_max: 65_536,

@@ -108,6 +108,78 @@ fn a_client_that_reads_nothing_is_cut() {
     eventually("the connection is gone", || rig.serving.as_ref().unwrap().connections() == 0);
 }
 
+/// An upstream that sends as much as is taken, and a gate with this least rate in front of it.
+fn endless(bounds: Bounds) -> Rig {
+    let upstream = upstream(|_, mut client| {
+        client.head();
+        client.send("HTTP/1.1 200 OK$Content-Length: 10000000000$$");
+        let piece = vec![b'x'; 64 * 1024];
+        while std::io::Write::write_all(&mut client.stream, &piece).is_ok() {}
+    });
+    Rig::start(Setup { bounds, origin: Some(origin("http", upstream.addr)), ..Setup::default() })
+}
+
+/// Takes this much every 20 ms until the gate has had enough, and says for how long that was.
+fn drip(rig: &Rig, take: usize) -> Duration {
+    let mut client = rig.client();
+    client.send("GET /up HTTP/1.1$Host: a$$");
+    let started = Instant::now();
+    let mut piece = vec![0; take];
+    while rig.shared.finished.lock().unwrap().is_empty() {
+        assert!(started.elapsed() < PATIENCE, "still served");
+        std::thread::sleep(Duration::from_millis(20));
+        if std::io::Read::read_exact(&mut client.stream, &mut piece).is_err() {
+            break;
+        }
+    }
+    started.elapsed()
+}
+
+#[test]
+fn a_client_that_drips_its_answer_is_cut_and_counted_as_gone() {
+    // Far less than the least rate, and never silent for as long as a client may be.
+    let rate_min = 1 << 40;
+    let rig = endless(Bounds { write_idle: SHORT * 2, write_rate_min: rate_min, ..Bounds::default() });
+    let took = drip(&rig, 256 * 1024);
+    assert!(took >= SHORT, "{took:?}");
+    assert!(rig.finished(1)[0].1.aborted);
+    eventually("the connection is gone", || rig.serving.as_ref().unwrap().connections() == 0);
+}
+
+#[test]
+fn a_client_that_takes_enough_is_served_however_often_it_pauses() {
+    let rig = endless(Bounds { write_idle: SHORT * 2, write_rate_min: 1, ..Bounds::default() });
+    let mut client = rig.client();
+    client.send("GET /up HTTP/1.1$Host: a$$");
+    let started = Instant::now();
+    let mut piece = vec![0; 256 * 1024];
+    while started.elapsed() < SHORT * 6 {
+        std::thread::sleep(Duration::from_millis(20));
+        std::io::Read::read_exact(&mut client.stream, &mut piece).unwrap();
+    }
+    assert!(rig.shared.finished.lock().unwrap().is_empty());
+}
+
+#[test]
+fn an_answer_that_pauses_costs_its_client_nothing() {
+    let upstream = upstream(|_, mut client| {
+        client.head();
+        client.send("HTTP/1.1 200 OK$Content-Type: text/event-stream$Transfer-Encoding: chunked$$");
+        for _ in 0..4 {
+            std::thread::sleep(SHORT);
+            client.send("6$data: $");
+        }
+        client.send("0$$");
+        client.rest();
+    });
+    let bounds = Bounds { write_idle: SHORT / 2, write_rate_min: 1 << 40, ..Bounds::default() };
+    let rig = Rig::start(Setup { bounds, origin: Some(origin("http", upstream.addr)), ..Setup::default() });
+    let mut client = rig.client();
+    client.send("GET /up HTTP/1.1$Host: a$$");
+    assert_eq!(client.answer().text(), "data: ".repeat(4));
+    assert!(!rig.finished(1)[0].1.aborted);
+}
+
 #[test]
 fn a_declared_length_beyond_the_limit_is_refused_at_once() {
     let rig = Rig::plain();

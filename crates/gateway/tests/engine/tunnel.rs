@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use tollgate_gateway::http::bounds::Bounds;
+use tokio::time::Instant;
 
-use super::support::{Rig, Setup, origin, upstream};
+use tollgate_gateway::http::bounds::{Bounds, PoolBounds};
+use tollgate_gateway::http::upstream::UpstreamErrorKind;
+
+use super::support::{PATIENCE, Rig, Setup, eventually, origin, upstream};
 
 const ASK: &str = "GET /up HTTP/1.1$Host: a$Connection: Upgrade$Upgrade: WebSocket$Sec-WebSocket-Key: k$$";
 const SWITCH: &str =
@@ -107,6 +110,61 @@ fn a_large_answer_to_a_declined_upgrade_arrives_whole() {
     // Let the socket fill up, so that the end of the answer is not written at once.
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(client.rest().len(), LEN);
+}
+
+#[test]
+fn an_open_tunnel_takes_a_place_among_the_upstreams_connections_and_gives_it_back() {
+    let upstream = upstream(|_, mut client| {
+        let head = client.head();
+        if head.starts_with("GET /up ") {
+            client.send(SWITCH);
+        } else {
+            client.send("HTTP/1.1 200 OK$Content-Length: 2$Connection: close$$ok");
+        }
+        client.rest();
+    });
+    let setup = Setup {
+        pool: PoolBounds { connections_max: 2, ..PoolBounds::default() },
+        origin: Some(origin("http", upstream.addr)),
+        ..Setup::default()
+    };
+    let rig = Rig::start(setup);
+    let mut tunnels: Vec<_> = (0..2).map(|_| rig.client()).collect();
+    for client in &mut tunnels {
+        assert!(client.send(ASK).head().starts_with("HTTP/1.1 101"));
+    }
+    let mut plain = rig.client();
+    assert_eq!(plain.get("/up/plain").status, 502);
+    assert_eq!(rig.error().kind, UpstreamErrorKind::Saturated);
+    let mut third = rig.client();
+    third.send(ASK);
+    assert_eq!(third.answer().status, 502);
+    // Neither end of a tunnel may keep its place when it is over.
+    drop(tunnels.pop());
+    rig.finished(3);
+    eventually("a place is free", || rig.client().get("/up/plain").status == 200);
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_a_tunnel_is_cut_however_much_it_says() {
+    let upstream = upstream(|_, mut client| {
+        client.head();
+        client.send(SWITCH);
+        let mut stream = client.stream.try_clone().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+        let piece = vec![b'x'; 64 * 1024];
+        while std::io::Write::write_all(&mut client.stream, &piece).is_ok() {}
+    });
+    let bounds = Bounds { write_idle: Duration::from_millis(300), ..Bounds::default() };
+    let rig = Rig::start(Setup { bounds, origin: Some(origin("http", upstream.addr)), ..Setup::default() });
+    let mut client = rig.client();
+    client.send(ASK).head();
+    let started = Instant::now();
+    while std::io::Write::write_all(&mut client.stream, b"still here").is_ok() {
+        assert!(started.elapsed() < PATIENCE, "still open");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(rig.finished(1)[0].1.aborted);
 }
 
 #[test]

@@ -112,8 +112,12 @@ pub struct Gateway {
     pub keep_alive_idle: Duration,
     /// How long a request body may be silent.
     pub body_idle: Duration,
+    /// Bytes per second of a request body that a client has to send.
+    pub body_rate_min: u64,
     /// How long a client may leave no room for an answer.
     pub write_idle: Duration,
+    /// Bytes per second of an answer that a client has to take while they wait for it.
+    pub write_rate_min: u64,
     /// How long a tunnel may be silent.
     pub tunnel_idle: Duration,
     /// Bad keys an address may show a minute.

@@ -182,11 +182,25 @@ const GENERAL: &[Setting] = &[
         read: |written, config| put(&mut config.gateway.body_idle, duration(written, "100ms", "1d")),
     },
     Setting {
+        path: "gateway.body_rate_min",
+        shape: "bytes a second, 0B to 1MiB",
+        default: "240",
+        doc: "The least average rate of a request body, after 15 seconds of grace; only time counts in which the gateway waits for the client. 0 turns it off.",
+        read: |written, config| put(&mut config.gateway.body_rate_min, bytes(written, 0..=1 << 20)),
+    },
+    Setting {
         path: "gateway.write_idle",
         shape: "length of time, 100ms to 1d",
         default: "60s",
-        doc: "How long a client may leave no room for the answer.",
+        doc: "How long a client may leave no room for its answer, or for what a WebSocket brings it. Time in which nothing waits for the client does not count, and bytes that it takes give time back (`gateway.write_rate_min`).",
         read: |written, config| put(&mut config.gateway.write_idle, duration(written, "100ms", "1d")),
+    },
+    Setting {
+        path: "gateway.write_rate_min",
+        shape: "bytes a second, 0B to 1MiB",
+        default: "240",
+        doc: "The least that a client has to take while bytes wait for it: each byte gives back the time that it takes at this rate, up to `gateway.write_idle`. Whoever takes less in the long run is cut, and its request is recorded as given up by the client. With 0 any byte gives back all.",
+        read: |written, config| put(&mut config.gateway.write_rate_min, bytes(written, 0..=1 << 20)),
     },
     Setting {
         path: "gateway.tunnel_idle",
@@ -206,7 +220,7 @@ const GENERAL: &[Setting] = &[
         path: "gateway.upstream_connections_max",
         shape: "whole number, 1 to 1000000",
         default: "4096",
-        doc: "Connections open at once to one upstream, for each thread; beyond it requests get `overloaded`.",
+        doc: "Connections open at once to one upstream, WebSockets included, for each thread; beyond it requests get `overloaded`.",
         read: |written, config| {
             put(&mut config.gateway.upstream_connections_max, count(number(written, 1..=COUNT_MAX)))
         },
@@ -264,7 +278,7 @@ const GENERAL: &[Setting] = &[
         path: "database.url",
         shape: "`sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`",
         default: "",
-        doc: "The database. When not set, `tollgate.db` in the data folder. More than one node needs PostgreSQL.",
+        doc: "The database. When not set, `tollgate.db` in the data folder. More than one node needs PostgreSQL. Parameters stand behind a `?`: `sslmode=verify-full` speaks TLS and verifies the server's authority and name, `verify-ca` the authority alone, `require` neither; `sslrootcert=FILE` names an authority to believe beside the system's, `sslcert=FILE` and `sslkey=FILE` a certificate of its own. Without `sslmode` TLS is spoken where the server offers it, and nothing is verified.",
         read: |written, config| {
             let url = text(written)?;
             check_database_url(&url)?;

@@ -1,4 +1,4 @@
-//! A stream some bytes of which were read already, with a bound on how long it may take no bytes of ours.
+//! A stream some bytes of which were read already, with a bound on how slowly it may take bytes of ours.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http::lane::LaneState;
 use crate::http::stream::Stream;
-use crate::http::ticks::Deadline;
+
+use super::pace::WritePace;
 
 /// See the module.
 #[derive(Debug)]
@@ -19,33 +20,30 @@ pub(super) struct Ahead {
     /// Read first.
     unused: Bytes,
     lane: Rc<LaneState>,
-    write_deadline: Option<Deadline>,
+    pace: WritePace,
 }
 
 impl Ahead {
     pub(super) fn new(stream: Stream, unused: Bytes, lane: &Rc<LaneState>) -> Self {
-        Self { stream, unused, lane: Rc::clone(lane), write_deadline: None }
+        Self { stream, unused, lane: Rc::clone(lane), pace: WritePace::default() }
     }
 
-    fn write_progress(
+    /// What became of a write, of which `bytes` were taken; an error when they wait for too long.
+    fn paced<T>(
         &mut self,
         cx: &mut Context<'_>,
-        wrote: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if wrote.is_ready() {
-            self.write_deadline = None;
-            return wrote;
+        wrote: Poll<io::Result<T>>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Poll<io::Result<T>> {
+        match &wrote {
+            Poll::Ready(Ok(done)) => self.pace.took(bytes(done) as u64, &self.lane),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending if self.pace.poll_overdue(cx, &self.lane) => {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            Poll::Pending => {}
         }
-        let lane = &self.lane;
-        let deadline = self.write_deadline.get_or_insert_with(|| {
-            let deadline = Deadline::new(&lane.ticks);
-            deadline.arm(lane.bounds.write_idle);
-            deadline
-        });
-        if deadline.poll_due(cx) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Poll::Pending
+        wrote
     }
 }
 
@@ -69,7 +67,7 @@ impl AsyncWrite for Ahead {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let wrote = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.write_progress(cx, wrote)
+        this.paced(cx, wrote, |bytes| *bytes)
     }
 
     fn poll_write_vectored(
@@ -79,7 +77,7 @@ impl AsyncWrite for Ahead {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let wrote = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
-        this.write_progress(cx, wrote)
+        this.paced(cx, wrote, |bytes| *bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -87,7 +85,10 @@ impl AsyncWrite for Ahead {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        // TLS has taken bytes that the socket has not.
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.paced(cx, flushed, |()| 0)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,9 +13,9 @@ use http::request::Parts;
 use crate::http::bounds::Bounds;
 use crate::http::guard::Malformed;
 use crate::http::lane::LaneState;
-use crate::http::ticks::Deadline;
 
 use super::out_body::Progress;
+use super::pace::WritePace;
 
 /// The checks of the HTTP/1 guard that apply to a decoded head (RFC 9113 §8). Connection fields,
 /// upper-case names, `TE` and lengths that do not match are refused by the codec with a stream reset.
@@ -79,8 +79,8 @@ fn fields(parts: &Parts) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Runs the streams of one connection as tasks of the lane, and ends one whose client takes nothing of its
-/// answer for [`Bounds::write_idle`]: it would hold an upstream connection for ever.
+/// Runs the streams of one connection as tasks of the lane, and ends one whose client takes too little of its
+/// answer ([`WritePace`]): it would hold an upstream connection for ever.
 #[derive(Debug)]
 pub(super) struct Streams {
     lane: Rc<LaneState>,
@@ -115,9 +115,8 @@ where
             Some(progress) => tokio::task::spawn_local(Watched {
                 stream: Box::pin(stream),
                 progress,
-                pieces: 0,
-                stalled: Deadline::new(&self.0.lane.ticks),
-                is_armed: false,
+                bytes: 0,
+                pace: WritePace::default(),
                 lane: Rc::clone(&self.0.lane),
             }),
         };
@@ -127,10 +126,9 @@ where
 struct Watched<F> {
     stream: Pin<Box<F>>,
     progress: Rc<Progress>,
-    /// Pieces handed over when the deadline was armed.
-    pieces: u64,
-    stalled: Deadline,
-    is_armed: bool,
+    /// Bytes handed over when it was looked at last.
+    bytes: u64,
+    pace: WritePace,
     lane: Rc<LaneState>,
 }
 
@@ -143,19 +141,16 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             return Poll::Ready(());
         }
         let progress = &this.progress;
+        let handed_over = progress.bytes.get();
+        if handed_over != this.bytes {
+            this.pace.took(handed_over - this.bytes, &this.lane);
+            this.bytes = handed_over;
+        }
         if !progress.begun.get() || progress.starved.get() {
-            if this.is_armed {
-                this.stalled.disarm();
-                this.is_armed = false;
-            }
+            this.pace.rest(&this.lane);
             return Poll::Pending;
         }
-        if !this.is_armed || this.pieces != progress.pieces.get() {
-            this.pieces = progress.pieces.get();
-            this.stalled.arm(this.lane.bounds.write_idle);
-            this.is_armed = true;
-        }
         // Dropping the stream resets it.
-        if this.stalled.poll_due(cx) { Poll::Ready(()) } else { Poll::Pending }
+        if this.pace.poll_overdue(cx, &this.lane) { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -4,6 +4,7 @@ mod ahead;
 mod h2;
 pub(super) mod http1;
 mod out_body;
+mod pace;
 mod respond;
 mod service;
 mod state;

@@ -25,7 +25,7 @@ pub(in crate::http) enum Cut {
     Source(SourceFailed),
     #[error("the answer's body is not as long as declared")]
     Length,
-    #[error("the client went away or takes nothing")]
+    #[error("the client went away or takes too little")]
     Client,
 }
 
@@ -34,8 +34,8 @@ pub(in crate::http) enum Cut {
 pub(super) struct Progress {
     /// The answer has begun.
     pub(super) begun: Cell<bool>,
-    /// Pieces handed over.
-    pub(super) pieces: Cell<u64>,
+    /// Bytes handed over.
+    pub(super) bytes: Cell<u64>,
     /// The body is waiting for its source, not for the client.
     pub(super) starved: Cell<bool>,
 }
@@ -152,7 +152,9 @@ impl OutBody {
         let polled = self.poll_source(cx);
         if let Some(progress) = &self.progress {
             progress.starved.set(polled.is_pending());
-            progress.pieces.set(progress.pieces.get() + u64::from(polled.is_ready()));
+            if let Poll::Ready(Some(Ok(Frame::Data(data)))) = &polled {
+                progress.bytes.set(progress.bytes.get() + data.len() as u64);
+            }
         }
         let piece = match ready!(polled) {
             Some(Ok(Frame::Data(data))) => self.data(data),

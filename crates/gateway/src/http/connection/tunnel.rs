@@ -36,7 +36,7 @@ impl TunnelJob {
     pub(super) async fn run(self, client: Ahead, lane: &LaneState) {
         let Self { tunnel, finish } = self;
         let moved = Moved::new(lane);
-        let (stream, ahead) = tunnel.into_parts();
+        let (stream, ahead, _opened) = tunnel.into_parts();
         let (mut client_read, mut client_write) = tokio::io::split(client);
         let (mut upstream_read, mut upstream_write) = tokio::io::split(stream);
         // Only the upstream's own end is a clean end.

@@ -34,6 +34,7 @@ use super::ticks::Ticks;
 
 pub use self::body::UpstreamBody;
 pub use self::h1::{Dissected, Ending, dissect};
+pub(super) use self::pool::Opened;
 
 /// How an origin is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -216,11 +217,14 @@ pub struct Tunnel {
     stream: Stream,
     /// What came right behind the head of the 101.
     ahead: Bytes,
+    /// It counts among the connections to its origin for as long as it is open.
+    opened: Opened,
 }
 
 impl Tunnel {
-    pub(super) fn into_parts(self) -> (Stream, Bytes) {
-        (self.stream, self.ahead)
+    /// The stream, what came before it is read, and what is to be kept until the stream is closed.
+    pub(super) fn into_parts(self) -> (Stream, Bytes, Opened) {
+        (self.stream, self.ahead, self.opened)
     }
 }
 

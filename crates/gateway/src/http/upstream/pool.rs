@@ -76,7 +76,7 @@ pub(super) struct Pool {
     multiplexed: RefCell<Vec<Multiplexed>>,
     /// What ALPN chose last; `None` before the first connection.
     speaks_h2: Cell<Option<bool>>,
-    /// Connections of both protocols, in use and idle.
+    /// Connections of both protocols, in use and idle, tunnels included.
     open: Rc<Cell<usize>>,
     /// Held while a connection is made that others can share.
     pub(super) dialling: tokio::sync::Mutex<()>,
@@ -166,7 +166,7 @@ impl Pool {
 
 /// Counts an open connection as long as it lives.
 #[derive(Debug)]
-pub(super) struct Opened(Rc<Cell<usize>>);
+pub(in crate::http) struct Opened(Rc<Cell<usize>>);
 
 impl Drop for Opened {
     fn drop(&mut self) {

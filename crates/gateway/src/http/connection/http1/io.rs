@@ -21,7 +21,8 @@ use crate::http::guard::{HeadBounds, Malformed};
 use crate::http::lane::LaneState;
 use crate::http::raw::RawFields;
 use crate::http::stream::Stream;
-use crate::http::ticks::Deadline;
+
+use super::super::pace::WritePace;
 
 /// Room for one read of a head; a usual head fits.
 const HEAD_READ_BYTES: usize = 4 * 1024;
@@ -87,7 +88,7 @@ struct Inner {
     /// Written after `output`, and `behind` after it.
     large: Bytes,
     behind: &'static [u8],
-    write_deadline: Option<Deadline>,
+    pace: WritePace,
 }
 
 impl Io {
@@ -104,7 +105,7 @@ impl Io {
             written: 0,
             large: Bytes::new(),
             behind: &[],
-            write_deadline: None,
+            pace: WritePace::default(),
         };
         Rc::new(Self {
             lane: Rc::clone(lane),
@@ -243,7 +244,7 @@ impl Io {
     /// Writes all that was added.
     ///
     /// # Errors
-    /// When the client is gone or takes nothing for too long.
+    /// When the client is gone or takes too little for too long.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inner.borrow_mut().poll_flush(cx, &self.lane)
     }
@@ -382,17 +383,12 @@ impl Inner {
                 }
             };
             let Poll::Ready(wrote) = wrote else {
-                let deadline = self.write_deadline.get_or_insert_with(|| {
-                    let deadline = Deadline::new(&lane.ticks);
-                    deadline.arm(lane.bounds.write_idle);
-                    deadline
-                });
-                return match deadline.poll_due(cx) {
+                return match self.pace.poll_overdue(cx, lane) {
                     true => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                     false => Poll::Pending,
                 };
             };
-            self.write_deadline = None;
+            self.pace.took(wrote.as_ref().map_or(0, |len| *len as u64), lane);
             let is_done = rest.is_empty() && self.large.is_empty() && self.behind.is_empty();
             match wrote {
                 Ok(_) if is_done => {

@@ -132,7 +132,6 @@ impl Connection {
 
     /// After a 101.
     pub(super) fn into_tunnel(self) -> Tunnel {
-        drop(self.opened);
-        Tunnel { stream: self.stream, ahead: Bytes::from(self.received) }
+        Tunnel { stream: self.stream, ahead: Bytes::from(self.received), opened: self.opened }
     }
 }
