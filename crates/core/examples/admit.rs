@@ -182,8 +182,8 @@ fn tables() -> Result<Tables, Failure> {
     let policy =
         Policy::compile(&policy, row, |_| Some(ServiceId(1))).map_err(|errors| format!("{errors:?}"))?;
     Ok(Tables {
-        policies: [(policy.id, Arc::new(policy))].into(),
-        services: [(service.id, Arc::new(service))].into(),
+        policies: [(policy.id, Arc::new(policy))].into_iter().collect(),
+        services: [(service.id, Arc::new(service))].into_iter().collect(),
         ..Tables::default()
     })
 }

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::{
     code::Code,
-    key::{CREDENTIAL_LEN_MAX, Digest, check_shape},
+    key::{CREDENTIAL_LEN_MAX, Digest, ShapeError, check_shape, has_outline},
     keyring::{KeyRecord, Keyring, SlowSecret},
     tables::Foreign,
 };
@@ -55,13 +55,19 @@ pub enum Recognised {
 }
 
 /// Recognises a credential.
+///
+/// What does not even have the outline of a key of ours is refused unseen where no other shapes exist. Letters
+/// and checksum are read only of what is not found: what is found under its digest is a key, and nearly all
+/// that is shown is.
 #[must_use]
 pub fn recognise(credential: &[u8], keyring: &Keyring, foreign: &Foreign) -> Recognised {
-    let shape = check_shape(credential);
-    if let Err(error) = shape
-        && (!foreign.any || credential.is_empty() || credential.len() > CREDENTIAL_LEN_MAX)
-    {
-        return Recognised::Nothing { code: Code::KeyMalformed, detail: error.words() };
+    let is_worth_a_look = match foreign.any {
+        true => !credential.is_empty() && credential.len() <= CREDENTIAL_LEN_MAX,
+        false => has_outline(credential),
+    };
+    if !is_worth_a_look {
+        let words = check_shape(credential).err().unwrap_or(ShapeError::Shape).words();
+        return Recognised::Nothing { code: Code::KeyMalformed, detail: words };
     }
     let digest = Digest::of(credential);
     if let Some(record) = keyring.find(&digest, KeyRecord::clone) {
@@ -76,7 +82,7 @@ pub fn recognise(credential: &[u8], keyring: &Keyring, foreign: &Foreign) -> Rec
             return Recognised::Slow(candidates);
         }
     }
-    match shape {
+    match check_shape(credential) {
         Err(error) => Recognised::Nothing { code: Code::KeyMalformed, detail: error.words() },
         Ok(_) => Recognised::Nothing {
             code: Code::KeyUnknown,

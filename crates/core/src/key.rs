@@ -1,8 +1,8 @@
 //! The grammar of keys: `<prefix>_<live|test>_<26 random><6 checksum>`.
 //!
 //! The random part is 26 base62 characters (155 bits), the checksum the CRC-32 (IEEE) of all that
-//! stands before it in base62. The checksum is no security control: it lets garbage be refused
-//! without a look-up and lets scanners recognise a leaked key offline. What is stored of a key is
+//! stands before it in base62. The checksum is no security control: it tells garbage
+//! from keys that are not known, and lets scanners recognise a leaked key offline. What is stored of a key is
 //! its SHA-256 (NIST SP 800-63B: an approved one-way hash is enough for secrets of 112 bits and
 //! more).
 
@@ -197,6 +197,16 @@ pub fn mint(
     let checksum = base62::<CHECKSUM_LEN>(u128::from(crc32fast::hash(text.as_bytes())));
     text.extend(checksum.iter().map(|byte| char::from(*byte)));
     Ok(Secret::new(text))
+}
+
+/// Whether it has the length of a key and its environment in the right place: what every key has, and nearly
+/// nothing else, and what is seen without reading it.
+#[must_use]
+pub fn has_outline(credential: &[u8]) -> bool {
+    const TAIL_LEN: usize = RANDOM_LEN + CHECKSUM_LEN;
+    let word = credential.rchunks(TAIL_LEN).nth(1).and_then(<[u8]>::last_chunk::<6>);
+    let prefix_len = credential.len().wrapping_sub(6 + TAIL_LEN);
+    PREFIX_LEN.contains(&prefix_len) && matches!(word, Some(b"_live_" | b"_test_"))
 }
 
 /// Checks shape and checksum, without any look-up.

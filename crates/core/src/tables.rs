@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -15,7 +18,7 @@ use crate::{
     budget::held::Budgets,
     id::{ConsumerId, ModelId, PolicyId, ProjectId, ServiceId, ServiceTokenId, TenantId},
     key::Digest,
-    keyring::Keyring,
+    keyring::{Keyring, PlainHash},
     model::Model,
     money::prices::Prices,
     policy::Policy,
@@ -26,15 +29,20 @@ use crate::{
     service::Service,
 };
 
+/// A table by id. Ids are random and made here, so that they are their own hashes.
+pub type ById<K, V> = HashMap<K, V, PlainHash>;
+
 /// All that decisions are made from, shared by every thread of the process.
 pub struct Snapshot {
     /// All keys.
     pub keyring: Keyring,
     /// All consumers.
-    pub consumers: papaya::HashMap<u64, Arc<Consumer>>,
+    pub consumers: papaya::HashMap<u64, Arc<Consumer>, PlainHash>,
     tables: ArcSwap<Tables>,
     blocks: ArcSwap<Blocks>,
-    fresh_until_ns: std::sync::atomic::AtomicU64,
+    /// Goes up after tables or blocks were put in place.
+    version: AtomicU64,
+    fresh_until_ns: AtomicU64,
 }
 
 impl Snapshot {
@@ -43,10 +51,11 @@ impl Snapshot {
     pub fn with_capacity(keys: usize) -> Self {
         Self {
             keyring: Keyring::with_capacity(keys),
-            consumers: papaya::HashMap::new(),
+            consumers: papaya::HashMap::with_hasher(PlainHash),
             tables: ArcSwap::from_pointee(Tables::default()),
             blocks: ArcSwap::from_pointee(Blocks::default()),
-            fresh_until_ns: std::sync::atomic::AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            fresh_until_ns: AtomicU64::new(0),
         }
     }
 
@@ -62,9 +71,17 @@ impl Snapshot {
         self.tables.load()
     }
 
+    /// Another number whenever tables or blocks were replaced. Who asks for it first and for them then may
+    /// keep them for as long as it stays the same: a replacement is not done before it has changed.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
     /// Puts new tables in place.
     pub fn replace_tables(&self, tables: Tables) {
         self.tables.store(Arc::new(tables));
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Who is blocked now.
@@ -82,6 +99,7 @@ impl Snapshot {
     /// Puts new blocks in place.
     pub fn replace_blocks(&self, blocks: Blocks) {
         self.blocks.store(Arc::new(blocks));
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// The consumer with this id.
@@ -93,18 +111,18 @@ impl Snapshot {
     /// Says that the snapshot is known to be fresh until this moment of `CLOCK_BOOTTIME`; an
     /// earlier moment than the present one changes nothing.
     pub fn keep_fresh_until(&self, mono_ns: u64) {
-        self.fresh_until_ns.fetch_max(mono_ns, std::sync::atomic::Ordering::Release);
+        self.fresh_until_ns.fetch_max(mono_ns, Ordering::Release);
     }
 
     /// Says that nothing is known to be fresh any more: the feed went back or changed its identity.
     pub fn expire(&self) {
-        self.fresh_until_ns.store(0, std::sync::atomic::Ordering::Release);
+        self.fresh_until_ns.store(0, Ordering::Release);
     }
 
     /// Whether the snapshot is known to be fresh (I3).
     #[must_use]
     pub fn is_fresh(&self, mono_ns: u64) -> bool {
-        mono_ns < self.fresh_until_ns.load(std::sync::atomic::Ordering::Acquire)
+        mono_ns < self.fresh_until_ns.load(Ordering::Acquire)
     }
 }
 
@@ -112,13 +130,13 @@ impl Snapshot {
 #[derive(Debug, Default)]
 pub struct Tables {
     /// Tenants by id.
-    pub tenants: HashMap<TenantId, Tenant>,
+    pub tenants: ById<TenantId, Tenant>,
     /// Projects by id.
-    pub projects: HashMap<ProjectId, Project>,
+    pub projects: ById<ProjectId, Project>,
     /// Policies by id.
-    pub policies: HashMap<PolicyId, Arc<Policy>>,
+    pub policies: ById<PolicyId, Arc<Policy>>,
     /// Services by id.
-    pub services: HashMap<ServiceId, Arc<Service>>,
+    pub services: ById<ServiceId, Arc<Service>>,
     /// Which service takes a request.
     pub router: Router,
     /// Tokens of the service API by digest.

@@ -281,7 +281,7 @@ impl AssertionKeys {
             consumer: text(&consumer),
             consumer_external_id: external_id.as_ref().map(text),
             environment: caller.record.environment.name(),
-            scope: text(&caller.scopes),
+            scope: text(&caller.granted.scopes),
         };
         self.keys.first()?.sign(&claims)
     }

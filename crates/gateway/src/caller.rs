@@ -1,11 +1,14 @@
 //! Who was let through: what the decision means for what goes upstream and for the answer.
 
+use std::rc::Rc;
+
 use smallvec::SmallVec;
 use tollgate_core::{key::check_shape, keyring::KeyRecord};
 
 use crate::{
     denial::RateFields,
-    http::{field::FieldValue, head::RequestHead},
+    http::head::RequestHead,
+    identity::Granted,
     request::credential::{Place, Places, for_each},
 };
 
@@ -24,7 +27,7 @@ pub(crate) struct Caller {
 /// What upstreams are told of a caller.
 pub(crate) struct Identity {
     pub(crate) record: KeyRecord,
-    pub(crate) scopes: FieldValue,
+    pub(crate) granted: Rc<Granted>,
 }
 
 impl Caller {

@@ -21,6 +21,7 @@ use crate::{
     http::{
         answer::{Answer, AnswerHead},
         field::{FieldName, FieldValue},
+        lines::Lines,
     },
     llm::error_shape::{Refusal, error_body},
     names,
@@ -29,14 +30,10 @@ use crate::{
 /// Rate headers of an answer, made while the policy is at hand.
 #[derive(Debug, Default)]
 pub(crate) struct RateFields {
-    /// The values, one behind the other.
-    text: Vec<u8>,
-    /// Each name, and where its value ends.
-    fields: SmallVec<[(&'static FieldName, usize); 2]>,
+    lines: Lines,
+    /// What they replace of an upstream's answer.
+    names: SmallVec<[&'static FieldName; 2]>,
 }
-
-/// Room for the rate headers of a policy with a limit and a quota.
-const RATE_BYTES_USUAL: usize = 192;
 
 impl RateFields {
     /// The rate headers of a decision.
@@ -44,21 +41,18 @@ impl RateFields {
         let mut made = Self::default();
         let has_any = !decision.charged.is_empty() && choice != RateHeaders::None;
         let Some(policy) = policy.filter(|_| has_any) else { return made };
-        made.text.reserve(RATE_BYTES_USUAL);
-        let Self { text, fields } = &mut made;
-        rate::each_field(decision, policy, choice, text, |name, end| {
-            fields.push((names::rate_header(name), end));
+        rate::each_field(decision, policy, choice, |name, write| {
+            let name = names::rate_header(name);
+            made.names.push(name);
+            made.lines.add_text(name, write);
         });
         made
     }
 
     /// Puts them on an answer.
     pub(crate) fn write(self, head: &mut AnswerHead) {
-        let mut start = 0;
-        for (name, end) in self.fields {
-            head.set_text(name, |out| out.extend_from_slice(self.text.get(start..end).unwrap_or_default()));
-            start = end;
-        }
+        self.names.iter().for_each(|name| head.strip(name.as_str()));
+        head.add_lines(self.lines);
     }
 }
 

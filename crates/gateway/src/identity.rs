@@ -4,7 +4,10 @@ use std::io::Write as _;
 
 use tollgate_core::{key::Environment, keyring::KeyRecord, policy::Policy, tables::Consumer};
 
-use crate::{http::field::FieldValue, names};
+use crate::{
+    http::{field::FieldValue, lines::Lines},
+    names,
+};
 
 /// A text as a field value: visible ASCII as it is; anything else, and `%`, as percent-encoded
 /// UTF-8, so that no text can end a field or pass for another.
@@ -42,8 +45,37 @@ fn parse(text: &str) -> FieldValue {
     FieldValue::parse(text).unwrap_or_else(|_| FieldValue::of(""))
 }
 
-/// The granted scopes, separated by spaces; `*` where all are.
-pub(crate) fn scopes_value(policy: Option<&Policy>) -> FieldValue {
+/// What all keys of a policy are told alike.
+pub(crate) struct Granted {
+    /// The granted scopes, separated by spaces; `*` where all are.
+    pub(crate) scopes: FieldValue,
+    live: Lines,
+    test: Lines,
+}
+
+impl Granted {
+    /// Makes it ready; `None` is no policy, which grants nothing.
+    pub(crate) fn of(policy: Option<&Policy>) -> Self {
+        let scopes = scopes_value(policy);
+        let lines = |environment| {
+            let mut lines = Lines::default();
+            lines.add(&names::X_TOLLGATE_ENVIRONMENT, &environment_value(environment));
+            lines.add(&names::X_TOLLGATE_SCOPES, &scopes);
+            lines
+        };
+        Self { live: lines(Environment::Live), test: lines(Environment::Test), scopes }
+    }
+
+    /// The fields of environment and scopes.
+    pub(crate) fn lines(&self, environment: Environment) -> &Lines {
+        match environment {
+            Environment::Live => &self.live,
+            Environment::Test => &self.test,
+        }
+    }
+}
+
+fn scopes_value(policy: Option<&Policy>) -> FieldValue {
     match policy.map(|policy| policy.scopes.as_deref()) {
         Some(None) => names::STAR.clone(),
         Some(Some(scopes)) => parse(&scopes.join(" ")),

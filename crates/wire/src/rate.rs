@@ -22,26 +22,21 @@ use crate::{
 /// The largest integer of a structured field (RFC 9651 §3.3.1).
 const SF_INTEGER_MAX: u64 = 999_999_999_999_999;
 
-/// Writes the value of every rate header of an answer, allowed or refused, behind what is in `out`, and
-/// gives each name to `put` together with where its value ends. `Retry-After` is not among them (see
-/// [`retry_after_s`]).
+/// Gives `put` every rate header of an answer, allowed or refused: its name, and what writes its value behind
+/// what there is. `Retry-After` is not among them (see [`retry_after_s`]).
 pub fn each_field(
     decision: &Decision,
     policy: &Policy,
     choice: RateHeaders,
-    out: &mut Vec<u8>,
-    mut put: impl FnMut(&'static str, usize),
+    mut put: impl FnMut(&'static str, &dyn Fn(&mut Vec<u8>)),
 ) {
     if decision.charged.is_empty() || choice == RateHeaders::None {
         return;
     }
     if matches!(choice, RateHeaders::Ietf | RateHeaders::Both) {
-        write_policy(decision, policy, out);
-        let start = out.len();
-        put(headers::RATELIMIT_POLICY, start);
-        write_limit(decision, policy, out);
-        if out.len() > start {
-            put(headers::RATELIMIT, out.len());
+        put(headers::RATELIMIT_POLICY, &|out| write_policy(decision, policy, out));
+        if standings(decision, policy).next().is_some() {
+            put(headers::RATELIMIT, &|out| write_limit(decision, policy, out));
         }
     }
     if matches!(choice, RateHeaders::Legacy | RateHeaders::Both)
@@ -54,8 +49,7 @@ pub fn each_field(
             (headers::X_RATELIMIT_RESET, reset),
         ];
         for (name, number) in pairs {
-            push_number(out, number);
-            put(name, out.len());
+            put(name, &|out| push_number(out, number));
         }
     }
 }

@@ -5,7 +5,7 @@ use tollgate_core::id::{BASE62, DecisionId};
 /// Digits of a decision id after its `dec_`.
 const DECISION_DIGITS: usize = 22;
 /// 62^10: ten digits, the most that a 64-bit number holds whole.
-const CHUNK: u128 = 839_299_365_868_340_224;
+const CHUNK: u64 = 839_299_365_868_340_224;
 const CHUNK_DIGITS: usize = 10;
 
 /// Writes a decimal number.
@@ -39,28 +39,63 @@ pub fn push_id(out: &mut Vec<u8>, prefix: &str, id: u64) {
 pub struct DecisionText([u8; 4 + DECISION_DIGITS]);
 
 impl DecisionText {
-    /// The text of `id`. Dividing 128 bits is slow: the number is cut into parts of 64 bits first.
+    /// The text of `id`.
     #[must_use]
     pub fn of(id: DecisionId) -> Self {
-        let packed = (u128::from(id.boot & 0xFFFF_FFFF_FFFF) << 80)
-            | (u128::from(id.lane) << 64)
-            | u128::from(id.number);
-        let high = packed / CHUNK;
-        let top = high / CHUNK;
-        let low = base62_of_u64::<CHUNK_DIGITS>((packed - high * CHUNK) as u64);
-        let middle = base62_of_u64::<CHUNK_DIGITS>((high - top * CHUNK) as u64);
-        let top = base62_of_u64::<2>(top as u64);
-        let mut text = *b"dec_0000000000000000000000";
-        text[4..6].copy_from_slice(&top);
-        text[6..16].copy_from_slice(&middle);
-        text[16..].copy_from_slice(&low);
-        Self(text)
+        DecisionTexts::new(id).text(id)
     }
 
     /// Its ASCII bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Writes the ids of one boot and lane one after the other. What they have in common, nearly all of a text,
+/// is divided out once.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionTexts {
+    boot: u64,
+    lane: u16,
+    /// The digits, in chunks of ten, of the number that decision 0 of the lane has.
+    first: [u64; 3],
+    /// The upper two chunks that `text` was written of.
+    written: [u64; 2],
+    text: DecisionText,
+}
+
+impl DecisionTexts {
+    /// For the ids of the boot and lane of `id`.
+    #[must_use]
+    pub fn new(id: DecisionId) -> Self {
+        let DecisionId { boot, lane, .. } = id;
+        let packed = (u128::from(boot & 0xFFFF_FFFF_FFFF) << 80) | (u128::from(lane) << 64);
+        let chunk = u128::from(CHUNK);
+        let high = packed / chunk;
+        let first = [(high / chunk) as u64, (high % chunk) as u64, (packed % chunk) as u64];
+        let text = DecisionText(*b"dec_0000000000000000000000");
+        Self { boot, lane, first, written: [0, 0], text }
+    }
+
+    /// The text of `id`, quickest for ids of the same boot and lane as before.
+    pub fn text(&mut self, id: DecisionId) -> DecisionText {
+        if (id.boot, id.lane) != (self.boot, self.lane) {
+            *self = Self::new(id);
+        }
+        let [top, middle, low] = self.first;
+        // Two chunks fit into 64 bits, so that nothing is lost before it is carried on.
+        let low = low + id.number % CHUNK;
+        let middle = middle + id.number / CHUNK + low / CHUNK;
+        let written = [top + middle / CHUNK, middle % CHUNK];
+        let DecisionText(text) = &mut self.text;
+        if written != self.written {
+            self.written = written;
+            text[4..6].copy_from_slice(&base62_of_u64::<2>(written[0]));
+            text[6..16].copy_from_slice(&base62_of_u64::<CHUNK_DIGITS>(written[1]));
+        }
+        text[16..].copy_from_slice(&base62_of_u64::<CHUNK_DIGITS>(low % CHUNK));
+        self.text
     }
 }
 

@@ -8,7 +8,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::body::BodySource;
 use super::field::{FieldName, FieldValue};
 use super::lines::Lines;
-use super::raw::{Kind, RawFields};
+use super::raw::RawFields;
 use super::upstream::{Tunnel, UpstreamAnswer, UpstreamBody};
 
 /// One answer.
@@ -93,7 +93,7 @@ impl AnswerHead {
 
     /// The first value under `name` (lower-case).
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers().find(|(there, _)| *there == name).map(|(_, value)| value)
+        self.came.first(name).or_else(|| self.own.first(name.as_bytes()))
     }
 
     /// Every field, name in lower case: the upstream's first.
@@ -119,18 +119,19 @@ impl AnswerHead {
 
     /// Adds one more field of this name.
     pub fn add(&mut self, name: &FieldName, value: &FieldValue) {
-        if name.kind() != Kind::Engine {
-            self.own.add(name, value);
-        }
+        self.own.add(name, value);
     }
 
     /// As [`AnswerHead::set`], with a text that `write` adds to what it is given. A text other than visible
     /// ASCII, spaces and tabs is not sent, and neither is what was there before.
     pub fn set_text(&mut self, name: &FieldName, write: impl FnOnce(&mut Vec<u8>)) {
         self.strip(name.as_str());
-        if name.kind() != Kind::Engine {
-            self.own.add_text(name, write);
-        }
+        self.own.add_text(name, write);
+    }
+
+    /// Adds fields that were made ready, whatever there is of these names.
+    pub fn add_lines(&mut self, lines: Lines) {
+        if self.own.is_empty() { self.own = lines } else { self.own.add_all(&lines) }
     }
 
     /// Removes every field named `name` (lower-case).
@@ -141,7 +142,7 @@ impl AnswerHead {
 
     /// The fields as a codec wants them.
     pub(super) fn into_map(self) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(self.came.places.len() + 8);
+        let mut map = HeaderMap::with_capacity(self.came.len() + 8);
         for (name, value) in self.headers_raw() {
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
                 map.append(name, value);
@@ -199,7 +200,20 @@ pub struct FinishInfo {
 #[error("the answer could not be accounted for")]
 pub struct FinishRefused;
 
-type FinishHook = Box<dyn FnOnce(FinishInfo) -> Result<(), FinishRefused>>;
+/// What runs at the end of an answer; see [`Finish`].
+pub trait FinishHook {
+    /// Runs once.
+    ///
+    /// # Errors
+    /// [`FinishRefused`]: the answer must not be completed.
+    fn run(self: Box<Self>, info: FinishInfo) -> Result<(), FinishRefused>;
+}
+
+impl<F: FnOnce(FinishInfo) -> Result<(), FinishRefused>> FinishHook for F {
+    fn run(self: Box<Self>, info: FinishInfo) -> Result<(), FinishRefused> {
+        self(info)
+    }
+}
 
 /// A hook that runs exactly once: from the engine before the last byte of the answer leaves, or, wherever
 /// the value is dropped before that, with [`FinishInfo::aborted`] set.
@@ -208,12 +222,17 @@ type FinishHook = Box<dyn FnOnce(FinishInfo) -> Result<(), FinishRefused>>;
 /// completes it; chunked and HTTP/2, before the end of the stream; in a tunnel, before the client's side is
 /// closed. If the hook fails, the connection is cut instead (HTTP/2: the stream is reset), so the client
 /// never holds a whole answer that was not accounted for.
-pub struct Finish(Option<FinishHook>);
+pub struct Finish(Option<Box<dyn FinishHook>>);
 
 impl Finish {
     /// Wraps `hook`.
     pub fn new(hook: impl FnOnce(FinishInfo) -> Result<(), FinishRefused> + 'static) -> Self {
-        Self(Some(Box::new(hook)))
+        Self::of(Box::new(hook))
+    }
+
+    /// The same of a hook that is in memory of its own already.
+    pub fn of(hook: Box<dyn FinishHook>) -> Self {
+        Self(Some(hook))
     }
 
     /// Runs the hook now.
@@ -222,7 +241,7 @@ impl Finish {
     /// What the hook says.
     pub(super) fn run(mut self, info: FinishInfo) -> Result<(), FinishRefused> {
         match self.0.take() {
-            Some(hook) => hook(info),
+            Some(hook) => hook.run(info),
             None => Ok(()),
         }
     }
@@ -232,7 +251,7 @@ impl Drop for Finish {
     fn drop(&mut self) {
         if let Some(hook) = self.0.take() {
             // Nobody is left to hear a refusal: the answer is already cut.
-            let _ = hook(FinishInfo { bytes_in: 0, bytes_out: 0, aborted: true });
+            let _ = hook.run(FinishInfo { bytes_in: 0, bytes_out: 0, aborted: true });
         }
     }
 }

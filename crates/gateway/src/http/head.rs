@@ -4,15 +4,17 @@
 //! `_` in their name do not exist here: CGI-style servers fold `_` and `-` together, so a client could
 //! otherwise spell an identity header that the strip list does not know (reliability §7.4).
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use smallvec::SmallVec;
 
 use super::field::{FieldName, FieldValue};
 use super::lines::Lines;
-use super::raw::{Kind, NameList, RawField, RawFields, RawWriter, Span};
+use super::raw::{Kind, RawField, RawFields, RawWriter, Span};
+use super::strip::{NameList, StripList};
 
 /// Version of the client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub struct RequestHead {
     pub(super) fields: RawFields,
     /// What of the client's does not go upstream.
     stripped: NameList,
-    stripped_prefixes: SmallVec<[&'static str; 2]>,
+    stripped_always: Option<Rc<StripList>>,
     /// What goes upstream besides.
     own: Lines,
     pub(super) target: Option<PathAndQuery>,
@@ -77,7 +79,7 @@ impl RequestHead {
             version,
             fields,
             stripped: NameList::default(),
-            stripped_prefixes: SmallVec::new(),
+            stripped_always: None,
             own: Lines::default(),
             target: None,
             authority: None,
@@ -138,7 +140,7 @@ impl RequestHead {
 
     /// Every value under `name` (lower-case), in order.
     pub fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.shown().filter(move |field| field.name == name.as_bytes()).map(|field| field.value)
+        self.fields.named(name).filter(|field| field.kind != Kind::Hidden).map(|field| field.value)
     }
 
     /// How many fields are named `name` (lower-case).
@@ -174,7 +176,7 @@ impl RequestHead {
     fn is_forwarded(&self, RawField { name, kind, .. }: RawField<'_>, named: &[Vec<u8>]) -> bool {
         kind == Kind::Plain
             && !self.stripped.holds(name)
-            && !self.stripped_prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+            && !self.stripped_always.as_ref().is_some_and(|always| always.holds(name))
             && !named.iter().any(|own| own == name)
     }
 
@@ -191,10 +193,10 @@ impl RequestHead {
         self.stripped.add(name);
     }
 
-    /// Does not send the client's fields whose names start with `prefix` (lower-case). Fields set or added
-    /// here are not affected.
-    pub fn strip_prefix(&mut self, prefix: &'static str) {
-        self.stripped_prefixes.push(prefix);
+    /// Does not send the client's fields of this list, instead of what such a list said before. Fields set or
+    /// added here are not affected.
+    pub fn strip_all(&mut self, list: &Rc<StripList>) {
+        self.stripped_always = Some(Rc::clone(list));
     }
 
     /// Sends this field instead of the client's of this name and of those set or added here before.
@@ -228,8 +230,16 @@ impl RequestHead {
     }
 
     fn clear(&mut self, name: &FieldName) {
-        self.stripped.add(name);
-        self.own.remove(name.as_str().as_bytes());
+        let bytes = name.as_str().as_bytes();
+        if !self.stripped_always.as_ref().is_some_and(|always| always.holds(bytes)) {
+            self.stripped.add(name);
+        }
+        self.own.remove(bytes);
+    }
+
+    /// Adds fields that were made ready, as [`RequestHead::add`] does.
+    pub fn add_lines(&mut self, lines: &Lines) {
+        self.own.add_all(lines);
     }
 
     /// Sends this path and query instead of the client's.

@@ -1,19 +1,20 @@
 //! Fields of our own, written as they go out: one line behind the other.
 //!
 //! A head gets a dozen of them on every request. As lines they need one allocation, and go out as one piece.
+//! What is the same on many heads is made ready once and added as a whole.
 //! Invariant: every line is a name, `: `, a value without CR, LF or NUL, and CRLF.
 
 use std::fmt;
 
 use super::field::{FieldName, FieldValue};
-use super::raw::NameSieve;
+use super::raw::{Kind, NameSieve};
 
 /// Room for the lines of a usual head.
 const LINES_BYTES_USUAL: usize = 512;
 
-/// See the module. Whose fields they are keeps those of the engine out.
+/// See the module. Fields of the engine are not added.
 #[derive(Clone, Default)]
-pub(super) struct Lines {
+pub struct Lines {
     text: Vec<u8>,
     names: NameSieve,
 }
@@ -27,7 +28,10 @@ impl fmt::Debug for Lines {
 
 impl Lines {
     /// Adds a field, whatever there is of this name.
-    pub(super) fn add(&mut self, name: &FieldName, value: &FieldValue) {
+    pub fn add(&mut self, name: &FieldName, value: &FieldValue) {
+        if name.kind() == Kind::Engine {
+            return;
+        }
         debug_assert!(memchr::memchr3(b'\r', b'\n', 0, value.as_bytes()).is_none());
         self.begin(name);
         self.text.extend_from_slice(value.as_bytes());
@@ -36,7 +40,10 @@ impl Lines {
 
     /// Adds a field whose value is what `write` adds to what it is given. A value other than visible ASCII,
     /// spaces and tabs is not added.
-    pub(super) fn add_text(&mut self, name: &FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn add_text(&mut self, name: &FieldName, write: impl FnOnce(&mut Vec<u8>)) {
+        if name.kind() == Kind::Engine {
+            return;
+        }
         let line = self.text.len();
         self.begin(name);
         let value = self.text.len();
@@ -54,9 +61,24 @@ impl Lines {
         if self.text.is_empty() {
             self.text.reserve(LINES_BYTES_USUAL);
         }
+        let name = name.as_str().as_bytes();
         self.names.add(name);
-        self.text.extend_from_slice(name.as_str().as_bytes());
+        self.text.extend_from_slice(name);
         self.text.extend_from_slice(b": ");
+    }
+
+    /// Adds all of `others`.
+    pub fn add_all(&mut self, others: &Self) {
+        if self.text.is_empty() {
+            self.text.reserve(LINES_BYTES_USUAL);
+        }
+        self.names.add_all(others.names);
+        self.text.extend_from_slice(&others.text);
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.is_empty()
     }
 
     /// Takes out every field named `name` (lower-case).
@@ -72,6 +94,14 @@ impl Lines {
                 start = end;
             }
         }
+    }
+
+    /// The first value under `name` (lower-case).
+    pub(super) fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        if !self.names.may_hold(name) {
+            return None;
+        }
+        self.iter().find(|(there, _)| *there == name).map(|(_, value)| value)
     }
 
     /// The fields in order, names in lower case.
@@ -123,6 +153,20 @@ mod tests {
         lines.remove(b"x-c");
         lines.remove(b"x-b");
         assert_eq!(lines.iter().count(), 0);
+    }
+
+    #[test]
+    fn lines_made_ready_are_found_and_taken_out_like_others() {
+        let mut ready = Lines::default();
+        ready.add(&A, &FieldValue::of("1"));
+        ready.add(&FieldName::of("connection"), &FieldValue::of("close"));
+        let mut lines = Lines::default();
+        lines.add(&B, &FieldValue::of("2"));
+        lines.add_all(&ready);
+        assert_eq!(text(&lines), "x-b: 2\r\nx-a: 1\r\n");
+        assert_eq!((lines.first(b"x-a"), lines.first(b"x-c")), (Some(&b"1"[..]), None));
+        lines.remove(b"x-a");
+        assert_eq!((text(&lines), lines.first(b"x-a")), ("x-b: 2\r\n", None));
     }
 
     #[test]

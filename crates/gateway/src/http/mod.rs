@@ -15,7 +15,7 @@
 //! - nothing a peer can make grow is unbounded ([`bounds`]).
 //!
 //! Where to look: `exchange` and `answer` are what a handler sees, `head`, `body` and `field` the values
-//! in them, `raw` and `lines` what stands behind a head; `serve` starts lanes; `guard` judges raw bytes; `connection`
+//! in them, `raw`, `lines` and `strip` what stands behind a head; `serve` starts lanes; `guard` judges raw bytes; `connection`
 //! runs one client connection, with HTTP/1 in `connection::http1`; `upstream` sends requests on, with
 //! HTTP/1 in `upstream::h1`; `lane`, `ticks` and `buffers` are what the connections of a thread share.
 //!
@@ -32,9 +32,10 @@ pub mod field;
 pub mod guard;
 pub mod head;
 mod lane;
-mod lines;
+pub mod lines;
 mod raw;
 pub mod serve;
 mod stream;
+pub mod strip;
 mod ticks;
 pub mod upstream;

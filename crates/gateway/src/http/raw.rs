@@ -9,8 +9,6 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use http::header::{COOKIE, HeaderMap};
 
-use super::field::FieldName;
-
 /// A part of a head's buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
@@ -112,7 +110,9 @@ pub(super) struct FieldPlace {
 pub(super) struct RawFields {
     /// May hold more than the fields: a request line, for instance.
     pub(super) buffer: Bytes,
-    pub(super) places: Vec<FieldPlace>,
+    places: Vec<FieldPlace>,
+    /// What most questions are answered from: a head is asked for many names that few heads have.
+    names: NameSieve,
 }
 
 /// One field of [`RawFields`].
@@ -127,17 +127,36 @@ impl RawFields {
     /// The fields of a head whose bytes were judged, and which of them are [`Kind::Hidden`]: names become
     /// lower-case where they stand.
     pub(super) fn received(mut head: BytesMut, mut places: Vec<FieldPlace>) -> Self {
+        let mut names = NameSieve::default();
         for place in &mut places {
             if let Some(name) = head.get_mut(place.name.range()) {
                 name.make_ascii_lowercase();
+                names.add(name);
                 place.kind = Kind::known(name).unwrap_or(place.kind);
             }
         }
-        Self { buffer: head.freeze(), places }
+        Self { buffer: head.freeze(), places, names }
+    }
+
+    /// The fields at these places of `buffer`, their names in lower case already.
+    pub(super) fn of(buffer: Bytes, places: Vec<FieldPlace>) -> Self {
+        let mut names = NameSieve::default();
+        places.iter().for_each(|place| names.add(place.name.bytes(&buffer)));
+        Self { buffer, places, names }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = RawField<'_>> {
         self.places.iter().map(|place| self.field(place))
+    }
+
+    /// The fields under `name` (lower-case), in order.
+    pub(super) fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = RawField<'a>> {
+        let places: &[_] = if self.names.may_hold(name.as_bytes()) { &self.places } else { &[] };
+        places.iter().map(|place| self.field(place)).filter(move |field| field.name == name.as_bytes())
     }
 
     fn field(&self, place: &FieldPlace) -> RawField<'_> {
@@ -185,7 +204,7 @@ impl RawFields {
 
     /// Every value under `name` (lower-case), in order.
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |field| field.name == name.as_bytes()).map(|field| field.value)
+        self.named(name).map(|field| field.value)
     }
 
     /// The first value under `name` (lower-case).
@@ -195,6 +214,9 @@ impl RawFields {
 
     /// Takes out every field named `name` (lower-case).
     pub(super) fn remove(&mut self, name: &str) {
+        if !self.names.may_hold(name.as_bytes()) {
+            return;
+        }
         let buffer = &self.buffer;
         self.places.retain(|place| place.name.bytes(buffer) != name.as_bytes());
     }
@@ -267,7 +289,7 @@ impl RawWriter {
     }
 
     pub(super) fn done(self) -> RawFields {
-        RawFields { buffer: Bytes::from(self.buffer), places: self.places }
+        RawFields::of(Bytes::from(self.buffer), self.places)
     }
 }
 
@@ -276,45 +298,25 @@ impl RawWriter {
 pub(super) struct NameSieve(u64);
 
 impl NameSieve {
-    pub(super) fn add(&mut self, name: &FieldName) {
-        self.0 |= Self::bit(name.as_str().as_bytes());
+    #[inline]
+    pub(super) fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
     }
 
+    pub(super) fn add_all(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+
+    #[inline]
     pub(super) fn may_hold(self, name: &[u8]) -> bool {
         self.0 & Self::bit(name) != 0
     }
 
+    #[inline]
     fn bit(name: &[u8]) -> u64 {
-        let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
-        let mixed = name.len() + usize::from(first) * 7 + usize::from(last) * 31;
+        let [first, .., last] = name else { return 1 };
+        let mixed = name.len() + usize::from(*first) * 7 + usize::from(*last) * 31;
         1 << (mixed % 64)
-    }
-}
-
-/// A list of names.
-#[derive(Clone, Debug, Default)]
-pub(super) struct NameList {
-    /// Each with a line feed behind it.
-    text: Vec<u8>,
-    names: NameSieve,
-}
-
-/// Room for the names of a usual list.
-const LIST_BYTES_USUAL: usize = 128;
-
-impl NameList {
-    pub(super) fn add(&mut self, name: &FieldName) {
-        if self.text.is_empty() {
-            self.text.reserve(LIST_BYTES_USUAL);
-        }
-        self.names.add(name);
-        self.text.extend_from_slice(name.as_str().as_bytes());
-        self.text.push(b'\n');
-    }
-
-    /// Whether `name` (lower-case) is in it.
-    pub(super) fn holds(&self, name: &[u8]) -> bool {
-        self.names.may_hold(name) && self.text.split(|&byte| byte == b'\n').any(|there| there == name)
     }
 }
 

@@ -26,7 +26,7 @@ use tollgate_wire::text::DecisionText;
 use super::{Gateway, bill::Charged, call_account::CallAccount, flow::Flow};
 use crate::{
     http::{
-        answer::{Answer, AnswerHead, Finish, FinishInfo, FinishRefused},
+        answer::{Answer, AnswerHead, Finish, FinishHook, FinishInfo, FinishRefused},
         head::RequestHead,
     },
     meters::Served,
@@ -47,6 +47,9 @@ pub fn method_number(method: &str) -> u8 {
 pub const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
+/// A User-Agent of this length needs no memory of its own.
+const USER_AGENT_BYTES_USUAL: usize = 64;
+
 /// One open account.
 pub(crate) struct Account<C: Counters + 'static> {
     gateway: Rc<Gateway<C>>,
@@ -59,9 +62,10 @@ pub(crate) struct Account<C: Counters + 'static> {
     code: Code,
     charges: SmallVec<[Charge; 2]>,
     held: SmallVec<[(RuleId, u64); 1]>,
-    path: Rc<str>,
+    path: Option<Rc<str>>,
     detail: Box<str>,
-    user_agent: Box<str>,
+    /// UTF-8.
+    user_agent: SmallVec<[u8; USER_AGENT_BYTES_USUAL]>,
     load: Option<Load>,
     /// Whose error shape a refusal has; `None` for problem+json.
     shape: Option<Provider>,
@@ -82,7 +86,7 @@ impl<C: Counters + 'static> Account<C> {
     fn blank(gateway: &Rc<Gateway<C>>, id: DecisionId, now: Now) -> Self {
         Self {
             id,
-            request_id: DecisionText::of(id),
+            request_id: gateway.text_of(id),
             gateway: gateway.clone(),
             ticket: None,
             opened: now,
@@ -91,9 +95,9 @@ impl<C: Counters + 'static> Account<C> {
             code: Code::Overloaded,
             charges: SmallVec::new(),
             held: SmallVec::new(),
-            path: Rc::from(""),
+            path: None,
             detail: Box::default(),
-            user_agent: Box::default(),
+            user_agent: SmallVec::new(),
             load: None,
             shape: None,
             call: None,
@@ -148,7 +152,11 @@ impl<C: Counters + 'static> Account<C> {
     /// Notes the program that calls.
     pub(crate) fn note_user_agent(&mut self, agent: &[u8]) {
         let kept = agent.get(..agent.len().min(USER_AGENT_BYTES_MAX)).unwrap_or(agent);
-        self.user_agent = String::from_utf8_lossy(kept).into();
+        self.user_agent.clear();
+        match std::str::from_utf8(kept) {
+            Ok(_) => self.user_agent.extend_from_slice(kept),
+            Err(_) => self.user_agent.extend_from_slice(String::from_utf8_lossy(kept).as_bytes()),
+        }
     }
 
     /// Notes who the client is.
@@ -161,7 +169,7 @@ impl<C: Counters + 'static> Account<C> {
 
     /// Notes the path in its one spelling.
     pub(crate) fn note_path(&mut self, path: &Rc<str>) {
-        self.path = path.clone();
+        self.path = Some(path.clone());
     }
 
     /// Notes the service.
@@ -252,7 +260,7 @@ impl<C: Counters + 'static> Account<C> {
     /// Binds the account to the end of its answer.
     pub(crate) fn seal(mut self: Box<Self>, answer: Answer) -> Answer {
         self.entry.status = answer.head.status();
-        answer.with_finish(Finish::new(move |info| self.close(info)))
+        answer.with_finish(Finish::of(self))
     }
 
     /// Closes the account of a decision that a service asked for: it stands when it is made, and
@@ -260,15 +268,6 @@ impl<C: Counters + 'static> Account<C> {
     pub(crate) fn settle(mut self: Box<Self>, status: u16) -> Result<(), FinishRefused> {
         self.entry.status = status;
         self.write(false)
-    }
-
-    fn close(mut self: Box<Self>, info: FinishInfo) -> Result<(), FinishRefused> {
-        self.entry.bytes_in = info.bytes_in;
-        self.entry.bytes_out = info.bytes_out;
-        match self.call.as_mut().and_then(|call| call.flow.take()) {
-            None => self.write(info.aborted),
-            Some(flow) => Flow::closed(&flow, self, info.aborted),
-        }
     }
 
     /// Ends the attempt of a call that is under way.
@@ -311,12 +310,23 @@ impl<C: Counters + 'static> Account<C> {
             entry: self.entry,
             // A policy has fewer quotas than a record has room for charges.
             charges: Charges::new(&self.charges).unwrap_or_default(),
-            path: &self.path,
+            path: self.path.as_deref().unwrap_or(""),
             detail: &self.detail,
-            user_agent: &self.user_agent,
+            user_agent: std::str::from_utf8(&self.user_agent).unwrap_or(""),
             ..call.as_deref().map_or_else(Record::default, CallAccount::record)
         };
         gateway.append(ticket, &record)
+    }
+}
+
+impl<C: Counters + 'static> FinishHook for Account<C> {
+    fn run(mut self: Box<Self>, info: FinishInfo) -> Result<(), FinishRefused> {
+        self.entry.bytes_in = info.bytes_in;
+        self.entry.bytes_out = info.bytes_out;
+        match self.call.as_mut().and_then(|call| call.flow.take()) {
+            None => self.write(info.aborted),
+            Some(flow) => Flow::closed(&flow, self, info.aborted),
+        }
     }
 }
 

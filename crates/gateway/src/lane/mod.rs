@@ -32,6 +32,7 @@ use tollgate_core::{
     time::{Clock, Now},
 };
 use tollgate_journal::{Record, Ticket, Writer};
+use tollgate_wire::text::{DecisionText, DecisionTexts};
 
 use self::{detached::Detached, gathered::Events, remotes::Remotes, replays::Replays, tables::LaneTables};
 use crate::{
@@ -109,6 +110,7 @@ pub(crate) struct Gateway<C> {
     pub(crate) assertions: Assertions,
     pub(crate) validators: Validators,
     tables: RefCell<Rc<LaneTables>>,
+    ids: Cell<DecisionTexts>,
     pub(crate) meters: Meters,
     pub(crate) upstream_fault: Fault,
     journal_fault: Fault,
@@ -125,7 +127,7 @@ impl<C: Counters + 'static> Gateway<C> {
     /// Begins a lane.
     pub(crate) fn new(shared: Arc<Shared<C>>, lane: Lane, writer: Option<Writer>, hosts: BoundHosts) -> Self {
         let boot = writer.as_ref().and_then(|writer| writer.reserve().ok());
-        let tables = LaneTables::new(shared.snapshot.tables());
+        let tables = LaneTables::new(&shared.snapshot);
         Self {
             boot: boot.map_or(0, |ticket| ticket.decision().boot),
             upstreams: Upstreams::new(shared.options.pool.clone()),
@@ -136,6 +138,7 @@ impl<C: Counters + 'static> Gateway<C> {
             lane,
             writer,
             unrecorded: Cell::new(0),
+            ids: Cell::new(DecisionTexts::new(DecisionId { boot: 0, lane: lane.0, number: 0 })),
             tables: RefCell::new(Rc::new(tables)),
             meters: Meters::new(lane.0),
             upstream_fault: Fault::default(),
@@ -157,14 +160,13 @@ impl<C: Counters + 'static> Gateway<C> {
         self.shared.clock.mono_ns()
     }
 
-    /// The small tables as they are now, with what this lane has made of them.
+    /// The small tables and the blocks as they are now, with what this lane has made of them.
     pub(crate) fn tables(&self) -> Rc<LaneTables> {
-        let current = self.shared.snapshot.tables_ref();
         let known = self.tables.borrow().clone();
-        if known.is_of(&current) {
+        if known.is_of(&self.shared.snapshot) {
             return known;
         }
-        let renewed = Rc::new(known.renewed(Arc::clone(&current)));
+        let renewed = Rc::new(known.renewed(&self.shared.snapshot));
         self.tables.replace(renewed.clone());
         renewed
     }
@@ -191,6 +193,14 @@ impl<C: Counters + 'static> Gateway<C> {
         // Not the number of any record: those count up from 0.
         let number = (1 << 63) | self.unrecorded.replace(self.unrecorded.get() + 1);
         Err(DecisionId { boot: self.boot, lane: self.lane.0, number })
+    }
+
+    /// The text of a decision's id.
+    pub(crate) fn text_of(&self, id: DecisionId) -> DecisionText {
+        let mut ids = self.ids.get();
+        let text = ids.text(id);
+        self.ids.set(ids);
+        text
     }
 
     /// Writes a record.

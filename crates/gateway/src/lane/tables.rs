@@ -1,21 +1,22 @@
-//! The small tables as one lane sees them, and what it has compiled of them.
+//! The small tables and the blocks as one lane sees them, and what it has compiled of them.
 //!
-//! Held by the lane without counting references across cores; renewed when the process swaps its
-//! tables. What did not change is kept, so that a swap costs a lane little.
+//! Held by the lane without counting references across cores; renewed when the process swaps any of
+//! them, which one number tells ([`Snapshot::version`]). What did not change is kept, so that a swap
+//! costs a lane little.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use tollgate_core::{
+    blocks::Blocks,
     id::{PolicyId, ServiceId},
-    keyring::PlainHash,
     policy::Policy,
     service::Service,
-    tables::Tables,
+    tables::{ById, Snapshot, Tables},
 };
 
 use crate::{
-    http::{field::FieldValue, head::RequestHead},
-    identity::scopes_value,
+    http::head::RequestHead,
+    identity::Granted,
     request,
     service::{ProxyService, balance::Registry},
 };
@@ -23,26 +24,34 @@ use crate::{
 /// The tables of one moment, on one lane.
 pub(crate) struct LaneTables {
     pub(crate) tables: Arc<Tables>,
+    pub(crate) blocks: Arc<Blocks>,
+    /// What the snapshot's version was before they were taken.
+    version: u64,
     /// At most one entry for each service in `tables`.
-    services: RefCell<HashMap<ServiceId, Rc<ProxyService>, PlainHash>>,
+    services: RefCell<ById<ServiceId, Rc<ProxyService>>>,
     /// At most one entry for each policy in `tables`.
-    scopes: RefCell<HashMap<PolicyId, FieldValue, PlainHash>>,
+    granted: RefCell<ById<PolicyId, Rc<Granted>>>,
 }
 
 impl LaneTables {
-    pub(crate) fn new(tables: Arc<Tables>) -> Self {
-        Self { tables, services: RefCell::default(), scopes: RefCell::default() }
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        // The version first: what is replaced from here on is seen at the next look.
+        let version = snapshot.version();
+        let (tables, blocks) = (snapshot.tables(), snapshot.blocks());
+        Self { tables, blocks, version, services: RefCell::default(), granted: RefCell::default() }
     }
 
-    /// Whether it was made of these tables.
-    pub(crate) fn is_of(&self, tables: &Arc<Tables>) -> bool {
-        Arc::ptr_eq(&self.tables, tables)
+    /// Whether nothing was replaced since it was made.
+    pub(crate) fn is_of(&self, snapshot: &Snapshot) -> bool {
+        self.version == snapshot.version()
     }
 
-    /// Other tables, with what still holds of this.
-    pub(crate) fn renewed(&self, tables: Arc<Tables>) -> Self {
+    /// What there is now, with what still holds of this.
+    pub(crate) fn renewed(&self, snapshot: &Snapshot) -> Self {
+        let fresh = Self::new(snapshot);
+        let tables = &fresh.tables;
         let still_holds = |id: &ServiceId, compiled: &Rc<ProxyService>| {
-            tables.services.get(id).is_some_and(|service| compiled.is_of(service, &tables))
+            tables.services.get(id).is_some_and(|service| compiled.is_of(service, tables))
         };
         let services = self.services.borrow();
         let kept = services
@@ -50,7 +59,7 @@ impl LaneTables {
             .filter(|(id, compiled)| still_holds(id, compiled))
             .map(|(id, compiled)| (*id, compiled.clone()))
             .collect();
-        Self { tables, services: RefCell::new(kept), scopes: RefCell::default() }
+        Self { services: RefCell::new(kept), ..fresh }
     }
 
     /// The service that takes a request. A preflight is asked on behalf of the method it names;
@@ -79,14 +88,14 @@ impl LaneTables {
         compiled
     }
 
-    /// The scopes of a policy as upstreams are told them.
-    pub(crate) fn scopes(&self, policy: Option<&Policy>) -> FieldValue {
-        let Some(id) = policy.map(|policy| policy.id) else { return scopes_value(None) };
-        if let Some(value) = self.scopes.borrow().get(&id) {
-            return value.clone();
+    /// What upstreams are told of all keys of a policy.
+    pub(crate) fn granted(&self, policy: Option<&Policy>) -> Rc<Granted> {
+        let Some(id) = policy.map(|policy| policy.id) else { return Rc::new(Granted::of(None)) };
+        if let Some(known) = self.granted.borrow().get(&id) {
+            return known.clone();
         }
-        let value = scopes_value(policy);
-        self.scopes.borrow_mut().insert(id, value.clone());
-        value
+        let made = Rc::new(Granted::of(policy));
+        self.granted.borrow_mut().insert(id, made.clone());
+        made
     }
 }

@@ -65,7 +65,7 @@ impl<C: Counters + 'static> Gateway<C> {
             return Err(Denial::of_decision(&decision, policy, choice));
         }
         let at_ns = known.now.mono_ns;
-        let identity = Identity { scopes: tables.scopes(policy), record: known.record };
+        let identity = Identity { granted: tables.granted(policy), record: known.record };
         let strip = smallvec::smallvec![presented.place];
         Ok(Caller { at_ns, strip, identity: Some(identity), rate: RateFields::of(&decision, policy, choice) })
     }
@@ -130,8 +130,8 @@ impl<C: Counters + 'static> Gateway<C> {
             tokens,
             cost,
         };
-        let blocks = self.shared.snapshot.blocks_ref();
-        decide(Case { facts: &facts, record: &known.record, policy, blocks: &blocks, now: known.now })
+        let blocks = &self.tables().blocks;
+        decide(Case { facts: &facts, record: &known.record, policy, blocks, now: known.now })
     }
 
     /// Hands the consumer of a key over; `None` when it is not known.

@@ -7,10 +7,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 use tollgate_core::counters::Counters;
-use tollgate_wire::{
-    headers::IDENTITY_PREFIX,
-    text::{DecisionText, push_id},
-};
+use tollgate_wire::text::{DecisionText, push_id};
 
 use super::Passage;
 use crate::{
@@ -18,7 +15,7 @@ use crate::{
     caller::{Caller, Identity},
     denial::RateFields,
     http::{answer::AnswerHead, exchange::Peer, field::FieldValue, head::RequestHead},
-    identity::{environment_value, push_consumer, push_value, value_of},
+    identity::{push_consumer, push_value, value_of},
     lane::Gateway,
     names,
     request::{Sender, credential::Place, only},
@@ -33,10 +30,7 @@ pub(crate) fn write_request<C: Counters + 'static>(
     passage: &Passage,
     request_id: DecisionText,
 ) {
-    head.strip_prefix(IDENTITY_PREFIX);
-    head.strip_prefix(names::FORWARDED_PREFIX);
-    head.strip(&names::FORWARDED);
-    head.strip(&names::X_REAL_IP);
+    head.strip_all(&passage.service.strips);
     strip_credentials(head, &passage.caller);
     change(head, &passage.service);
     head.set_text(&names::X_REQUEST_ID, |out| out.extend_from_slice(request_id.as_bytes()));
@@ -58,11 +52,8 @@ fn strip_credentials(head: &mut RequestHead, caller: &Caller) {
     }
 }
 
-/// What the service's settings change; before the identity fields, which they cannot replace.
+/// What the service's settings add; before the identity fields, which they cannot replace.
 fn change(head: &mut RequestHead, service: &ProxyService) {
-    for name in &service.request_headers.strip {
-        head.strip(name);
-    }
     for (name, value) in &service.request_headers.set {
         if name.as_str() == "host" {
             let authority = std::str::from_utf8(value.as_bytes()).unwrap_or("");
@@ -77,9 +68,8 @@ fn change(head: &mut RequestHead, service: &ProxyService) {
 /// The client's own fields of these names are stripped and services cannot add any (core refuses
 /// them), so that they need not be looked for before they are added.
 fn write_identity<C: Counters + 'static>(gateway: &Gateway<C>, head: &mut RequestHead, passage: &Passage) {
-    head.add(&names::X_TOLLGATE_TENANT, &passage.service.tenant);
-    head.add(&names::X_TOLLGATE_PROJECT, &passage.service.project);
-    let Some(Identity { record, scopes }) = &passage.caller.identity else { return };
+    head.add_lines(&passage.service.told);
+    let Some(Identity { record, granted }) = &passage.caller.identity else { return };
     head.add_text(&names::X_TOLLGATE_KEY_ID, |out| push_id(out, "key", record.id.0));
     gateway.with_consumer(record, |consumer| {
         head.add_text(&names::X_TOLLGATE_CONSUMER, |out| push_consumer(out, record, consumer));
@@ -87,8 +77,7 @@ fn write_identity<C: Counters + 'static>(gateway: &Gateway<C>, head: &mut Reques
             head.add_text(&names::X_TOLLGATE_CONSUMER_EXTERNAL_ID, |out| push_value(out, external_id));
         }
     });
-    head.add(&names::X_TOLLGATE_ENVIRONMENT, &environment_value(record.environment));
-    head.add(&names::X_TOLLGATE_SCOPES, scopes);
+    head.add_lines(granted.lines(record.environment));
 }
 
 fn assertion<C: Counters + 'static>(gateway: &Gateway<C>, passage: &Passage) -> Option<FieldValue> {

@@ -7,7 +7,7 @@ pub(crate) mod route;
 pub(crate) mod signing;
 mod target;
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use tollgate_core::{
     ingest_spec::BODY_BYTES_DEFAULT,
@@ -18,6 +18,7 @@ use tollgate_core::{
     signature::spec::SIGNED_BYTES_DEFAULT,
     tables::Tables,
 };
+use tollgate_wire::headers::IDENTITY_PREFIX;
 
 use self::{
     balance::{Condition, Registry},
@@ -30,9 +31,12 @@ use crate::{
     http::{
         bounds::Timeouts,
         field::{FieldName, FieldValue},
+        lines::Lines,
+        strip::StripList,
         upstream::{Origin, OriginTls},
     },
     identity::value_of,
+    names,
     options::GatewayOptions,
     request::credential::Places,
 };
@@ -48,6 +52,10 @@ pub(crate) struct ProxyService {
     pub(crate) timeouts: Timeouts,
     pub(crate) tenant: FieldValue,
     pub(crate) project: FieldValue,
+    /// What of every client's fields does not go upstream.
+    pub(crate) strips: Rc<StripList>,
+    /// What upstreams are told of every request: tenant and project.
+    pub(crate) told: Lines,
     /// Of a service that asks for signatures.
     pub(crate) signing: Option<Box<Signing>>,
     /// Of a service of kind `llm`.
@@ -68,6 +76,11 @@ impl ProxyService {
         let is_llm = spec.kind == ServiceKind::Llm;
         let places = if is_llm { Places::of_llm(&spec.credentials) } else { Places::of(&spec.credentials) };
         let (tenant_name, project_name) = names_of(service, tables);
+        let (tenant, project) = (value_of(&tenant_name), value_of(&project_name));
+        let mut told = Lines::default();
+        told.add(&names::X_TOLLGATE_TENANT, &tenant);
+        told.add(&names::X_TOLLGATE_PROJECT, &project);
+        let request_headers = HeaderChanges::of(&spec.request_headers, service.name());
         let Upstreams { origins, conditions } = Upstreams::of(service, &spec.upstreams, registry);
         Self {
             llm: LlmService::compile(service, registry).map(Box::new),
@@ -75,15 +88,17 @@ impl ProxyService {
             cors: Cors::of(spec, &places),
             places,
             retarget: Retarget::of(spec),
-            request_headers: HeaderChanges::of(&spec.request_headers, service.name()),
+            strips: Rc::new(request_headers.strips()),
+            request_headers,
             response_headers: HeaderChanges::of(&spec.response_headers, service.name()),
             timeouts: Timeouts {
                 connect: spec.timeouts.connect.to_std(),
                 response_head: spec.timeouts.response.to_std(),
                 body_idle: spec.timeouts.idle.to_std(),
             },
-            tenant: value_of(&tenant_name),
-            project: value_of(&project_name),
+            tenant,
+            project,
+            told,
             tenant_name,
             project_name,
             origins,
@@ -185,5 +200,17 @@ impl HeaderChanges {
         }
         changes.strip = spec.remove.iter().filter_map(|name| FieldName::parse(name).ok()).collect();
         changes
+    }
+
+    /// What of a client's fields does not go upstream: what the gate writes itself, and what these changes
+    /// take out or replace.
+    fn strips(&self) -> StripList {
+        let mut strips = StripList::default();
+        strips.add_prefix(IDENTITY_PREFIX);
+        strips.add_prefix(names::FORWARDED_PREFIX);
+        let own = [&names::FORWARDED, &names::X_REAL_IP, &names::X_REQUEST_ID];
+        let set = self.set.iter().map(|(name, _)| name);
+        own.into_iter().chain(&self.strip).chain(set).for_each(|name| strips.add(name));
+        strips
     }
 }

@@ -90,8 +90,8 @@ impl<C: Counters + 'static> ServiceApi<C> {
         let policy = policy_of(&tables, &known.record);
         let bound_host_addresses = known.host.as_ref().and_then(|known| known.as_deref());
         let facts = Facts { bound_host_addresses, ..facts };
-        let blocks = gateway.shared.snapshot.blocks();
-        let case = Case { facts: &facts, record: &known.record, policy, blocks: &blocks, now: known.now };
+        let blocks = &tables.blocks;
+        let case = Case { facts: &facts, record: &known.record, policy, blocks, now: known.now };
         let decision = match costs_money(&facts) {
             false => self.admit_beyond(case).await,
             true => self.admit_payer(case, &tables, TenantId(tenant)).await,

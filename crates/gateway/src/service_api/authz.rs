@@ -164,7 +164,7 @@ impl<C: Counters + 'static> ServiceApi<C> {
             .with(&names::X_TOLLGATE_TENANT, &value_of(tenant))
             .with(&names::X_TOLLGATE_PROJECT, &value_of(project))
             .with(&names::X_TOLLGATE_ENVIRONMENT, &environment_value(record.environment))
-            .with(&names::X_TOLLGATE_SCOPES, &decided.tables.scopes(decided.policy()));
+            .with(&names::X_TOLLGATE_SCOPES, &decided.tables.granted(decided.policy()).scopes);
         let head = &mut answer.head;
         head.set_text(&names::X_TOLLGATE_KEY_ID, |out| push_id(out, "key", record.id.0));
         self.gateway.with_consumer(record, |consumer| {

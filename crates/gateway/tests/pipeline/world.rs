@@ -27,7 +27,7 @@ use tollgate_core::{
     route::Router,
     secret::Secret,
     service::{Service, ServiceRow},
-    tables::{Consumer, EventType, Foreign, Project, Snapshot, Tables, Tenant},
+    tables::{ById, Consumer, EventType, Foreign, Project, Snapshot, Tables, Tenant},
     time::Clock as _,
 };
 use tollgate_gateway::{
@@ -208,7 +208,7 @@ fn event_types(resources: &Resources) -> HashMap<(ProjectId, Box<str>), Arc<Even
 
 fn tables(resources: &Resources) -> Tables {
     let service_ids = service_ids(resources);
-    let services: HashMap<ServiceId, Arc<Service>> = resources
+    let services: ById<ServiceId, Arc<Service>> = resources
         .services
         .iter()
         .map(|spec| {
@@ -231,8 +231,8 @@ fn tables(resources: &Resources) -> Tables {
         })
         .collect();
     Tables {
-        tenants: HashMap::from([(TENANT, Tenant { name: "acme".into() })]),
-        projects: HashMap::from([(
+        tenants: ById::from_iter([(TENANT, Tenant { name: "acme".into() })]),
+        projects: ById::from_iter([(
             PROJECT,
             Project { tenant: TENANT, name: "maps".into(), key_prefix: "mbk".into() },
         )]),

@@ -27,7 +27,7 @@ use tollgate_core::{
     route::Router,
     secret::Secret,
     service::{Service, ServiceRow},
-    tables::{Consumer, Foreign, Project, ServiceToken, Snapshot, Tables, Tenant},
+    tables::{ById, Consumer, Foreign, Project, ServiceToken, Snapshot, Tables, Tenant},
     time::{Clock, Now},
 };
 use tollgate_counters::LocalCounters;
@@ -321,7 +321,7 @@ pub(crate) fn service_id(project: &str, name: &str) -> ServiceId {
 
 fn tables() -> Tables {
     let resources: Resources = toml::from_str(SERVICES).expect("the services are right");
-    let services: HashMap<ServiceId, Arc<Service>> = resources
+    let services: ById<ServiceId, Arc<Service>> = resources
         .services
         .iter()
         .zip(2000..)
@@ -338,16 +338,16 @@ fn tables() -> Tables {
         .collect();
     let project = |tenant, name: &str| Project { tenant, name: name.into(), key_prefix: "mbk".into() };
     Tables {
-        tenants: HashMap::from([
+        tenants: ById::from_iter([
             (ACME, Tenant { name: "acme".into() }),
             (GLOBEX, Tenant { name: "globex".into() }),
         ]),
-        projects: HashMap::from([
+        projects: ById::from_iter([
             (MAPS, project(ACME, "maps")),
             (SHOP, project(ACME, "shop")),
             (FOREIGN, project(GLOBEX, "foreign")),
         ]),
-        policies: HashMap::new(),
+        policies: ById::default(),
         router: Router::new(services.values().cloned()),
         services,
         service_tokens: tokens(),

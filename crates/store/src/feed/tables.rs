@@ -17,7 +17,7 @@ use tollgate_core::{
     route::Router,
     secret::Secret,
     service::{Service, ServiceRow},
-    tables::{EventType, Foreign, Project, ServiceToken, Tables, Tenant},
+    tables::{ById, EventType, Foreign, Project, ServiceToken, Tables, Tenant},
 };
 
 use crate::{
@@ -70,8 +70,8 @@ pub(super) async fn load_tables(
     })
 }
 
-fn services(state: &State) -> HashMap<ServiceId, Arc<Service>> {
-    let mut services = HashMap::with_capacity(state.services.len());
+fn services(state: &State) -> ById<ServiceId, Arc<Service>> {
+    let mut services = ById::default();
     for row in &state.services {
         let Some(project) = state.project_by_id(row.project) else { continue };
         let id = ServiceId::from_sql(row.id);
@@ -90,13 +90,13 @@ fn services(state: &State) -> HashMap<ServiceId, Arc<Service>> {
     services
 }
 
-fn policies(state: &State) -> HashMap<PolicyId, Arc<Policy>> {
+fn policies(state: &State) -> ById<PolicyId, Arc<Policy>> {
     let named: HashMap<(u64, &str), ServiceId> = state
         .services
         .iter()
         .map(|row| ((row.project.0, row.spec.name.as_str()), ServiceId::from_sql(row.id)))
         .collect();
-    let mut policies = HashMap::with_capacity(state.policies.len());
+    let mut policies = ById::default();
     for row in &state.policies {
         let id = PolicyId::from_sql(row.id);
         let meta = PolicyRow { id, project: row.project, version: row.version };

@@ -8,14 +8,12 @@ use tollgate_wire::rate::{each_field, retry_after_s};
 use crate::fixture::{allowed, exhausted, policy};
 
 fn fields(decision: &Decision, choice: RateHeaders) -> String {
-    let (mut values, mut ends) = (Vec::new(), Vec::new());
-    each_field(decision, &policy(), choice, &mut values, |name, end| ends.push((name, end)));
     let mut text = String::new();
-    let mut start = 0;
-    for (name, end) in ends {
-        let _ = writeln!(text, "{name}: {}", std::str::from_utf8(&values[start..end]).unwrap());
-        start = end;
-    }
+    each_field(decision, &policy(), choice, |name, write| {
+        let mut value = Vec::new();
+        write(&mut value);
+        let _ = writeln!(text, "{name}: {}", std::str::from_utf8(&value).unwrap());
+    });
     text
 }
 

@@ -2,13 +2,28 @@
 
 use proptest::prelude::{any, proptest};
 use tollgate_core::id::{DecisionId, KeyId};
-use tollgate_wire::text::{DecisionText, push_id, push_number, rfc3339};
+use tollgate_wire::text::{DecisionText, DecisionTexts, push_id, push_number, rfc3339};
 
 proptest! {
     #[test]
     fn a_decision_id_is_written_as_core_writes_it(boot in any::<u64>(), lane in any::<u16>(), number in any::<u64>()) {
         let id = DecisionId { boot, lane, number };
         assert_eq!(std::str::from_utf8(DecisionText::of(id).as_bytes()).unwrap(), id.to_string());
+    }
+
+    #[test]
+    fn ids_of_one_lane_are_written_as_each_by_itself(
+        boot in any::<u64>(),
+        numbers in proptest::collection::vec((0_u16..2, any::<u64>()), 1..20),
+    ) {
+        let mut texts = DecisionTexts::new(DecisionId { boot, lane: 0, number: 0 });
+        for (lane, number) in numbers {
+            for number in [number, number.wrapping_add(1), number >> 40] {
+                let id = DecisionId { boot, lane, number };
+                assert_eq!(texts.text(id), DecisionText::of(id));
+                assert_eq!(std::str::from_utf8(texts.text(id).as_bytes()).unwrap(), id.to_string());
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::http::head::RequestLine;
 use crate::http::raw::{FieldPlace, Kind, Span};
 
-use super::table::{self, HOST, METHOD, PATH, QUERY, TOKEN};
+use super::table::{self, HOST, METHOD, PATH, QUERY};
 use super::{HeadBounds, Malformed};
 
 /// What follows a head.
@@ -209,15 +209,7 @@ impl Facts {
     }
 
     fn field(&mut self, line: &[u8], start: usize) -> Result<(), Malformed> {
-        let mut underscore = false;
-        let mut len = 0;
-        for &byte in line {
-            if !table::is(byte, TOKEN) {
-                break;
-            }
-            underscore |= byte == b'_';
-            len += 1;
-        }
+        let (len, underscore) = table::name(line);
         let (name, rest) = line.split_at(len);
         let Some((b':', value)) = rest.split_first() else {
             return Err(not_a_name(name, rest));

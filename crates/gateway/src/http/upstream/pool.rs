@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use tollgate_core::keyring::PlainHash;
+
 use crate::http::bounds::PoolBounds;
 use crate::http::ticks::Ticks;
 
@@ -24,7 +26,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Pools {
     pub(super) bounds: PoolBounds,
-    by_origin: RefCell<HashMap<Origin, Rc<Pool>>>,
+    by_origin: RefCell<HashMap<Origin, Rc<Pool>, PlainHash>>,
 }
 
 impl Pools {

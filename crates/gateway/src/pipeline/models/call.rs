@@ -77,7 +77,7 @@ impl Entered {
             at_ns: self.known.now.mono_ns,
             strip: smallvec::smallvec![self.place],
             identity: Some(Identity {
-                scopes: self.tables.scopes(policy),
+                granted: self.tables.granted(policy),
                 record: self.known.record.clone(),
             }),
             rate: RateFields::of(decision, policy, service.service.spec.headers),

@@ -202,6 +202,6 @@ async fn decide<C: Counters + 'static>(
         // Whatever of ours came along is not for the upstream.
         SignatureMode::Instead => Caller::public(head, &service.places, at_ns).strip,
     };
-    let identity = Identity { scopes: tables.scopes(policy), record: known.record };
+    let identity = Identity { granted: tables.granted(policy), record: known.record };
     Ok(Caller { at_ns, strip, identity: Some(identity), rate: RateFields::of(&decision, policy, choice) })
 }

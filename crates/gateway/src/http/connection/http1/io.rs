@@ -288,7 +288,12 @@ impl Inner {
         self.owes_continue = accepted.expects_continue && self.input.len() == accepted.len;
         let mut accepted = accepted;
         let places = std::mem::take(&mut accepted.places);
-        let fields = RawFields::received(self.input.split_to(accepted.len), places);
+        // Usually all that was read: taking it as a whole needs no counting of who shares it.
+        let head = match self.input.len() == accepted.len {
+            true => std::mem::take(&mut self.input),
+            false => self.input.split_to(accepted.len),
+        };
+        let fields = RawFields::received(head, places);
         Next::Head(accepted, fields)
     }
 

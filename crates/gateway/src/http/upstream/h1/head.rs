@@ -135,7 +135,7 @@ impl HeadReader {
             place.kind == Kind::Plain
                 && !found.named.iter().any(|own| own.as_slice() == place.name.bytes(&bytes))
         });
-        let fields = RawFields { buffer: bytes.freeze(), places };
+        let fields = RawFields::of(bytes.freeze(), places);
         Ok(Head { status: line.status, fields, framing, length_of_head, keeps })
     }
 

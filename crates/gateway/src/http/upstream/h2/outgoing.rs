@@ -54,7 +54,7 @@ fn target(head: &RequestHead) -> PathAndQuery {
 const OWN_FIELDS_USUAL: usize = 12;
 
 fn fields(head: &RequestHead) -> HeaderMap {
-    let mut out = HeaderMap::with_capacity(head.fields.places.len() + OWN_FIELDS_USUAL);
+    let mut out = HeaderMap::with_capacity(head.fields.len() + OWN_FIELDS_USUAL);
     head.for_each_forwarded(|name, value| {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             out.append(name, value);
