@@ -24,6 +24,7 @@ mod hidden;
 mod identity;
 mod local_path;
 mod mail;
+mod model_trial;
 mod password;
 mod problem;
 mod providers;
@@ -32,7 +33,6 @@ mod session;
 mod sign_in;
 mod smtp;
 mod state;
-mod tenant_models;
 mod throttle;
 mod who;
 
@@ -40,6 +40,7 @@ pub use admin::{METHODS, document as openapi_document, permissions as endpoint_p
 pub use follow::Follow;
 pub use health::{Health, ModelCondition, Part, Report};
 pub use mail::{Courier, Mail};
+pub use model_trial::{ModelTrial, NotTried};
 pub use password::{PASSWORD_CHARS_MIN, hash_password, password_problem};
 pub use providers::{
     FirebaseOptions, LdapOptions, OidcOptions, ProviderFinding, ProviderOptions, RoleMap, examine_providers,

@@ -63,6 +63,7 @@ async fn start(well: bool) -> std::net::SocketAddr {
         clock: Arc::new(Fixed),
         sign_in: SignInOptions::default(),
         follow: Arc::new(()),
+        models: Arc::new(()),
         kept: crate::KEPT,
     };
     tokio::spawn(serve(listener, control, std::future::pending()));

@@ -100,7 +100,10 @@ async fn place(store: &Store, tenant: &str) -> Result<Place, Failure> {
                     ResourceId::Service(id) => place.services.push(id.0),
                     ResourceId::Policy(id) => place.policies.push((name, id.0)),
                     ResourceId::Consumer(id) => place.consumers.push((name, id.0)),
-                    ResourceId::Project(_) | ResourceId::Rule(_) | ResourceId::Meter(_) => {}
+                    ResourceId::Project(_)
+                    | ResourceId::Rule(_)
+                    | ResourceId::Meter(_)
+                    | ResourceId::Model(_) => {}
                 }
             }
             let Some(next) = found.next else { break };

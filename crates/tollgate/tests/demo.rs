@@ -22,6 +22,7 @@ fn the_demo_sends_its_requests_and_leaves_something_to_look_at() {
             "scope_missing",
             "rate_limited",
             "budget_exhausted",
+            "key_blocked",
         ] {
             assert!(codes.contains(&code), "{code} is missing in {codes:?}");
         }
@@ -36,6 +37,13 @@ fn the_demo_sends_its_requests_and_leaves_something_to_look_at() {
         serde_json::from_str::<serde_json::Value>(&printed.stdout).expect("JSON")
     };
     assert!(ask(&["usage"])["total"]["requests"].as_u64().is_some_and(|requests| requests > 40));
-    assert_eq!(ask(&["keys", "list"])["keys"].as_array().map(Vec::len), Some(8), "keys are not piled up");
+    assert_eq!(ask(&["keys", "list"])["keys"].as_array().map(Vec::len), Some(9), "keys are not piled up");
+    let log = ask(&["rules", "log"]);
+    assert!(log.to_string().contains("too-curious"), "what the rule did is shown: {log}");
+    let by_model = ask(&["usage", "--by", "model,service"]);
+    let rows = by_model["rows"].as_array().expect("rows");
+    let fraud = rows.iter().find(|row| row["model"] == "fraud").expect("the prediction");
+    assert_eq!((&fraud["service"], &fraud["tokens_in"]), (&"predict".into(), &0.into()));
+    assert!(fraud["requests"].as_u64().is_some_and(|requests| requests >= 2), "{fraud}");
     assert_eq!(ask(&["audit", "verify"])["intact"], true);
 }

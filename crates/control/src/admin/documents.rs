@@ -21,6 +21,7 @@ pub(crate) async fn apply(call: Call) -> Result<Answer, Refused> {
         .chain(resources.event_types.iter_mut().map(|spec| &mut spec.project))
         .chain(resources.rules.iter_mut().map(|spec| &mut spec.project))
         .chain(resources.meters.iter_mut().map(|spec| &mut spec.project))
+        .chain(resources.models.iter_mut().map(|spec| &mut spec.project))
         .chain(resources.webhooks.iter_mut().filter_map(|spec| spec.project.as_mut()));
     for project in projects.filter(|project| !project.contains('/')) {
         *project = format!("{tenant}/{project}");

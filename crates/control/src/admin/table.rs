@@ -5,7 +5,7 @@ use tollgate_core::authz::Action;
 use tollgate_store::Entity;
 
 use super::{
-    budgets, documents,
+    budgets, dashboards, documents,
     endpoint::{Endpoint, Gives, Method},
     events, invoice, jobs, keys, members, meters, models,
     params::{
@@ -195,6 +195,27 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             that holds the last moment before `to` (now when not said).")
         .query(&[TIMES, METER])
         .gives(Gives::One(200, "MeterValues")),
+    on(Get, "/dashboards", ReadAutomation, to!(dashboards::list), "List dashboards")
+        .about("Own ones and those that are shared with the tenant, by name.")
+        .query(&[PAGE])
+        .gives(Gives::List("Dashboard")),
+    on(Post, "/dashboards", ReadAutomation, to!(dashboards::create), "Create a dashboard")
+        .about("Of whoever calls. Sharing it with the tenant needs `resources.change`.")
+        .takes("DashboardChange")
+        .gives(Gives::One(201, "Dashboard"))
+        .tagged(),
+    on(Get, "/dashboards/{id}", ReadAutomation, to!(dashboards::show), "Show a dashboard")
+        .gives(Gives::One(200, "Dashboard"))
+        .tagged(),
+    on(Put, "/dashboards/{id}", ReadAutomation, to!(dashboards::replace), "Replace a dashboard")
+        .about("An own one; one that is shared, or is to be, needs `resources.change`.")
+        .takes("DashboardChange")
+        .gives(Gives::One(200, "Dashboard"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/dashboards/{id}", ReadAutomation, to!(dashboards::delete), "Delete a dashboard")
+        .about("An own one; one that is shared needs `resources.change`.")
+        .guarded(),
     on(Get, "/rules", ReadAutomation, to!(resources::list, Rule), "List rules")
         .query(&[PAGE, PROJECT, NAMES])
         .gives(Gives::List("Rule")),
@@ -431,9 +452,32 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         .takes("NewInvitation")
         .gives(Gives::One(201, "CreatedInvitation")),
     on(Delete, "/invitations/{id}", ChangeMembers, to!(members::revoke_invitation), "Take an invitation back"),
-    on(Get, "/models", ReadServices, to!(models::list), "List models as this node sees them")
-        .about("Versions that are registered, whether they take requests here, and how that went since the node started.")
+    on(Get, "/models", ReadServices, to!(models::list), "List versions of models")
+        .about("Those that are registered, whether they take requests on the node that answers, and how that went since it started.")
+        .query(&[PAGE, PROJECT, SEARCH])
         .gives(Gives::List("Model")),
+    on(Post, "/models", ChangeResources, to!(models::create), "Register a version of a model")
+        .about("One that lives on a server of its own, as `remote`. Files of the host are named by its operator only, with `tollgate apply` there.")
+        .takes("ModelSpec")
+        .gives(Gives::One(201, "Model"))
+        .tagged(),
+    on(Get, "/models/{id}", ReadServices, to!(models::show), "Show a version of a model")
+        .gives(Gives::One(200, "Model"))
+        .tagged(),
+    on(Put, "/models/{id}", ChangeResources, to!(models::replace), "Replace what a version of a model says")
+        .about("Its project, name, version and file stay. A new sample is tried on the file first, and refused where the file does not answer it.")
+        .takes("ModelSpec")
+        .gives(Gives::One(200, "Model"))
+        .tagged()
+        .guarded(),
+    on(Delete, "/models/{id}", ChangeResources, to!(models::delete), "Take a version of a model away")
+        .about("Requests that found it are answered by it. Its file stays where it is.")
+        .guarded(),
+    on(Post, "/models/{id}/aliases", ChangeResources, to!(models::give_alias), "Give a version of a model an alias")
+        .about("Another version of the model that has it loses it, at the same moment. To take one away, replace the version without it.")
+        .takes("NewModelAlias")
+        .gives(Gives::One(200, "Model"))
+        .tagged(),
     on(Get, "/status", ReadSystem, to!(status::show), "How the node is")
         .gives(Gives::One(200, "Status")),
 ];

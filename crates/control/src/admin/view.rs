@@ -103,6 +103,7 @@ pub(crate) enum Resource {
     Consumer(wire::Consumer),
     Rule(Box<wire::Rule>),
     Meter(Box<wire::Meter>),
+    Model(Option<Box<wire::Model>>),
 }
 
 pub(crate) fn resource(view: ResourceView) -> Resource {
@@ -121,6 +122,8 @@ pub(crate) fn resource(view: ResourceView) -> Resource {
         ResourceSpec::Meter(spec) => {
             Resource::Meter(Box::new(wire::Meter { id, version, project, spec: *spec }))
         }
+        // Its own endpoints show more: how it is on the node that answers.
+        ResourceSpec::Model(_) => Resource::Model(super::models::shown(view, &[]).map(Box::new)),
         ResourceSpec::Rule(spec) => {
             Resource::Rule(Box::new(wire::Rule { id, version, project, spec: *spec }))
         }

@@ -37,6 +37,8 @@ mod many;
 mod member;
 mod members;
 mod meters;
+mod model;
+mod model_draft;
 mod models;
 mod new_key;
 mod notices;
@@ -104,7 +106,11 @@ pub(crate) fn router() -> Router<App> {
         .route("/policies/new", get(policy::blank))
         .route("/policies/{id}", get(policy::show).post(policy::save))
         .route("/policies/{id}/delete", post(policy::delete))
-        .route("/models", get(models::list))
+        .route("/models", get(models::list).post(model::create))
+        .route("/models/new", get(model::blank))
+        .route("/models/{id}", get(model::show).post(model::save))
+        .route("/models/{id}/alias", post(model::give_alias))
+        .route("/models/{id}/delete", post(model::delete))
         .route("/rules", get(rules::show).post(rule::create))
         .route("/rules/new", get(rule::blank))
         .route("/rules/{id}", get(rule::show).post(rule::save))

@@ -1,37 +1,34 @@
-//! Models: which versions take requests on this node, under which names, and how that goes.
+//! Models: which versions are registered, whether they take requests on this node, and how that goes.
 
 use askama::Template;
 use axum::response::Response;
 use tollgate_core::authz::Action;
+use tollgate_store::{Entity, ResourceFilter};
+use tollgate_wire::admin::Model;
 
 use super::{
     shell::Shell,
     trouble::{Trouble, html},
     visit::Visit,
 };
-use crate::{ModelCondition, tenant_models::of_tenant};
+use crate::admin::models::shown;
 
 #[derive(Template)]
 #[template(path = "models.html")]
 struct Page {
     shell: Shell,
     rows: Vec<Row>,
+    older: Option<String>,
+    may_create: bool,
 }
 
 struct Row {
-    project: String,
-    model: ModelCondition,
+    model: Model,
 }
 
 impl Row {
-    /// How it is, in words.
     fn words(&self) -> &'static str {
-        match (self.model.state, self.model.is_served) {
-            ("loading", _) => "loading",
-            ("serving", _) => "serving",
-            (_, true) => "serving its former file",
-            (_, false) => "cannot be used",
-        }
+        words(&self.model)
     }
 
     fn aliases(&self) -> String {
@@ -39,16 +36,27 @@ impl Row {
     }
 
     fn median(&self) -> String {
-        at_most(self.model.tallied.median_us)
+        at_most(self.model.median_us)
     }
 
     fn p99(&self) -> String {
-        at_most(self.model.tallied.p99_us)
+        at_most(self.model.p99_us)
+    }
+}
+
+/// How a version is, in words.
+pub(super) fn words(model: &Model) -> &'static str {
+    match model.state.as_str() {
+        "loading" => "loading",
+        "serving" => "serving",
+        "serving_former" => "serving its former file",
+        "unknown" => "not on this node",
+        _ => "cannot be used",
     }
 }
 
 /// A power of two of microseconds, in words.
-fn at_most(micros: u64) -> String {
+pub(super) fn at_most(micros: u64) -> String {
     match micros {
         0 => "–".to_owned(),
         1..1_000 => format!("{micros} µs"),
@@ -59,8 +67,14 @@ fn at_most(micros: u64) -> String {
 }
 
 pub(crate) async fn list(visit: Visit) -> Result<Response, Trouble> {
-    let scope = visit.scope(Action::ReadServices)?;
-    let models = of_tenant(visit.app.control(), scope).await?;
-    let rows = models.into_iter().map(|(project, model)| Row { project: project.name, model }).collect();
-    html(&Page { rows, shell: visit.shell("Models") })
+    let filter = ResourceFilter::all(visit.scope(Action::ReadServices)?, Entity::Model);
+    let page = visit.store().list_resources(&filter, &visit.rows()).await?;
+    let conditions = visit.app.control().health.models();
+    let models = page.items.into_iter().filter_map(|item| shown(item, &conditions));
+    html(&Page {
+        rows: models.map(|model| Row { model }).collect(),
+        older: page.next.map(|next| visit.link(&[("cursor", Some(&next))])),
+        may_create: visit.may_all(Action::ChangeResources),
+        shell: visit.shell("Models"),
+    })
 }

@@ -100,7 +100,9 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
 /// What was spent in a time, by the largest models and consumers.
 pub(super) async fn summed(visit: &Visit, filter: &UsageFilter) -> Result<Option<Spent>, Trouble> {
     let models = read(visit, None, filter).await?;
-    if models.calls.calls == 0 {
+    // Predictions cost nothing and have no tokens.
+    let tokens = models.calls.tokens_in.saturating_add(models.calls.tokens_out);
+    if tokens == 0 && models.calls.costs.is_empty() {
         return Ok(None);
     }
     let consumers = read(visit, Some(UsageBy::Consumer), filter).await?;
@@ -112,7 +114,7 @@ pub(super) async fn summed(visit: &Visit, filter: &UsageFilter) -> Result<Option
     Ok(Some(Spent {
         cost: cost_words(&models.calls),
         calls: models.calls.calls,
-        tokens: models.calls.tokens_in.saturating_add(models.calls.tokens_out),
+        tokens,
         models: top(&models),
         consumers: top(&consumers),
     }))

@@ -15,6 +15,7 @@ use crate::{
     follow::Follow,
     health::Health,
     mail::Courier,
+    model_trial::{ModelTrial, TRIALS_MAX},
     password::Passwords,
     problem::Refused,
     providers::{ProviderOptions, Providers},
@@ -38,6 +39,8 @@ pub struct Control {
     pub sign_in: SignInOptions,
     /// Brings what is changed here to what decides here.
     pub follow: Arc<dyn Follow>,
+    /// Tries models before what is written of them is kept.
+    pub models: Arc<dyn ModelTrial>,
     /// How long things are kept, and when people are reminded.
     pub kept: Kept,
 }
@@ -111,6 +114,8 @@ struct Doors {
     passwords: Passwords,
     /// Places for making links to set new passwords.
     resets: Arc<Semaphore>,
+    /// Places for trying models.
+    trials: Arc<Semaphore>,
     providers: Providers,
     /// Places for changes to many keys.
     jobs: JobSlots,
@@ -132,6 +137,7 @@ impl App {
             throttle: Throttle::default(),
             passwords: Passwords::default(),
             resets,
+            trials: Arc::new(Semaphore::new(TRIALS_MAX)),
             providers,
             jobs: JobSlots::default(),
             run: u64::from_le_bytes(run) >> 1,
@@ -157,6 +163,11 @@ impl App {
     /// Places for making links to set new passwords.
     pub(crate) fn resets(&self) -> Arc<Semaphore> {
         Arc::clone(&self.doors.resets)
+    }
+
+    /// Places for trying models.
+    pub(crate) fn trials(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.doors.trials)
     }
 
     /// Places for changes to many keys.

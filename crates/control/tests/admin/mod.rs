@@ -3,6 +3,7 @@
 mod audit;
 mod budgets;
 mod contract;
+mod dashboards;
 mod documents;
 mod events;
 mod isolation;
@@ -10,6 +11,7 @@ mod jobs;
 mod keys;
 mod members;
 mod meters;
+mod models;
 mod openapi;
 mod repetition;
 mod resources;
@@ -59,6 +61,8 @@ promises! { sqlite:
         only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;
     meters: a_meter_is_made_asked_replaced_and_deleted;
+    models: versions_are_registered_and_an_alias_moves_at_once, files_of_the_host_are_named_by_its_operator_only;
+    dashboards: a_dashboard_is_ones_own_until_it_is_shared, what_a_widget_cannot_show_names_its_field;
     webhooks: a_webhook_has_its_secret_in_one_answer, what_is_wrong_with_a_webhook_names_its_field;
     budgets: a_budget_lives_and_is_topped_up, a_developer_sees_budgets_of_own_consumers_only,
         a_price_gets_versions_and_ends, a_secret_is_taken_and_never_given_back;
@@ -78,6 +82,8 @@ promises! { postgres:
     repetition: a_repetition_is_answered_and_not_done, twenty_at_once_are_done_once;
     events: events_are_filtered_paged_and_explained;
     audit: the_audit_shows_before_and_after;
+    models: versions_are_registered_and_an_alias_moves_at_once;
+    dashboards: what_a_widget_cannot_show_names_its_field;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,6 +38,8 @@ fn all() -> Vec<Endpoint> {
                 "webhooks" => "whk_00000000001",
                 "rules" => "rul_00000000001",
                 "meters" => "mtr_00000000001",
+                "models" => "mdl_00000000001",
+                "dashboards" => "dsh_00000000001",
                 "blocks" => "blk_00000000001",
                 "jobs" => "job_00000000001",
                 "service-tokens" => "stk_00000000001",

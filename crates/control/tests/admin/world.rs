@@ -103,6 +103,7 @@ impl World {
             clock: clock.clone(),
             sign_in: SignInOptions::default(),
             follow: Arc::new(()),
+            models: Arc::new(super::models::Picky),
             kept: crate::KEPT,
         };
         tokio::spawn(serve(listener, control, std::future::pending()));

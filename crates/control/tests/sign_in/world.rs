@@ -99,6 +99,7 @@ async fn build(options: SignInOptions, has_mail: bool) -> World {
             ..options
         },
         follow: Arc::new(()),
+        models: Arc::new(()),
         kept: crate::KEPT,
     };
     tokio::spawn(serve(listener, control, std::future::pending()));

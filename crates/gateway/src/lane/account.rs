@@ -5,7 +5,7 @@
 //! everything held for the request (a place in flight, an upstream's load) is given back exactly
 //! once (I12, I17).
 
-use std::{net::IpAddr, rc::Rc};
+use std::{net::IpAddr, rc::Rc, sync::Arc};
 
 use smallvec::SmallVec;
 use tollgate_core::{
@@ -16,6 +16,7 @@ use tollgate_core::{
     keyring::KeyRecord,
     money::price::Provider,
     policy::Policy,
+    predict_spec::ModelSpec,
     resource::{ServiceKind, Unit},
     service::Service,
     time::Now,
@@ -71,6 +72,8 @@ pub(crate) struct Account<C: Counters + 'static> {
     shape: Option<Provider>,
     /// Of a call to a model.
     pub(crate) call: Option<Box<CallAccount<C>>>,
+    /// The registered model of a prediction.
+    predicted: Option<Arc<ModelSpec>>,
 }
 
 impl<C: Counters + 'static> Account<C> {
@@ -101,6 +104,7 @@ impl<C: Counters + 'static> Account<C> {
             load: None,
             shape: None,
             call: None,
+            predicted: None,
         }
     }
 
@@ -157,6 +161,11 @@ impl<C: Counters + 'static> Account<C> {
             Ok(_) => self.user_agent.extend_from_slice(kept),
             Err(_) => self.user_agent.extend_from_slice(String::from_utf8_lossy(kept).as_bytes()),
         }
+    }
+
+    /// Notes which registered model is asked: never what a client calls one, which has no bound.
+    pub(crate) fn note_model(&mut self, model: &Arc<ModelSpec>) {
+        self.predicted = Some(Arc::clone(model));
     }
 
     /// Notes who the client is.
@@ -306,7 +315,7 @@ impl<C: Counters + 'static> Account<C> {
             (_, Some(_)) => Served::Llm,
         };
         gateway.meters.answered(self.code, served, took_ns);
-        let record = Record {
+        let mut record = Record {
             entry: self.entry,
             // A policy has fewer quotas than a record has room for charges.
             charges: Charges::new(&self.charges).unwrap_or_default(),
@@ -315,6 +324,9 @@ impl<C: Counters + 'static> Account<C> {
             user_agent: std::str::from_utf8(&self.user_agent).unwrap_or(""),
             ..call.as_deref().map_or_else(Record::default, CallAccount::record)
         };
+        if let Some(model) = &self.predicted {
+            record.model = &model.name;
+        }
         gateway.append(ticket, &record)
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_core::{
     authz::{Action, Actor, Permit},
     id::{DashboardId, MeterId, TenantId, UserId},
-    meter::window::WindowUnit,
+    meter::{spec::MeterSpec, window::WindowUnit},
 };
 
 use crate::{
@@ -173,6 +173,7 @@ impl Store {
         if count >= OWN_MAX {
             return Err(StoreError::Conflict(format!("you have {OWN_MAX} dashboards; delete one first")));
         }
+        check_meters(write.conn(), tenant, &[], &new.widgets).await?;
         let id = DashboardId::from_random(random::id_bytes()?);
         let NewDashboard { name, shared, widgets } = new;
         let made = Dashboard { id, version: 1, tenant, owner, name, shared, widgets };
@@ -202,6 +203,7 @@ impl Store {
         let mut write = self.write(permit, now_us).await?;
         let present = load(write.conn(), (at.tenant, person(permit)?), at.id).await?;
         same_version(Entity::Dashboard, present.version, at.version)?;
+        check_meters(write.conn(), at.tenant, &present.widgets, &new.widgets).await?;
         let NewDashboard { name, shared, widgets } = new;
         let changed = Dashboard { name, shared, widgets, version: present.version + 1, ..present.clone() };
         record(&mut write, Some(&present), Some(&changed))?;
@@ -259,6 +261,38 @@ fn check(new: &NewDashboard) -> Result<(), StoreError> {
         }
         if !(1..=9_600).contains(&widget.hours) {
             return Err(StoreError::invalid(format!("widgets[{index}].hours"), "it is outside 1 to 9600"));
+        }
+        if widget.window == WindowUnit::Total {
+            let problem = "choose how long windows are; the form `number` shows the whole span at once";
+            return Err(StoreError::invalid(format!("widgets[{index}].window"), problem));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a new widget of a meter that the tenant has not, or by what the meter does not group by. One that was there
+/// before may stay: its meter may have gone since.
+async fn check_meters(
+    conn: &mut sqlx::AnyConnection,
+    tenant: TenantId,
+    before: &[Widget],
+    after: &[Widget],
+) -> Result<(), StoreError> {
+    let is_known =
+        |widget: &Widget| before.iter().any(|one| (one.meter, one.by) == (widget.meter, widget.by));
+    for (index, widget) in after.iter().enumerate().filter(|(_, widget)| !is_known(widget)) {
+        let select = sql("SELECT m.spec FROM meters m JOIN projects p ON p.id = m.project \
+                          WHERE m.id = $1 AND p.tenant = $2");
+        let row = one(select.bind(widget.meter.to_sql()).bind(tenant.to_sql()), conn).await?;
+        let Some(row) = row else {
+            let problem = format!("there is no meter `{}`; list them, or correct the id", widget.meter);
+            return Err(StoreError::invalid(format!("widgets[{index}].meter"), problem));
+        };
+        let spec: MeterSpec = from_json(row.text(0)?)?;
+        let groups = spec.group_by.len();
+        if widget.by.is_some_and(|by| by as usize >= groups) {
+            let problem = format!("meter `{}` groups by {groups} things, counted from 0", spec.name);
+            return Err(StoreError::invalid(format!("widgets[{index}].by"), problem));
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ mod event_types;
 mod export;
 mod find;
 mod meters;
+mod model_alias;
 mod models;
 mod one;
 mod price_views;

@@ -50,7 +50,7 @@ impl Store {
         new: ResourceSpec,
         now_us: i64,
     ) -> Result<Committed<ResourceView>, StoreError> {
-        let (kind, name) = (new.kind(), new.name().to_owned());
+        let (kind, name) = (new.kind(), new.row_name().into_owned());
         let mut write = self.write(permit, now_us).await?;
         let resources = new.alone();
         let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
@@ -168,10 +168,11 @@ fn what_moved(
     (tenant, project): (&str, &str),
 ) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if new.name() != present.spec.name() {
+    if new.row_name() != present.spec.row_name() {
+        let field = if new.name() == present.spec.name() { "version" } else { "name" };
         let problem =
-            format!("it is `{}`, and a name stays; create another one instead", present.spec.name());
-        errors.push(FieldError::new("name", problem));
+            format!("it is `{}`, and a name stays; create another one instead", present.spec.row_name());
+        errors.push(FieldError::new(field, problem));
     }
     let full = format!("{tenant}/{project}");
     if new.project().is_some_and(|named| named != project && named != full) {
@@ -227,6 +228,10 @@ async fn deletion(
         ResourceId::Meter(_) => {
             let row = diff.state.meters.iter().find(|row| row.id == number);
             row.map(|row| delete(Entity::Meter, project, row)).transpose()
+        }
+        ResourceId::Model(_) => {
+            let row = diff.state.models.iter().find(|row| row.id == number);
+            row.map(|row| delete(Entity::Model, project, row)).transpose()
         }
         ResourceId::Rule(_) => {
             let row = diff.state.rules.iter().find(|row| row.id == number);

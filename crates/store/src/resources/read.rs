@@ -69,7 +69,7 @@ impl Store {
         let shown = rows.iter().take(limit);
         let items = shown.map(|row| view(filter.kind, row)).collect::<Result<Vec<_>, _>>()?;
         let next = (rows.len() > limit)
-            .then(|| items.last().map(|item| format!("{}.{}", item.spec.name(), item.id.to_sql())))
+            .then(|| items.last().map(|item| format!("{}.{}", item.spec.row_name(), item.id.to_sql())))
             .flatten();
         Ok(Page { items, next })
     }
@@ -145,6 +145,7 @@ impl Store {
                         ResourceSpec::Consumer(spec) => resources.consumers.push(spec),
                         ResourceSpec::Rule(spec) => resources.rules.push(*spec),
                         ResourceSpec::Meter(spec) => resources.meters.push(*spec),
+                        ResourceSpec::Model(spec) => resources.models.push(*spec),
                     }
                 }
                 page.cursor = part.next;
@@ -196,6 +197,7 @@ const fn table(kind: Entity) -> &'static str {
         Entity::Policy => "policies",
         Entity::Rule => "rules",
         Entity::Meter => "meters",
+        Entity::Model => "models",
         _ => "consumers",
     }
 }
@@ -213,6 +215,7 @@ fn view(kind: Entity, row: &Row) -> Result<ResourceView, StoreError> {
         Entity::Policy => ResourceSpec::Policy(Box::new(from_json(written)?)),
         Entity::Rule => ResourceSpec::Rule(Box::new(from_json(written)?)),
         Entity::Meter => ResourceSpec::Meter(Box::new(from_json(written)?)),
+        Entity::Model => ResourceSpec::Model(Box::new(from_json(written)?)),
         _ => ResourceSpec::Consumer(from_json(written)?),
     };
     Ok(ResourceView {

@@ -1,10 +1,13 @@
 //! Resources as they are shown and asked for: which, what they say, and who may see them.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use tollgate_core::{
     authz::Permit,
-    id::{ConsumerId, MeterId, PolicyId, ProjectId, RuleId, ServiceId, TenantId},
+    id::{ConsumerId, MeterId, ModelId, PolicyId, ProjectId, RuleId, ServiceId, TenantId},
     meter::spec::MeterSpec,
+    predict_spec::ModelSpec,
     resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
     rule::spec::RuleSpec,
 };
@@ -26,6 +29,8 @@ pub enum ResourceId {
     Rule(RuleId),
     /// A meter.
     Meter(MeterId),
+    /// A version of a model.
+    Model(ModelId),
 }
 
 impl ResourceId {
@@ -39,6 +44,7 @@ impl ResourceId {
             Self::Consumer(_) => Entity::Consumer,
             Self::Rule(_) => Entity::Rule,
             Self::Meter(_) => Entity::Meter,
+            Self::Model(_) => Entity::Model,
         }
     }
 
@@ -51,6 +57,7 @@ impl ResourceId {
             Self::Consumer(id) => id.to_sql(),
             Self::Rule(id) => id.to_sql(),
             Self::Meter(id) => id.to_sql(),
+            Self::Model(id) => id.to_sql(),
         }
     }
 
@@ -62,6 +69,7 @@ impl ResourceId {
             Entity::Policy => Self::Policy(PolicyId::from_sql(id)),
             Entity::Rule => Self::Rule(RuleId::from_sql(id)),
             Entity::Meter => Self::Meter(MeterId::from_sql(id)),
+            Entity::Model => Self::Model(ModelId::from_sql(id)),
             _ => Self::Consumer(ConsumerId::from_sql(id)),
         }
     }
@@ -76,6 +84,7 @@ impl std::fmt::Display for ResourceId {
             Self::Consumer(id) => id.fmt(f),
             Self::Rule(id) => id.fmt(f),
             Self::Meter(id) => id.fmt(f),
+            Self::Model(id) => id.fmt(f),
         }
     }
 }
@@ -96,6 +105,8 @@ pub enum ResourceSpec {
     Rule(Box<RuleSpec>),
     /// A meter.
     Meter(Box<MeterSpec>),
+    /// A version of a model.
+    Model(Box<ModelSpec>),
 }
 
 impl ResourceSpec {
@@ -108,6 +119,7 @@ impl ResourceSpec {
             Self::Policy(_) => Entity::Policy,
             Self::Consumer(_) => Entity::Consumer,
             Self::Meter(_) => Entity::Meter,
+            Self::Model(_) => Entity::Model,
             Self::Rule(_) => Entity::Rule,
         }
     }
@@ -122,6 +134,15 @@ impl ResourceSpec {
             Self::Consumer(spec) => &spec.name,
             Self::Rule(spec) => &spec.name,
             Self::Meter(spec) => &spec.name,
+            Self::Model(spec) => &spec.name,
+        }
+    }
+
+    /// What tells it from others of its kind in its project: its name, of a version of a model with the version.
+    pub(crate) fn row_name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Model(spec) => Cow::Owned(spec.full_version()),
+            other => Cow::Borrowed(other.name()),
         }
     }
 
@@ -135,6 +156,7 @@ impl ResourceSpec {
             Self::Consumer(spec) => Some(&spec.project),
             Self::Rule(spec) => Some(&spec.project),
             Self::Meter(spec) => Some(&spec.project),
+            Self::Model(spec) => Some(&spec.project),
         }
     }
 
@@ -148,6 +170,7 @@ impl ResourceSpec {
             Self::Consumer(spec) => Self::Consumer(ConsumerSpec { project, ..spec }),
             Self::Rule(spec) => Self::Rule(Box::new(RuleSpec { project, ..*spec })),
             Self::Meter(spec) => Self::Meter(Box::new(MeterSpec { project, ..*spec })),
+            Self::Model(spec) => Self::Model(Box::new(ModelSpec { project, ..*spec })),
         }
     }
 
@@ -161,6 +184,7 @@ impl ResourceSpec {
             Self::Consumer(spec) => resources.consumers.push(spec),
             Self::Rule(spec) => resources.rules.push(*spec),
             Self::Meter(spec) => resources.meters.push(*spec),
+            Self::Model(spec) => resources.models.push(*spec),
         }
         resources
     }
@@ -213,11 +237,11 @@ impl From<TenantId> for Scope {
 pub struct ResourceFilter {
     /// That may be seen.
     pub scope: Scope,
-    /// Of which kind: project, service, policy, consumer, rule or meter.
+    /// Of which kind: project, service, policy, consumer, rule, meter or model.
     pub kind: Entity,
     /// Of this project.
     pub project: Option<ProjectId>,
-    /// With exactly this name.
+    /// With exactly this name; of a model with its version, `fraud@3`.
     pub name: Option<String>,
     /// With this in their name, whatever the case.
     pub search: Option<String>,

@@ -8,7 +8,7 @@ use tollgate_core::{
     id::DecisionId,
     money::amount::{Amount, Currency},
 };
-use tollgate_journal::LentRecord;
+use tollgate_journal::{LentRecord, Tokens};
 
 use crate::{
     error::StoreError,
@@ -74,9 +74,11 @@ impl Calls {
         self.0.clear();
     }
 
-    /// Adds a record, if it is one of a model.
+    /// Adds a record, if it is one of a model that counts tokens or costs something. Predictions do neither: a row
+    /// with nothing but the model for each would say no more than their sums do.
     pub(super) fn add(&mut self, boot: u64, lane: u16, record: &LentRecord<'_>) {
-        if record.model.is_empty() {
+        let has_used = record.tokens != Tokens::default() || record.cost != 0 || record.currency != [0; 8];
+        if record.model.is_empty() || !has_used {
             return;
         }
         let currency = record.currency.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -128,6 +128,9 @@ Examples:
   tollgate audit export --to audit.jsonl")]
     Export(AuditExportArgs),
     /// Prints the public half of the key that signs checkpoints; makes the key if there is none
+    #[command(after_help = "\
+Examples:
+  tollgate audit public-key > audit-key.txt")]
     PublicKey,
 }
 

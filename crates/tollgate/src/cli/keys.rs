@@ -35,11 +35,17 @@ Examples:
         id: String,
     },
     /// Switches a key off until it is enabled again
+    #[command(after_help = "\
+Examples:
+  tollgate keys disable key_4fQn2SVkIqT")]
     Disable {
         /// Its id, or the beginning of it
         id: String,
     },
     /// Switches a disabled or blocked key on
+    #[command(after_help = "\
+Examples:
+  tollgate keys enable key_4fQn2SVkIqT")]
     Enable {
         /// Its id, or the beginning of it
         id: String,

@@ -5,6 +5,10 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
     /// Lists accounts: each budget has one for each of its periods
+    #[command(after_help = "\
+Examples:
+  tollgate ledger list
+  tollgate ledger list --all")]
     List {
         /// All periods, not only those that are on now
         #[arg(long)]
@@ -24,6 +28,9 @@ Examples:
         limit: u32,
     },
     /// Recomputes every balance from its entries; exits 1 when one differs
+    #[command(after_help = "\
+Examples:
+  tollgate ledger reconcile")]
     Reconcile,
     /// Charges whole what a node holds of budgets, because its journal is lost
     #[command(after_help = "\

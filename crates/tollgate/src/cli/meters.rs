@@ -7,6 +7,10 @@ use super::time::Moment;
 #[derive(Debug, Subcommand)]
 pub(crate) enum MetersCommand {
     /// Lists meters
+    #[command(after_help = "\
+Examples:
+  tollgate meters list
+  tollgate meters list --output json")]
     List,
     /// Shows what a meter counted, by window and group
     #[command(after_help = "\

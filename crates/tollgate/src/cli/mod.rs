@@ -265,9 +265,10 @@ pub(crate) struct ApplyArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["decision", "key"])))]
 pub(crate) struct ExplainArgs {
     /// A decision, as in the answer's `decision_id` and `X-Request-Id`
-    #[arg(value_name = "DECISION_ID", required_unless_present = "key", conflicts_with = "key")]
+    #[arg(value_name = "DECISION_ID")]
     pub(crate) decision: Option<String>,
     /// A key, whole or by its id; `-` reads it from standard input
     #[arg(long, value_name = "KEY")]
@@ -313,6 +314,9 @@ Examples:
   tollgate service-tokens create --name edge-proxy")]
     Create(CreateTokenArgs),
     /// Lists tokens, without their text
+    #[command(after_help = "\
+Examples:
+  tollgate service-tokens list")]
     List,
     /// Revokes a token
     #[command(after_help = "\
@@ -346,8 +350,14 @@ A service sends it with `credential = { secret = \"openai\" }`.")]
         value_stdin: bool,
     },
     /// Lists secrets, never what they are
+    #[command(after_help = "\
+Examples:
+  tollgate secrets list")]
     List,
     /// Removes a secret that no service sends
+    #[command(after_help = "\
+Examples:
+  tollgate secrets remove maps openai")]
     Remove {
         /// The project, `name` or `tenant/name`
         #[arg(value_name = "PROJECT")]

@@ -7,8 +7,16 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
     /// Lists registered models, and whether their files can be used on this host
+    #[command(after_help = "\
+Examples:
+  tollgate models list
+  tollgate models list --output json | jq -r '.models[].problem'")]
     List,
     /// Reads an ONNX file, says what it takes and gives, and tries it
+    #[command(after_help = "\
+Examples:
+  tollgate models check fraud.onnx
+  tollgate models check fraud.onnx --sample '{\"features\": [[120, 14, 0.2, 400]]}' --repeat 1000")]
     Check(CheckArgs),
 }
 

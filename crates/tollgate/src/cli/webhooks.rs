@@ -9,6 +9,10 @@ use super::time::Moment;
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhooksCommand {
     /// Lists webhooks and how they are
+    #[command(after_help = "\
+Examples:
+  tollgate webhooks list
+  tollgate webhooks list --output json")]
     List,
     /// Makes the first secret of a webhook and prints it, this once
     #[command(after_help = "\
@@ -41,6 +45,9 @@ Examples:
   tollgate webhooks replay https://example.com/hooks --failed-since 24h")]
     Replay(ReplayArgs),
     /// Sends again to a webhook that was switched off because its receiver failed
+    #[command(after_help = "\
+Examples:
+  tollgate webhooks resume https://example.com/hooks")]
     Resume(WebhookArg),
 }
 

@@ -3,6 +3,7 @@
 use std::{io::Read as _, path::Path};
 
 use serde::Serialize;
+use tollgate_control::NotTried;
 use tollgate_core::{
     predict_spec::{ModelSpec, SampleSpec},
     tensor::{Tensor, TensorSpec},
@@ -85,7 +86,7 @@ async fn list(context: &Context) -> Result<(), Failure> {
     let store = context.store().await?;
     let models = store.export().await?.models;
     let models = models.into_iter().map(|spec| {
-        let problem = problem_of(&spec);
+        let problem = problem_in_words(&spec);
         Shown {
             source: source_of(&spec),
             usable: spec.file.is_some().then_some(problem.is_none()),
@@ -112,12 +113,17 @@ async fn list(context: &Context) -> Result<(), Failure> {
 }
 
 /// What is wrong with the file of a model on this host.
-pub(super) fn problem_of(spec: &ModelSpec) -> Option<String> {
+pub(crate) fn problem_of(spec: &ModelSpec) -> Option<NotTried> {
     let file = spec.file.as_deref()?;
     match read(Path::new(file)) {
-        Err(problem) => Some(problem),
-        Ok(bytes) => ChildTrial.run(&bytes, spec).err(),
+        Err(problem) => Some(NotTried::Unreadable(problem)),
+        Ok(bytes) => ChildTrial.run(&bytes, spec).err().map(NotTried::Unfit),
     }
+}
+
+/// The same in words.
+pub(super) fn problem_in_words(spec: &ModelSpec) -> Option<String> {
+    problem_of(spec).map(|NotTried::Unreadable(problem)| NotTried::Unfit(problem) | problem)
 }
 
 fn source_of(spec: &ModelSpec) -> String {

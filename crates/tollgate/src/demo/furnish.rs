@@ -37,6 +37,8 @@ pub(super) struct Furnished {
     pub(super) reader: Sample,
     /// As the reader, and in a hurry: its limit is used up.
     pub(super) hasty: Sample,
+    /// As the reader, and asks for more than it may, again and again: a rule blocks it.
+    pub(super) curious: Sample,
     /// May read and create orders.
     pub(super) shop: Sample,
     /// May be used from the office only.
@@ -91,6 +93,7 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let wanted = |name, consumer, policy| Wanted { name, consumer, policy };
     let reader = key(context, &store, &permit, wanted("reads tiles", "android-team", "tiles-reader")).await?;
     let hasty = key(context, &store, &permit, wanted("in a hurry", "android-team", "tiles-reader")).await?;
+    let curious = key(context, &store, &permit, wanted("too curious", "crawler", "tiles-reader")).await?;
     let shop = key(context, &store, &permit, wanted("takes orders", "web-shop", "shop")).await?;
     let office = key(context, &store, &permit, wanted("office only", "office", "office-only")).await?;
     let expired = key(context, &store, &permit, wanted("expired", "android-team", "tiles-reader")).await?;
@@ -102,7 +105,7 @@ pub(super) async fn furnish(context: &Context, upstream: SocketAddr) -> Result<F
     let agent = key(context, &store, &permit, wanted("submits points", "web-1", "agent")).await?;
     let token = token(context, &store).await?;
     store.close().await;
-    Ok(Furnished { reader, hasty, shop, office, expired, assistant, intern, agent, token, owner })
+    Ok(Furnished { reader, hasty, curious, shop, office, expired, assistant, intern, agent, token, owner })
 }
 
 /// The first tenant and its owner, with a password drawn at random; nothing when they are there.

@@ -162,7 +162,8 @@ fn commands(place: &Place, outcomes: &[Outcome]) -> String {
     [
         format!("{binary} usage --by key,service,code {tail}"),
         format!("{binary} explain {denied} {tail}"),
-        format!("{binary} events query --code key_expired {tail}"),
+        format!("{binary} events query --code key_blocked {tail}"),
+        format!("{binary} rules log {tail}"),
         format!("{binary} keys list {tail}"),
         format!("{binary} audit verify {tail}"),
     ]

@@ -18,6 +18,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Requests in a row that use the limit up.
 const BURST: usize = 12;
+/// Refusals in a row that the demo's rule is told by: one more than it lets pass.
+const KNOCKS: usize = 6;
+/// How often it is looked whether the rule has acted, and how long between.
+const LOOKS: usize = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// What a sample request came to.
 #[derive(Debug, Serialize)]
@@ -120,6 +125,7 @@ pub(super) async fn send_all(place: &Place, furnished: &Furnished) -> Result<Vec
     outcomes.push(send(place.gateway, call("asking a model", assistant, "valid")).await?);
     outcomes.push(send(place.gateway, call("more than is left", intern, "budget_exhausted")).await?);
     outcomes.push(use_up(place, furnished.hasty.key.expose()).await?);
+    outcomes.push(provoke(place, furnished.curious.key.expose()).await?);
     Ok(outcomes)
 }
 
@@ -130,6 +136,22 @@ async fn use_up(place: &Place, key: &str) -> Result<Outcome, Failure> {
     for _ in 1..BURST {
         if outcome.is_as_expected() {
             break;
+        }
+        outcome = send(place.gateway, sample()).await?;
+    }
+    Ok(outcome)
+}
+
+/// Asks for what the key is not granted, until the rule that watches refusals has blocked it.
+async fn provoke(place: &Place, key: &str) -> Result<Outcome, Failure> {
+    let sample = || get("a key that a rule blocks", "/orders", Some(key), "key_blocked");
+    let mut outcome = send(place.gateway, sample()).await?;
+    for knock in 1..KNOCKS + LOOKS {
+        if outcome.is_as_expected() {
+            break;
+        }
+        if knock >= KNOCKS {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
         }
         outcome = send(place.gateway, sample()).await?;
     }

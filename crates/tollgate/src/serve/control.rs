@@ -8,7 +8,7 @@ use tollgate_control::{Courier, Kept, SmtpCourier};
 use tollgate_core::time::Clock as _;
 use tollgate_store::{SessionLimits, Store};
 
-use super::{health::NodeHealth, listeners};
+use super::{health::NodeHealth, listeners, models::ChildTrial};
 use crate::{cli::Role, clock::SystemClock, config::Config, failure::Failure};
 
 /// The running control listener.
@@ -59,6 +59,7 @@ pub(super) async fn start_control(
         clock: clock.clone(),
         sign_in: sign_in(config, courier),
         follow: health.clone(),
+        models: Arc::new(ChildTrial),
         kept: Kept {
             decisions: config.retention.decisions,
             usage_days: config.retention.usage,

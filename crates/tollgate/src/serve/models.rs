@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use tollgate_control::{ModelTrial, NotTried};
 use tollgate_core::{
     predict_spec::ModelSpec,
     serving::{Models, NoModels},
@@ -92,6 +93,13 @@ impl Trial for ChildTrial {
                 Ok(status) => Err(format!("trying it ended with {status}; it may be damaged")),
             }
         })
+    }
+}
+
+/// For the control listener: what is written of a model is tried before it is kept.
+impl ModelTrial for ChildTrial {
+    fn attempt(&self, spec: &ModelSpec) -> Result<(), NotTried> {
+        crate::commands::problem_of_model(spec).map_or(Ok(()), Err)
     }
 }
 

@@ -41,6 +41,8 @@ described! {
     MeterSpecSchema = "MeterSpec";
     /// Stands for a rule's specification.
     RuleSpecSchema = "RuleSpec";
+    /// Stands for a model's specification.
+    ModelSpecSchema = "ModelSpec";
     /// Stands for a webhook's specification.
     WebhookSpecSchema = "WebhookSpec";
     /// Stands for a consumer's specification.

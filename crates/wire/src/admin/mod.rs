@@ -7,6 +7,7 @@
 
 mod audit;
 mod budgets;
+mod dashboards;
 mod described;
 mod events;
 mod invoice;
@@ -27,6 +28,7 @@ mod webhooks;
 
 pub use audit::{AuditEntry, AuditVerdict};
 pub use budgets::{Budget, LedgerEntry, NewFunding, NewSecret, Price, Secret, Spending};
+pub use dashboards::{Dashboard, DashboardChange, DashboardForm, DashboardWidget};
 pub use events::{Event, EventCall, EventCount, EventDetail, TraceStep};
 pub use invoice::{Invoice, InvoiceLine, Invoices};
 pub use jobs::{Job, JobPreview, JobState, KeySelection, NewJob, Tags};
@@ -35,7 +37,7 @@ pub use keys::{
     RevokedKey, Rotate, Waited,
 };
 pub use meters::{Meter, MeterGroup, MeterValue, MeterValues};
-pub use models::Model;
+pub use models::{Model, NewModelAlias};
 pub use people::{
     CreatedInvitation, CreatedReset, Invitation, Member, MemberChange, MemberConsumers, MemberRole,
     NewInvitation,

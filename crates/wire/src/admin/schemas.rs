@@ -78,6 +78,8 @@ fn of_resources() -> Found {
         super::Delivery,
         super::Notice,
         super::Meter,
+        super::Dashboard,
+        super::DashboardChange,
         super::MeterValues,
         super::Rule,
         super::RuleFiring,
@@ -122,6 +124,7 @@ fn of_keys_and_people() -> Found {
         super::CreatedInvitation,
         super::CreatedReset,
         super::Model,
+        super::NewModelAlias,
         super::Status,
     ]
 }

@@ -83,6 +83,7 @@ pub(super) async fn ask<C: Counters + 'static>(
     let of = asked.of();
     let found = gateway.shared.models.find(service.service.project, of.model, of.version);
     let served = found.map_err(|why| unserved(why, of))?;
+    account.note_model(&served.model.spec);
     let outcome = answer(&gateway, account, service, (&asked, caller, &served)).await;
     if let Err(denial) = &outcome {
         match denial.code() {

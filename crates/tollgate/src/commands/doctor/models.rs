@@ -1,7 +1,7 @@
 //! The look at the files of models.
 
 use super::finding::Finding;
-use crate::{commands::models::problem_of, context::Context};
+use crate::{commands::models::problem_in_words, context::Context};
 
 /// Whether each file can be used on this host.
 pub(super) async fn models(context: &Context) -> Vec<Finding> {
@@ -10,8 +10,9 @@ pub(super) async fn models(context: &Context) -> Vec<Finding> {
     let Ok(store) = context.store().await else { return Vec::new() };
     let Ok(resources) = store.export().await else { return Vec::new() };
     let files = resources.models.into_iter().filter(|spec| spec.file.is_some());
-    let tried =
-        tokio::task::spawn_blocking(move || files.map(|spec| (problem_of(&spec), spec)).collect::<Vec<_>>());
+    let tried = tokio::task::spawn_blocking(move || {
+        files.map(|spec| (problem_in_words(&spec), spec)).collect::<Vec<_>>()
+    });
     let mut findings = Vec::new();
     for (problem, spec) in tried.await.unwrap_or_default() {
         let name = spec.full_version();
