@@ -7,9 +7,11 @@
 //! | --- | --- |
 //! | 1 | fixed part, charges, path, detail, user agent |
 //! | 2 | the same with draws, usage (tokens, cost, currency) behind the charges, and the model last |
+//! | 3 | the same with the number of the call that the charges are held for, behind the usage |
 //!
 //! A record without any part of a model call is written as version 1, so that a plain request pays
-//! nothing for them. A change of the layout takes a new version.
+//! nothing for them; version 3 is only for records that hold quotas. A change of the layout takes a new
+//! version.
 
 use crate::{
     charge::{CHARGE_BYTES, Charge},
@@ -24,6 +26,10 @@ use crate::{
 const PLAIN: u8 = 1;
 /// The version of one with the parts of a model call.
 const CALL: u8 = 2;
+/// The version of one that holds quotas for a call.
+const HOLD: u8 = 3;
+/// Bytes of the number of the call that quotas are held for.
+const HELD_FOR_BYTES: usize = 8;
 /// Version, counts of the tail, decision, entry and two more counts, rounded up to 8.
 const FIXED_BYTES: usize = 136;
 /// Where the counts of draws and of the model's bytes lie in the fixed part; zeros in version 1.
@@ -33,6 +39,7 @@ pub(crate) const RECORD_BYTES_MAX: usize = FIXED_BYTES
     + CHARGES_MAX * CHARGE_BYTES
     + DRAWS_MAX * DRAW_BYTES
     + USED_BYTES
+    + HELD_FOR_BYTES
     + PATH_BYTES_MAX
     + DETAIL_BYTES_MAX
     + USER_AGENT_BYTES_MAX
@@ -65,7 +72,8 @@ pub(crate) fn encoded_bytes(record: &Record<'_>) -> usize {
     let texts = tail.path.len() + tail.detail.len() + tail.user_agent.len();
     let plain = FIXED_BYTES + record.charges.as_slice().len() * CHARGE_BYTES + texts;
     let call = if record.has_call() {
-        record.draws.as_slice().len() * DRAW_BYTES + USED_BYTES + tail.model.len()
+        let held_for = record.held_for.map_or(0, |_| HELD_FOR_BYTES);
+        record.draws.as_slice().len() * DRAW_BYTES + USED_BYTES + held_for + tail.model.len()
     } else {
         0
     };
@@ -81,7 +89,11 @@ pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> O
     let has_call = record.has_call();
     let (fixed, mut rest) = target.split_first_chunk_mut::<FIXED_BYTES>()?;
     let mut put = Put { bytes: fixed, at: 0 };
-    put.bytes::<1>([if has_call { CALL } else { PLAIN }]);
+    put.bytes::<1>([match (record.held_for, has_call) {
+        (Some(_), _) => HOLD,
+        (None, true) => CALL,
+        (None, false) => PLAIN,
+    }]);
     put.bytes::<1>([charges.len() as u8]);
     put.bytes((tail.path.len() as u16).to_le_bytes());
     put.bytes((tail.detail.len() as u16).to_le_bytes());
@@ -107,7 +119,7 @@ pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> O
     (rest.len() < 8).then_some(())
 }
 
-/// Writes draws and usage, and returns what is behind them.
+/// Writes draws, usage and what the charges are held for, and returns what is behind them.
 fn encode_call<'t>(record: &Record<'_>, target: &'t mut [u8]) -> Option<&'t mut [u8]> {
     let mut rest = target;
     for draw in record.draws.as_slice() {
@@ -117,6 +129,9 @@ fn encode_call<'t>(record: &Record<'_>, target: &'t mut [u8]) -> Option<&'t mut 
     }
     let (chunk, after) = rest.split_first_chunk_mut::<USED_BYTES>()?;
     *chunk = record.used().to_bytes();
+    let Some(held_for) = record.held_for else { return Some(after) };
+    let (chunk, after) = after.split_first_chunk_mut::<HELD_FOR_BYTES>()?;
+    *chunk = held_for.to_le_bytes();
     Some(after)
 }
 
@@ -138,6 +153,7 @@ pub(crate) fn decode(position: u64, bytes: &[u8]) -> Option<StoredRecord> {
         cost: used.cost,
         currency: used.currency,
         draws: layout.parts.draws.iter().map(Draw::of_bytes).collect(),
+        held_for: layout.parts.held_for,
     })
 }
 
@@ -161,6 +177,7 @@ pub(crate) fn lend(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
         cost: used.cost,
         currency: used.currency,
         draws: LentDraws::Encoded(parts.draws),
+        held_for: parts.held_for,
     })
 }
 
@@ -175,6 +192,7 @@ struct Parts<'a> {
     charges: &'a [[u8; CHARGE_BYTES]],
     draws: &'a [[u8; DRAW_BYTES]],
     used: Option<&'a [u8; USED_BYTES]>,
+    held_for: Option<u64>,
     path: &'a [u8],
     detail: &'a [u8],
     user_agent: &'a [u8],
@@ -200,8 +218,14 @@ impl<'a> Parts<'a> {
         let (charges, rest) = rest.split_at_checked(usize::from(charges) * CHARGE_BYTES)?;
         let (draws, used, model, rest) = match version {
             PLAIN => (&[][..], None, 0, rest),
-            CALL => Self::call(fixed, rest)?,
+            CALL | HOLD => Self::call(fixed, rest)?,
             _ => return None,
+        };
+        let (held_for, rest) = if version == HOLD {
+            let (number, rest) = rest.split_first_chunk::<HELD_FOR_BYTES>()?;
+            (Some(u64::from_le_bytes(*number)), rest)
+        } else {
+            (None, rest)
         };
         let (path, rest) = rest.split_at_checked(path)?;
         let (detail, rest) = rest.split_at_checked(detail)?;
@@ -210,7 +234,8 @@ impl<'a> Parts<'a> {
         if padding.len() >= 8 {
             return None;
         }
-        Some(Self { fixed, charges: charges.as_chunks().0, draws, used, path, detail, user_agent, model })
+        let charges = charges.as_chunks().0;
+        Some(Self { fixed, charges, draws, used, held_for, path, detail, user_agent, model })
     }
 
     /// Draws, usage, the length of the model's name, and what is behind the usage.

@@ -43,6 +43,9 @@ impl Flags {
     pub const RESERVATION: Self = Self(1 << 5);
     /// Tokens or cost were counted or bounded here, because the upstream did not say them.
     pub const ESTIMATED: Self = Self(1 << 6);
+    /// Before this record of a call, one on the same boot and lane has held quotas for it
+    /// ([`Record::held_for`]). That hold ends here: what the call used stands in the charges of this one.
+    pub const HELD: Self = Self(1 << 7);
 
     /// Whether all bits of `other` are set.
     #[must_use]
@@ -154,13 +157,18 @@ pub struct Record<'a> {
     pub currency: [u8; 8],
     /// What it held and used of leases.
     pub draws: Draws<'a>,
+    /// In a record that only opens reservations ([`Flags::RESERVATION`]) and whose charges hold quotas: the
+    /// decision number of the call that they are held for, on the same boot and lane. The record of that
+    /// call has [`Flags::HELD`]. `None` in every other record.
+    pub held_for: Option<u64>,
 }
 
 impl Record<'_> {
     /// Whether anything of a model call is in it. What has nothing takes no room for it.
     #[inline]
     pub(crate) fn has_call(&self) -> bool {
-        !self.model.is_empty()
+        self.held_for.is_some()
+            || !self.model.is_empty()
             || !self.draws.as_slice().is_empty()
             || self.cost != 0
             || self.currency != [0; 8]
@@ -201,6 +209,8 @@ pub struct StoredRecord {
     pub currency: [u8; 8],
     /// What it held and used of leases.
     pub draws: Vec<Draw>,
+    /// The call that its charges are held for ([`Record::held_for`]).
+    pub held_for: Option<u64>,
 }
 
 impl StoredRecord {
@@ -220,6 +230,7 @@ impl StoredRecord {
             cost: self.cost,
             currency: self.currency,
             draws: LentDraws::Plain(&self.draws),
+            held_for: self.held_for,
         }
     }
 }
@@ -250,6 +261,8 @@ pub struct LentRecord<'a> {
     /// The currency as text, zeros behind it; zeros when there is no price.
     pub currency: [u8; 8],
     pub(crate) draws: LentDraws<'a>,
+    /// The call that its charges are held for ([`Record::held_for`]).
+    pub held_for: Option<u64>,
 }
 
 /// Charges where they lie.

@@ -23,6 +23,7 @@ mod nodes;
 mod notices;
 mod opening;
 mod people;
+mod quota_holds;
 mod quota_leases;
 mod reminders;
 mod resources;
@@ -146,7 +147,7 @@ conformance! {
         quotas_are_exact, usage_is_grouped, decisions_are_kept_and_paged, the_last_use_is_shown,
         what_is_old_is_forgotten, times_of_answers_add_up, secrets_ended_long_ago_are_forgotten;
     usage_models:
-        tokens_and_costs_add_up_by_model_key_and_day, no_record_stops_shipping;
+        tokens_and_costs_add_up_by_model_key_and_day, no_record_stops_shipping, what_was_refused_is_on_no_bill;
     ingest:
         a_record_counts_once_by_tenant_source_and_id, a_named_request_takes_effect_once_and_has_one_answer,
         a_storm_of_the_same_requests_has_one_effect_each, ids_and_order_outlive_the_process,
@@ -158,6 +159,11 @@ conformance! {
         what_is_shipped_is_drawn_once, an_overtaken_shipment_draws_nothing,
         what_nothing_covers_is_an_overrun, the_end_of_a_run_charges_what_is_open_and_frees_the_rest,
         a_lost_journal_charges_the_whole_lease, leases_do_what_their_model_does;
+    quota_holds:
+        what_a_call_held_when_its_run_ended_is_used_once,
+        the_journal_proves_what_a_call_used_before_its_hold_counts,
+        what_is_held_of_a_lease_is_withheld_and_then_used, many_holds_are_counted_in_turns,
+        holds_do_what_their_model_does;
     quota_leases:
         a_quota_is_leased_up_to_its_amount, what_a_run_did_not_use_comes_back,
         what_was_used_beyond_a_lease_is_left_for_nobody, what_was_granted_in_a_period_ends_with_its_later_end,

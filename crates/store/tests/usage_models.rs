@@ -149,3 +149,29 @@ pub(crate) async fn tokens_and_costs_add_up_by_model_key_and_day(world: World) {
         assert_eq!(report.calls.calls, calls, "{from} {to}");
     }
 }
+
+/// A call that was given up on after it was sent may have cost something; nothing else that was refused is billed.
+pub(crate) async fn what_was_refused_is_on_no_bill(world: World) {
+    let refused = |position, model: &str, cost: i64| {
+        let mut refused = call(position, NOW, 1, (model, cost));
+        refused.entry.code = Code::UpstreamTimeout.number();
+        refused.tokens = Tokens::default();
+        refused
+    };
+    let mut nobody = refused(3, "gpt-5", 0);
+    (nobody.entry.consumer, nobody.entry.key) = (0, 0);
+    let records = vec![
+        call(0, NOW, 1, ("gpt-5", 700)),
+        refused(1, "gpt-5", 0),
+        refused(2, "late", 40),
+        nobody,
+        refused(4, "never", 0),
+    ];
+    ship(&world, records).await;
+    let invoices = world.store.invoices(&UsageFilter::default()).await.unwrap();
+    let lines = Invoice::table("2026-01", &invoices);
+    let shown: Vec<String> = lines.iter().map(|line| line.get(4..).unwrap_or_default().join(" ")).collect();
+    let expected =
+        ["gpt-5 1 10 4 1 5 2 0.0000007 USD", "late 0 0 0 0 0 0 0.00000004 USD", "       0.00000074 USD"];
+    assert_eq!(shown[1..], expected);
+}

@@ -136,8 +136,8 @@ pub struct Prepared {
 }
 
 impl Parts {
-    /// Ships what earlier runs left, ends their leases of budgets, loads the snapshot, counts the quotas,
-    /// in this order: a quota read before the leftovers are in would be too low.
+    /// Ships what earlier runs left, counts what their calls held, ends their leases, loads the snapshot,
+    /// counts the quotas, in this order: a quota read before the leftovers are in would be too low.
     ///
     /// # Errors
     /// When the database or the journal does not do its part.
@@ -160,6 +160,7 @@ impl Parts {
             open: None,
             uses: LastUses::default(),
             read_until_us: 0,
+            node: self.node,
             lessee: self.quota_leases.is_some().then_some(Lessee { node: self.node, boot: self.boot }),
             has_company: false,
             asked_us: None,
@@ -172,6 +173,7 @@ impl Parts {
                 note_torn(&self.store, runs, lessee).await?;
                 runs.begin(self.boot).map_err(unmarked)?;
             }
+            count_holds(&self.store, lessee, self.quota_leases.is_some()).await?;
             end_leases(&self.store, lessee, self.clock.as_ref()).await?;
             if let Some(runs) = &runs {
                 runs.keep_only(self.boot).map_err(unmarked)?;
@@ -347,6 +349,7 @@ impl Running {
                     }
                     // All is shipped: no run of this node can draw any more.
                     let all = Lessee { node: self.node, boot: 0 };
+                    count_holds(&self.store, all, shipper.lessee.is_some()).await?;
                     end_leases(&self.store, all, self.clock.as_ref()).await?;
                 }
                 Err(error) => tracing::error!(%error, "the shipper ended badly"),
@@ -372,6 +375,22 @@ fn unmarked(error: std::io::Error) -> PrepareError {
         public: "the mark of a run cannot be written into the folder of the journal".to_owned(),
         cause: Some(error.to_string()),
     }
+}
+
+/// Counts as used what calls in flight held of quotas when their run ended without them.
+async fn count_holds(store: &Store, lessee: Lessee, is_leased: bool) -> Result<(), StoreError> {
+    let mut calls = 0;
+    loop {
+        let counted = store.count_quota_holds(lessee, is_leased).await?;
+        if counted == 0 {
+            break;
+        }
+        calls += counted;
+    }
+    if calls > 0 {
+        tracing::warn!(calls, "what calls of ended runs held of quotas, and whose end is not known, is used");
+    }
+    Ok(())
 }
 
 /// Ends the leases that other runs of this node have left, whose journals are shipped.

@@ -58,6 +58,8 @@ pub(crate) struct Shipper {
     pub(crate) uses: LastUses,
     /// Everything answered before this moment was read.
     pub(crate) read_until_us: i64,
+    /// Whose journals these are.
+    pub(crate) node: u64,
     /// Whose quotas are leased; `None` where this process counts them alone.
     pub(crate) lessee: Option<Lessee>,
     /// Whether other nodes were there, and may have charged the same quotas.
@@ -172,7 +174,7 @@ impl Shipper {
         }
         let uses = std::mem::take(&mut self.uses);
         let intake = tokio::time::timeout(WRITE_MAX, self.store.intake(self.keep, uses));
-        let intake = intake.await.map_err(|_| slow())??.leased_by(self.lessee);
+        let intake = intake.await.map_err(|_| slow())??.leased_by(self.lessee).read_by(self.node);
         self.release(&intake)?;
         let mut reader = Reader::open(self.journal.dir()).map_err(|error| unreadable(&error))?;
         // Nothing is read: the reader only goes where the store stands.

@@ -24,7 +24,12 @@ use tollgate_core::{
 use tollgate_journal::{Charge, Charges, Entry, Flags, Record, Ticket, USER_AGENT_BYTES_MAX};
 use tollgate_wire::text::DecisionText;
 
-use super::{Gateway, bill::Charged, call_account::CallAccount, flow::Flow};
+use super::{
+    Gateway,
+    bill::Charged,
+    call_account::{CallAccount, Unrecorded},
+    flow::Flow,
+};
 use crate::{
     http::{
         answer::{Answer, AnswerHead, Finish, FinishHook, FinishInfo, FinishRefused},
@@ -277,6 +282,12 @@ impl<C: Counters + 'static> Account<C> {
     pub(crate) fn settle(mut self: Box<Self>, status: u16) -> Result<(), FinishRefused> {
         self.entry.status = status;
         self.write(false)
+    }
+
+    /// Writes down what the attempt of a call that is under way holds, before it is sent.
+    pub(crate) fn send(&mut self) -> Result<(), Unrecorded> {
+        let Some(call) = &mut self.call else { return Ok(()) };
+        call.send(&self.gateway, (self.entry, self.id.number), &self.charges)
     }
 
     /// Ends the attempt of a call that is under way.

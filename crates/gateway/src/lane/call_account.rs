@@ -15,7 +15,7 @@ use tollgate_core::{
     resource::Unit,
     time::Now,
 };
-use tollgate_journal::{Charge, DRAWS_MAX, Draw, Draws, Entry, Flags, Record, Tokens};
+use tollgate_journal::{Charge, Charges, DRAWS_MAX, Draw, Draws, Entry, Flags, Record, Tokens};
 
 use super::{
     Gateway,
@@ -36,6 +36,8 @@ pub(crate) struct CallAccount<C: Counters + 'static> {
     draws: SmallVec<[Draw; LEGS_USUAL]>,
     open: Option<Attempt>,
     counted: Option<Counted>,
+    /// Whether a record says what of quotas this call holds.
+    is_held: bool,
     /// The answer that is on its way to the client.
     pub(crate) flow: Option<Rc<RefCell<Flow<C>>>>,
 }
@@ -43,7 +45,8 @@ pub(crate) struct CallAccount<C: Counters + 'static> {
 /// One attempt that is under way.
 struct Attempt {
     hold: Hold,
-    /// The number of the record that opened it; `None` while there is none, and where nothing is held.
+    /// The number of the record that opened it; `None` while there is none, and where nothing is held of
+    /// budgets or quotas.
     reservation: Option<u64>,
     terms: Rc<Terms>,
     /// Whether any of it may have reached the upstream.
@@ -80,6 +83,7 @@ impl<C: Counters + 'static> CallAccount<C> {
             draws: SmallVec::new(),
             open: None,
             counted,
+            is_held: false,
             flow: None,
         })
     }
@@ -91,22 +95,40 @@ impl<C: Counters + 'static> CallAccount<C> {
     }
 
     /// Writes the reservation into the journal, before the first byte goes upstream; from now on it may
-    /// have been spent.
+    /// have been spent. `charges` are those of the call: the first attempt writes down what they hold of
+    /// quotas in tokens, for all attempts.
     ///
     /// # Errors
     /// [`Unrecorded`]; it is given back then.
-    pub(crate) fn send(&mut self, gateway: &Gateway<C>, entry: Entry) -> Result<(), Unrecorded> {
-        let Some(attempt) = &mut self.open else { return Ok(()) };
-        if !attempt.hold.is_empty() {
+    pub(crate) fn send(
+        &mut self,
+        gateway: &Gateway<C>,
+        (entry, number): (Entry, u64),
+        charges: &[Charge],
+    ) -> Result<(), Unrecorded> {
+        let Some(attempt) = &self.open else { return Ok(()) };
+        let held: SmallVec<[Charge; 2]> = match &self.counted {
+            Some(counted) if !self.is_held => {
+                charges.iter().filter(|charge| counted.is_of_tokens(charge)).copied().collect()
+            }
+            _ => SmallVec::new(),
+        };
+        if !attempt.hold.is_empty() || !held.is_empty() {
             let has_room = self.draws.len() + attempt.hold.legs.len() <= DRAWS_MAX;
-            let recorded = if has_room { reserve(gateway, entry, attempt) } else { None };
-            let Some(number) = recorded else {
+            let quotas = (!held.is_empty()).then_some((number, &*held));
+            let recorded = if has_room { reserve(gateway, entry, attempt, quotas) } else { None };
+            let Some(reservation) = recorded else {
                 self.settle(gateway, Charged::default());
                 return Err(Unrecorded);
             };
-            attempt.reservation = Some(number);
+            self.is_held |= !held.is_empty();
+            if let Some(attempt) = &mut self.open {
+                attempt.reservation = Some(reservation);
+            }
         }
-        attempt.is_sent = true;
+        if let Some(attempt) = &mut self.open {
+            attempt.is_sent = true;
+        }
         Ok(())
     }
 
@@ -150,10 +172,10 @@ impl<C: Counters + 'static> CallAccount<C> {
         let Some(counted) = self.counted.take() else { return };
         let used = self.total_tokens;
         counted.correct(gateway, |rule| (rule.unit == Unit::Tokens).then_some(used));
-        let of_tokens = |charge: &Charge| {
-            counted.policy.rules.iter().any(|rule| rule.id.0 == charge.rule && rule.unit == Unit::Tokens)
-        };
-        charges.iter_mut().filter(|charge| of_tokens(charge)).for_each(|charge| charge.amount = used);
+        charges
+            .iter_mut()
+            .filter(|charge| counted.is_of_tokens(charge))
+            .for_each(|charge| charge.amount = used);
     }
 
     /// The call is not made: gives back all that limits and quotas took for it.
@@ -165,7 +187,8 @@ impl<C: Counters + 'static> CallAccount<C> {
 
     /// Marks for the call's record.
     pub(crate) fn flags(&self) -> Flags {
-        if self.is_estimated { Flags::ESTIMATED } else { Flags::default() }
+        let estimated = if self.is_estimated { Flags::ESTIMATED } else { Flags::default() };
+        estimated.with(if self.is_held { Flags::HELD } else { Flags::default() })
     }
 
     /// The call's part of its record.
@@ -188,6 +211,11 @@ impl<C: Counters + 'static> CallAccount<C> {
 }
 
 impl Counted {
+    /// Whether a charge is of a quota in tokens.
+    fn is_of_tokens(&self, charge: &Charge) -> bool {
+        self.policy.rules.iter().any(|rule| rule.id.0 == charge.rule && rule.unit == Unit::Tokens)
+    }
+
     /// Makes limits and quotas count what `used` says instead of what they took; where it says nothing,
     /// what they took stays.
     fn correct<C: Counters + 'static>(&self, gateway: &Gateway<C>, used: impl Fn(&Rule) -> Option<u64>) {
@@ -201,8 +229,14 @@ impl Counted {
     }
 }
 
-/// Writes the record that opens a reservation; its number.
-fn reserve<C: Counters + 'static>(gateway: &Gateway<C>, entry: Entry, attempt: &Attempt) -> Option<u64> {
+/// Writes the record that opens a reservation, with the number of the call and what it holds of quotas; gives
+/// the record's own number.
+fn reserve<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    entry: Entry,
+    attempt: &Attempt,
+    quotas: Option<(u64, &[Charge])>,
+) -> Option<u64> {
     let ticket = gateway.ticket().ok()?;
     let reservation = ticket.decision().number;
     let draw = |leg: &tollgate_core::budget::funds::Leg| Draw {
@@ -219,6 +253,8 @@ fn reserve<C: Counters + 'static>(gateway: &Gateway<C>, entry: Entry, attempt: &
         model: &attempt.terms.model,
         currency: currency.unwrap_or_default(),
         draws: Draws::new(&draws).ok()?,
+        charges: Charges::new(quotas.map_or(&[][..], |(_, charges)| charges)).ok()?,
+        held_for: quotas.map(|(number, _)| number),
         ..Record::default()
     };
     gateway.append(ticket, &record).ok()?;

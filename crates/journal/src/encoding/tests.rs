@@ -91,6 +91,7 @@ proptest! {
         charges in charges(),
         draws in draws(),
         used in used(),
+        held_for: Option<u64>,
         decision: u64,
         texts in texts(),
     ) {
@@ -106,6 +107,7 @@ proptest! {
             cost: used.cost,
             currency: used.currency,
             draws: Draws::new(&draws).unwrap(),
+            held_for,
         };
         let mut bytes = vec![0xA5; encoded_bytes(&record)];
         prop_assert!(bytes.len() <= RECORD_BYTES_MAX);
@@ -115,13 +117,14 @@ proptest! {
         prop_assert_eq!((stored.position, stored.decision, stored.entry), (7, decision, entry));
         prop_assert_eq!((&stored.charges, &stored.draws), (&charges, &draws));
         prop_assert_eq!((stored.tokens, stored.cost, stored.currency), (used.tokens, used.cost, used.currency));
+        prop_assert_eq!(stored.held_for, held_for);
         prop_assert!(is_cut_of(&stored.path, path, PATH_BYTES_MAX));
         prop_assert!(is_cut_of(&stored.detail, detail, DETAIL_BYTES_MAX));
         prop_assert!(is_cut_of(&stored.user_agent, user_agent, USER_AGENT_BYTES_MAX));
         prop_assert!(is_cut_of(&stored.model, model, MODEL_BYTES_MAX));
         prop_assert!(is_record(&bytes));
         let lent = lend(7, &bytes).unwrap();
-        prop_assert_eq!((lent.decision, lent.entry), (decision, entry));
+        prop_assert_eq!((lent.decision, lent.entry, lent.held_for), (decision, entry, held_for));
         prop_assert_eq!(lent.charges().collect::<Vec<_>>(), charges);
         prop_assert_eq!(lent.draws().collect::<Vec<_>>(), draws);
         prop_assert_eq!((lent.tokens, lent.cost, lent.currency), (used.tokens, used.cost, used.currency));
@@ -130,7 +133,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..400), version in 0u8..4) {
+    fn any_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..400), version in 0u8..5) {
         let mut bytes = bytes;
         if let Some(first) = bytes.first_mut() {
             *first = version;
@@ -167,6 +170,53 @@ fn a_call_cut_off_anywhere_is_no_record() {
 }
 
 #[test]
+fn a_hold_cut_off_anywhere_is_no_record() {
+    let draws = [Draw { reservation: 3, account: 4, lease: 5, reserved: 6, used: 0 }; 2];
+    let charges = [Charge { rule: 1, subject: 2, period_start_us: 3, period_end_us: 4, amount: 5 }];
+    let record =
+        Record { charges: Charges::new(&charges).unwrap(), held_for: Some(u64::MAX - 1), ..call(&draws) };
+    let mut bytes = vec![0; encoded_bytes(&record)];
+    encode(9, &record, &mut bytes).unwrap();
+    let parts = FIXED_BYTES + CHARGE_BYTES + 2 * DRAW_BYTES + USED_BYTES + HELD_FOR_BYTES + 20 + 1 + 10;
+    for length in 0..bytes.len() {
+        assert_eq!(is_record(&bytes[..length]), length >= parts, "length {length} of {}", bytes.len());
+    }
+    assert_eq!(decode(0, &bytes).unwrap().held_for, Some(u64::MAX - 1));
+}
+
+/// What the version before this one wrote, byte for byte: a reservation of a budget, which held no quotas.
+#[test]
+fn a_reservation_of_the_version_before_is_read_and_holds_no_quota() {
+    let mut old = vec![0; FIXED_BYTES + DRAW_BYTES + USED_BYTES + 8];
+    // Version 2, no charges, texts of 0 bytes, decision 9, one draw, a model of 3 bytes.
+    (old[0], old[8], old[CALL_COUNTS_AT], old[CALL_COUNTS_AT + 1]) = (2, 9, 1, 3);
+    let flags_at = FIXED_BYTES - 4 - 4;
+    old[flags_at] = 1 << 5;
+    old[FIXED_BYTES] = 9;
+    old[FIXED_BYTES + 24] = 77;
+    old[FIXED_BYTES + DRAW_BYTES + 48..FIXED_BYTES + DRAW_BYTES + 51].copy_from_slice(b"USD");
+    old[FIXED_BYTES + DRAW_BYTES + USED_BYTES..FIXED_BYTES + DRAW_BYTES + USED_BYTES + 3]
+        .copy_from_slice(b"m-1");
+    let stored = decode(0, &old).unwrap();
+    assert_eq!((stored.decision, stored.model.as_str(), stored.held_for), (9, "m-1", None));
+    assert!(stored.entry.flags.contains(Flags::RESERVATION), "{:?}", stored.entry);
+    assert!(!stored.entry.flags.contains(Flags::HELD));
+    let draw = Draw { reservation: 9, account: 0, lease: 0, reserved: 77, used: 0 };
+    assert_eq!((stored.draws.as_slice(), stored.charges.as_slice()), (&[draw][..], &[][..]));
+    // And such a record is written as it was.
+    let again = Record {
+        entry: stored.entry,
+        model: "m-1",
+        currency: *b"USD\0\0\0\0\0",
+        draws: Draws::new(&stored.draws).unwrap(),
+        ..Record::default()
+    };
+    let mut bytes = vec![0xA5; encoded_bytes(&again)];
+    encode(9, &again, &mut bytes).unwrap();
+    assert_eq!(bytes, old);
+}
+
+#[test]
 fn a_plain_record_is_as_it_was_before_there_were_calls() {
     let plain = Record { path: "/tiles/1", detail: "", user_agent: "curl", ..Record::default() };
     let mut bytes = [0xA5; FIXED_BYTES + 16];
@@ -197,6 +247,7 @@ fn the_largest_record_fits_and_a_short_target_is_refused() {
         user_agent: &long,
         model: &long,
         draws: Draws::new(&draws).unwrap(),
+        held_for: Some(1),
         ..Record::default()
     };
     assert_eq!(encoded_bytes(&record), RECORD_BYTES_MAX);

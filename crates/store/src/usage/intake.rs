@@ -16,6 +16,7 @@ use super::{
     block::{Builder, Packed, Unpacked},
     calls::Calls,
     draws::Draws,
+    holds::Holds,
     latency::HISTOGRAMS_MAX,
     models::Models,
     rollup::Sums,
@@ -44,6 +45,7 @@ pub struct Intake {
     last: usize,
     pub(super) sums: Sums,
     pub(super) draws: Draws,
+    pub(super) holds: Holds,
     pub(super) models: Models,
     pub(super) calls: Calls,
     pub(super) uses: LastUses,
@@ -54,6 +56,8 @@ pub struct Intake {
     block_bytes: usize,
     /// Whose quotas are leased; `None` where the process counts them alone.
     pub(super) lessee: Option<Lessee>,
+    /// Whose journals are read.
+    pub(super) node: u64,
 }
 
 /// One lane of an intake.
@@ -92,6 +96,13 @@ impl Intake {
         Self { lessee, ..self }
     }
 
+    /// Says whose journals are read: what calls in flight hold of quotas counts as used when this node starts
+    /// anew ([`crate::Store::count_quota_holds`]).
+    #[must_use]
+    pub fn read_by(self, node: u64) -> Self {
+        Self { node, ..self }
+    }
+
     /// Where to read on from: what to hand to the journal's reader at first, and what may be released.
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
@@ -122,6 +133,7 @@ impl Intake {
         }
         if record.position >= lane.stands.upto {
             self.draws.add(boot, number, record);
+            self.holds.add(boot, number, record);
             if is_request {
                 self.sums.add(record, &mut self.uses);
                 self.models.add(record);
@@ -160,8 +172,8 @@ impl Intake {
     /// Whether the sums, or the last uses, have reached their bound and must be written.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
-        self.sums.len() + self.draws.len() + self.models.len() + self.calls.len() + self.tally.len()
-            >= SUMS_MAX
+        let sums = self.sums.len() + self.models.len() + self.calls.len() + self.tally.len();
+        sums + self.draws.len() + self.holds.len() >= SUMS_MAX
             || self.sums.histograms() >= HISTOGRAMS_MAX
             || self.uses.is_heavy()
     }
@@ -253,6 +265,7 @@ impl Intake {
         }
         self.sums.clear();
         self.draws.clear();
+        self.holds.clear();
         self.models.clear();
         self.calls.clear();
         self.tally.clear();

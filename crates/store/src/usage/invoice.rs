@@ -14,7 +14,7 @@ pub struct InvoiceLine {
     pub service: Option<String>,
     /// The model; `None` for requests that called none.
     pub model: Option<String>,
-    /// Requests.
+    /// Requests that were served. What was refused is not on a bill.
     pub quantity: u64,
     /// Their calls of models. Its costs are `amount`.
     pub calls: CallSums,
@@ -44,6 +44,9 @@ impl Store {
         let report = self.usage_with_calls(&[UsageBy::Consumer, UsageBy::Service], true, filter).await?;
         let mut invoices: BTreeMap<Option<u64>, (Invoice, CallSums)> = BTreeMap::new();
         for row in report.rows {
+            if !is_billed(&row) {
+                continue;
+            }
             let consumer = row.usage.consumer.clone();
             let (invoice, sums) = invoices.entry(consumer.as_ref().map(|named| named.id.0)).or_default();
             invoice.consumer = consumer;
@@ -115,12 +118,27 @@ impl InvoiceLine {
     }
 }
 
+/// Requests of a row that were served.
+const fn served(row: &CallRow) -> u64 {
+    row.usage.sums.requests.saturating_sub(row.usage.sums.denied)
+}
+
+/// Whether there is anything to bill: requests that were served, or calls that were refused afterwards (because a
+/// provider did not answer in time, say) and cost something all the same.
+fn is_billed(row: &CallRow) -> bool {
+    let calls = &row.calls;
+    served(row) > 0
+        || calls.tokens_in > 0
+        || calls.tokens_out > 0
+        || calls.costs.values().any(|cost| *cost > 0)
+}
+
 /// A line for each currency. The same calls in a second currency are counted in the first line only.
 fn lines(row: CallRow) -> Vec<InvoiceLine> {
     let line = InvoiceLine {
         service: row.usage.service.map(|named| named.name),
         model: row.model,
-        quantity: row.usage.sums.requests,
+        quantity: served(&row),
         amount: "0".to_owned(),
         currency: None,
         calls: row.calls,

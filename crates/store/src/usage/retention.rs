@@ -85,7 +85,9 @@ impl Store {
     /// When the database cannot be written.
     pub async fn forget_quotas_ended_before(&self, before_us: i64) -> Result<u64, StoreError> {
         let leases = ("node, rule, subject, period_start_us", "period_end_us");
-        let gone = self.forget("quota_leases", leases, before_us).await?;
+        let mut gone = self.forget("quota_leases", leases, before_us).await?;
+        let holds = ("boot, lane, number, rule, subject, period_start_us", "period_end_us");
+        gone += self.forget("quota_holds", holds, before_us).await?;
         let counts = ("rule, subject, period_start_us", "period_end_us");
         Ok(gone + self.forget("quota_usage", counts, before_us).await?)
     }

@@ -227,6 +227,7 @@ async fn write(
     intake.calls.write(conn).await?;
     write_tally(conn, &intake.tally).await?;
     shipped.quotas = intake.sums.write(conn, folds, (with.totals, intake.lessee)).await?;
+    intake.holds.write(intake.node, conn).await?;
     // Last, because every lease of an account waits for its row.
     intake.draws.write(&intake.lanes, conn).await?;
     Ok(shipped)

@@ -43,7 +43,7 @@ pub struct InvoiceLine {
     pub service: Option<String>,
     /// The model; `null` for requests that called none.
     pub model: Option<String>,
-    /// Requests.
+    /// Requests that were served.
     pub quantity: u64,
     /// Tokens read, cached ones too.
     pub tokens_in: u64,
