@@ -28,6 +28,10 @@ pub trait Models: Send + Sync {
 
     /// Whether every version of a project that should take requests does.
     fn is_ready(&self, project: ProjectId) -> bool;
+
+    /// Does something that takes too long for a lane on the threads that models run on, before them. Where there are
+    /// none, or they end, it is dropped. Who calls bounds how much waits.
+    fn aside(&self, work: Box<dyn FnOnce() + Send>);
 }
 
 /// A version that takes requests.
@@ -58,13 +62,24 @@ pub enum Unserved {
 }
 
 /// Called once with the outputs, in the order of [`Served::outputs`].
-pub type Done = Box<dyn FnOnce(Result<Vec<Tensor>, NotRun>) + Send>;
+pub type Done = Box<dyn FnOnce(Ran) + Send>;
+
+/// What a run gave: the outputs, in the order of [`Served::outputs`].
+pub type Ran = Result<Vec<Tensor>, NotRun>;
 
 /// Runs a model.
 pub trait Engine: Send + Sync {
     /// Takes inputs, in the order of [`Served::inputs`] and of their types and shapes, and calls back, perhaps on
     /// another thread. What has not begun at the deadline (nanoseconds of the monotonic clock) does not begin.
     fn submit(&self, inputs: Vec<Tensor>, deadline_ns: u64, done: Done);
+
+    /// Runs it at once on the thread that calls, where it is known to cost too little to be handed to another.
+    ///
+    /// # Errors
+    /// Gives the inputs back where it is not.
+    fn run_here(&self, inputs: Vec<Tensor>) -> Result<Ran, Vec<Tensor>> {
+        Err(inputs)
+    }
 }
 
 /// Why a model gave no answer.
@@ -199,6 +214,8 @@ impl Models for NoModels {
     fn is_ready(&self, _: ProjectId) -> bool {
         true
     }
+
+    fn aside(&self, _: Box<dyn FnOnce() + Send>) {}
 }
 
 #[cfg(test)]

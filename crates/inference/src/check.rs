@@ -21,6 +21,8 @@ pub struct Checked {
     pub outputs: Box<[TensorSpec]>,
     /// Whether requests can be joined.
     pub is_joinable: bool,
+    /// Whether it runs without tract.
+    pub is_native: bool,
     /// What it gave for its sample; nothing when it could not be tried.
     pub sample: Vec<(Box<str>, Tensor)>,
 }
@@ -36,6 +38,7 @@ pub fn check(bytes: &[u8], sample: Option<&SampleSpec>) -> Result<Checked, Unusa
     Ok(Checked {
         sample: names.zip(outputs).collect(),
         is_joinable: onnx.is_joinable(),
+        is_native: onnx.is_native(),
         inputs: onnx.inputs,
         outputs: onnx.outputs,
     })
@@ -64,6 +67,19 @@ pub fn rehearse(
         Ok(now_ns().saturating_sub(begun))
     };
     (0..times).map(once).collect()
+}
+
+/// Runs a model that needs no tract on inputs that are made for it, as often as there are some; `None` for every other
+/// file. Whatever the file holds, this ends and does not panic.
+///
+/// # Errors
+/// What is wrong with the file, or what a run said.
+pub fn run_native(
+    bytes: &[u8],
+    inputs: impl FnOnce(&[TensorSpec]) -> Vec<Tensor>,
+) -> Option<Result<Vec<Tensor>, Unusable>> {
+    let onnx = Onnx::read_native(bytes)?;
+    Some(onnx.and_then(|onnx| onnx.run(inputs(&onnx.inputs)).map_err(Unusable::new)))
 }
 
 /// Runs a model once, so that it is known to run and what it makes at its first run is made.

@@ -158,6 +158,10 @@ impl Models for Host {
     fn is_ready(&self, project: ProjectId) -> bool {
         self.shared.serving.load().is_ready(project)
     }
+
+    fn aside(&self, work: Box<dyn FnOnce() + Send>) {
+        self.shared.pool.aside(work);
+    }
 }
 
 impl Drop for Host {

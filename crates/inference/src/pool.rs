@@ -11,7 +11,7 @@ use std::{
 };
 
 use tollgate_core::{
-    serving::{Done, Engine, NotRun},
+    serving::{Done, Engine, NotRun, Ran},
     tensor::Tensor,
     time::Clock,
 };
@@ -39,12 +39,23 @@ struct Shared {
     clock: Arc<dyn Clock>,
 }
 
+/// Something else to be done on the threads.
+type Aside = Box<dyn FnOnce() + Send>;
+
 #[derive(Default)]
 struct Queue {
+    /// Before models: bodies that are read, each of which holds its room until then.
+    aside: VecDeque<Aside>,
     ready: VecDeque<Work>,
     /// At most one for each model and shape of a row.
     gathering: Vec<Gathering>,
     is_closed: bool,
+}
+
+/// What a thread does next.
+enum Next {
+    Run(Work),
+    Aside(Aside),
 }
 
 /// Requests to be run together.
@@ -81,6 +92,12 @@ impl Pool {
         Ok(pool)
     }
 
+    /// Does something on one of the threads, before models.
+    pub(crate) fn aside(&self, work: Aside) {
+        self.shared.lock().aside.push_back(work);
+        self.shared.wake.notify_one();
+    }
+
     /// What runs a model here.
     pub(crate) fn engine(&self, model: Arc<Onnx>, joining: Option<Joining>) -> Arc<dyn Engine> {
         let joining = joining.filter(|_| model.is_joinable());
@@ -107,6 +124,15 @@ struct Runner {
 }
 
 impl Engine for Runner {
+    fn run_here(&self, inputs: Vec<Tensor>) -> Result<Ran, Vec<Tensor>> {
+        // Who wants requests joined gets them joined.
+        let rows = inputs.first().map_or(1, Tensor::rows);
+        if self.joining.is_some() || !self.model.is_cheap(rows) {
+            return Err(inputs);
+        }
+        Ok(self.model.run(inputs).map_err(NotRun::Failed))
+    }
+
     fn submit(&self, inputs: Vec<Tensor>, deadline_ns: u64, done: Done) {
         let job = Job { inputs, deadline_ns, done };
         let mut queue = self.shared.lock();
@@ -148,15 +174,18 @@ impl Queue {
     }
 
     /// What is to be run now, or how long nothing is.
-    fn next(&mut self, now_ns: u64) -> Result<Work, Option<u64>> {
+    fn next(&mut self, now_ns: u64) -> Result<Next, Option<u64>> {
+        if let Some(work) = self.aside.pop_front() {
+            return Ok(Next::Aside(work));
+        }
         if let Some(work) = self.ready.pop_front() {
-            return Ok(work);
+            return Ok(Next::Run(work));
         }
         let first = self.gathering.iter().enumerate().min_by_key(|(_, gathering)| gathering.due_ns);
         match first.map(|(place, gathering)| (place, gathering.due_ns)) {
             None => Err(None),
             Some((place, due_ns)) if due_ns <= now_ns || self.is_closed => {
-                Ok(self.gathering.swap_remove(place).work)
+                Ok(Next::Run(self.gathering.swap_remove(place).work))
             }
             Some((_, due_ns)) => Err(Some(due_ns - now_ns)),
         }
@@ -173,9 +202,12 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             queue = match queue.next(self.clock.mono_ns()) {
-                Ok(work) => {
+                Ok(next) => {
                     drop(queue);
-                    work.run(self.clock.mono_ns());
+                    match next {
+                        Next::Run(work) => work.run(self.clock.mono_ns()),
+                        Next::Aside(work) => work(),
+                    }
                     self.lock()
                 }
                 Err(None) if queue.is_closed => return,

@@ -57,6 +57,7 @@ fn what_scikit_learn_exports_answers_as_onnxruntime_does() {
             }
         }
         assert_eq!(checked.is_joinable, name != "fixed", "{name}");
+        assert_eq!(checked.is_native, name != "fixed", "{name}");
     }
 }
 

@@ -175,6 +175,30 @@ fn requests_that_are_joined_get_the_answers_that_they_get_alone() {
 }
 
 #[test]
+fn a_question_that_costs_little_is_run_at_once_and_no_other_is() {
+    let batch = BatchSpec { window: Span::from_millis(1), rows_max: None };
+    let joined = ModelSpec { batch: Some(batch), ..spec("2", &path("boosted")) };
+    let (host, _) = host([spec("1", &path("boosted")), joined, spec("3", &path("fixed"))]);
+    let engine = |version| host.find(PROJECT, "m", Some(version)).unwrap().engine.clone().unwrap();
+    let aside = ask(&host.find(PROJECT, "m", Some("1")).unwrap(), rows(8), u64::MAX);
+    assert_eq!(engine("1").run_here(rows(8)), Ok(aside));
+    let many = engine("1").run_here(rows(1024));
+    assert_eq!(many, Err(rows(1024)), "many rows go to the threads");
+    assert_eq!(engine("2").run_here(rows(1)), Err(rows(1)), "what is to be joined goes to the threads");
+    let two = vec![Tensor { shape: vec![2, 2], data: Data::F32(vec![1.0; 4]) }];
+    assert_eq!(engine("3").run_here(two.clone()), Err(two), "what tract runs goes to the threads");
+}
+
+#[test]
+fn what_is_done_aside_is_done_on_the_threads_of_the_models() {
+    let (host, _) = host([]);
+    let (tell, told) = mpsc::channel();
+    let work = move || tell.send(std::thread::current().name().map(str::to_owned)).unwrap();
+    host.aside(Box::new(work));
+    assert!(told.recv_timeout(PATIENCE).unwrap().unwrap().starts_with("model-"));
+}
+
+#[test]
 fn what_is_past_its_deadline_is_not_run() {
     let (host, _) = host([spec("1", &path("boosted"))]);
     let served = host.find(PROJECT, "m", None).unwrap();

@@ -30,8 +30,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const RECORDS_MAX: usize = 512;
 /// Bytes that a lane gathers.
 const GATHERED_BYTES_MAX: usize = 8 << 20;
-/// Batches of a lane that wait to be durable.
-const UNDER_WAY_MAX: usize = 256;
+/// Predictions of a lane that wait to be durable. They are many batches where many keys ask: each is of one key.
+const UNDER_WAY_MAX: usize = 8192;
 
 /// What a lane has gathered.
 pub(crate) struct Events {
@@ -110,7 +110,7 @@ pub(crate) fn gather<C: Counters + 'static>(
     let full = (batch.records.len() >= RECORDS_MAX).then(|| gathered.remove(&sender)).flatten();
     drop(gathered);
     if let Some(batch) = full {
-        events.hand_over(gateway, batch);
+        hand_over(gateway, [batch]);
     }
     if !events.is_armed.replace(true) {
         let own = Rc::clone(gateway);
@@ -125,9 +125,39 @@ pub(crate) fn gather<C: Counters + 'static>(
 /// Hands everything over that is gathered.
 fn flush<C: Counters + 'static>(gateway: &Rc<Gateway<C>>) {
     let gathered = std::mem::take(&mut *gateway.predictions.gathered.borrow_mut());
-    for batch in gathered.into_values() {
-        gateway.predictions.hand_over(gateway, batch);
+    hand_over(gateway, gathered.into_values());
+}
+
+/// Hands batches over; one task waits for all of them, and asks for each once those before it are durable.
+fn hand_over<C: Counters + 'static>(gateway: &Rc<Gateway<C>>, batches: impl IntoIterator<Item = Batch>) {
+    let events = &gateway.predictions;
+    let mut receipts = Vec::new();
+    let mut all = 0;
+    for batch in batches {
+        let (bytes, records) = (batch.buffer.len(), batch.records.len());
+        events.bytes.set(events.bytes.get().saturating_sub(bytes));
+        if events.under_way.get() + all + records > UNDER_WAY_MAX {
+            events.lose(gateway, records, "too many wait to be durable");
+            continue;
+        }
+        all += records;
+        receipts.push((records, gateway.shared.intake.submit(batch)));
     }
+    if receipts.is_empty() {
+        return;
+    }
+    events.under_way.set(events.under_way.get() + all);
+    let own = Rc::clone(gateway);
+    tokio::task::spawn_local(async move {
+        let events = &own.predictions;
+        for (records, receipt) in receipts {
+            if let Err(refused) = receipt.await {
+                events.lose(&own, records, &format!("{refused:?}"));
+            }
+            events.under_way.set(events.under_way.get().saturating_sub(records));
+        }
+        events.ended.notify_waiters();
+    });
 }
 
 /// Hands everything over and waits until it is durable: the lane ends.
@@ -139,25 +169,6 @@ pub(crate) async fn settle<C: Counters + 'static>(gateway: &Rc<Gateway<C>>) {
 }
 
 impl Events {
-    fn hand_over<C: Counters + 'static>(&self, gateway: &Rc<Gateway<C>>, batch: Batch) {
-        let (bytes, records) = (batch.buffer.len(), batch.records.len());
-        self.bytes.set(self.bytes.get().saturating_sub(bytes));
-        if self.under_way.get() >= UNDER_WAY_MAX {
-            return self.lose(gateway, records, "too many wait to be durable");
-        }
-        self.under_way.set(self.under_way.get() + 1);
-        let receipt = gateway.shared.intake.submit(batch);
-        let own = Rc::clone(gateway);
-        tokio::task::spawn_local(async move {
-            let events = &own.predictions;
-            if let Err(refused) = receipt.await {
-                events.lose(&own, records, &format!("{refused:?}"));
-            }
-            events.under_way.set(events.under_way.get().saturating_sub(1));
-            events.ended.notify_waiters();
-        });
-    }
-
     fn lose<C: Counters + 'static>(&self, gateway: &Gateway<C>, records: usize, why: &str) {
         self.lost.increment(records as u64);
         self.fault.report(gateway.mono_ns(), |left_out| {

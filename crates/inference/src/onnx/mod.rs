@@ -1,4 +1,4 @@
-//! ONNX files: read, adapted, checked, made ready to run (by tract).
+//! ONNX files: read, and made ready to run by ourselves ([`crate::native`]) or, adapted and checked, by tract.
 //!
 //! What lives here: from bytes to something that runs, and running it. What does not: threads and versions.
 //! Keeps: no input chooses an index or a size ([`danger`]), for the operators do not bound them.
@@ -6,6 +6,8 @@
 mod adapt;
 mod convert;
 mod danger;
+#[cfg(test)]
+mod differential;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use tract_onnx::{
 };
 
 use self::convert::{from_tract, into_tract, kind_of};
+use crate::native::{Native, Refusal, VISITS_ON_LANE_MAX, check_trees};
 
 /// The largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -47,13 +50,21 @@ impl Unusable {
 
 /// A model that is ready to run, on any thread, as often at once as wanted.
 pub(crate) struct Onnx {
-    plan: Arc<TypedRunnableModel>,
+    ready: Ready,
     /// What it takes.
     pub(crate) inputs: Box<[TensorSpec]>,
     /// What it gives.
     pub(crate) outputs: Box<[TensorSpec]>,
-    /// Of each output: the texts of the classes whose numbers the graph gives.
-    texts: Box<[Option<Vec<String>>]>,
+}
+
+/// What runs it.
+enum Ready {
+    Native(Native),
+    Tract {
+        plan: Arc<TypedRunnableModel>,
+        /// Of each output: the texts of the classes whose numbers the graph gives.
+        texts: Box<[Option<Vec<String>>]>,
+    },
 }
 
 impl Onnx {
@@ -62,16 +73,38 @@ impl Onnx {
     /// # Errors
     /// When it is no ONNX, or has something that cannot be run here.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Unusable> {
-        let mut proto = pb::ModelProto::decode(bytes)
-            .map_err(|error| Unusable(format!("it is not an ONNX file: {error}")))?;
-        let graph =
-            proto.graph.as_mut().ok_or_else(|| Unusable::new("it is not an ONNX file: it has no graph"))?;
-        let output_names: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
-        if graph.output.len() > ENDS_MAX || graph.input.len() > ENDS_MAX || output_names.is_empty() {
-            return Err(Unusable(format!("it has no outputs, or more than {ENDS_MAX} inputs or outputs")));
+        let (proto, output_names) = decoded(bytes)?;
+        if let Some(native) = proto.graph.as_ref().and_then(Self::native) {
+            return native;
         }
-        danger::check(graph)?;
-        let mut texts = adapt::adapt(graph)?;
+        if let Some(graph) = &proto.graph {
+            check_trees(graph)?;
+            danger::check(graph)?;
+        }
+        Self::by_tract(proto, &output_names)
+    }
+
+    /// Reads a model that needs no tract; `None` for others.
+    pub(crate) fn read_native(bytes: &[u8]) -> Option<Result<Self, Unusable>> {
+        match decoded(bytes) {
+            Ok((proto, _)) => proto.graph.as_ref().and_then(Self::native),
+            Err(problem) => Some(Err(problem)),
+        }
+    }
+
+    fn native(graph: &pb::GraphProto) -> Option<Result<Self, Unusable>> {
+        match Native::read(graph) {
+            Ok((native, inputs, outputs)) => {
+                let ready = Ready::Native(native);
+                Some(Ok(Self { ready, inputs: inputs.into(), outputs: outputs.into() }))
+            }
+            Err(Refusal::Broken(problem)) => Some(Err(problem)),
+            Err(Refusal::Unknown) => None,
+        }
+    }
+
+    fn by_tract(mut proto: pb::ModelProto, output_names: &[String]) -> Result<Self, Unusable> {
+        let mut texts = proto.graph.as_mut().map(adapt::adapt).transpose()?.unwrap_or_default();
         let framework = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true);
         let mut model = framework
             .model_for_proto_model(&proto)
@@ -81,12 +114,22 @@ impl Onnx {
         let typed = model.into_typed().and_then(|model| model.into_decluttered()).map_err(unready)?;
         danger::check_typed(&typed)?;
         let plan = typed.into_optimized().and_then(|model| model.into_runnable()).map_err(unready)?;
-        let mut outputs = outputs_of(&plan, &output_names)?;
-        let texts: Vec<Option<Vec<String>>> = output_names.iter().map(|name| texts.remove(name)).collect();
+        let mut outputs = outputs_of(&plan, output_names)?;
+        let texts: Box<[Option<Vec<String>>]> = output_names.iter().map(|name| texts.remove(name)).collect();
         for (spec, _) in outputs.iter_mut().zip(&texts).filter(|(_, texts)| texts.is_some()) {
             spec.kind = DataType::Text;
         }
-        Ok(Self { plan, inputs: inputs.into(), outputs: outputs.into(), texts: texts.into() })
+        Ok(Self { ready: Ready::Tract { plan, texts }, inputs: inputs.into(), outputs: outputs.into() })
+    }
+
+    /// Whether so many rows cost so little that a lane may run them itself.
+    pub(crate) fn is_cheap(&self, rows: usize) -> bool {
+        matches!(&self.ready, Ready::Native(native) if native.visits(rows) <= VISITS_ON_LANE_MAX)
+    }
+
+    /// Whether it runs without tract.
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.ready, Ready::Native(_))
     }
 
     /// Whether rows of several requests can be joined: the first axis of every end is open.
@@ -99,14 +142,31 @@ impl Onnx {
     /// # Errors
     /// What the operators say.
     pub(crate) fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, String> {
+        let (plan, texts) = match &self.ready {
+            Ready::Native(native) => return native.run(inputs),
+            Ready::Tract { plan, texts } => (plan, texts),
+        };
         let inputs = inputs
             .into_iter()
             .map(|tensor| into_tract(tensor).map(TValue::from))
             .collect::<Result<_, _>>()?;
-        let outputs = self.plan.run(inputs).map_err(|error| Unusable::of("the model failed", &error).0)?;
-        let outputs = outputs.iter().zip(&self.texts);
+        let outputs = plan.run(inputs).map_err(|error| Unusable::of("the model failed", &error).0)?;
+        let outputs = outputs.iter().zip(texts);
         outputs.map(|(output, texts)| Ok(in_words(from_tract(output)?, texts.as_deref()))).collect()
     }
+}
+
+/// Decodes a file; gives the names of its outputs beside it.
+fn decoded(bytes: &[u8]) -> Result<(pb::ModelProto, Vec<String>), Unusable> {
+    let proto = pb::ModelProto::decode(bytes)
+        .map_err(|error| Unusable(format!("it is not an ONNX file: {error}")))?;
+    let graph =
+        proto.graph.as_ref().ok_or_else(|| Unusable::new("it is not an ONNX file: it has no graph"))?;
+    let names: Vec<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    if graph.output.len() > ENDS_MAX || graph.input.len() > ENDS_MAX || names.is_empty() {
+        return Err(Unusable(format!("it has no outputs, or more than {ENDS_MAX} inputs or outputs")));
+    }
+    Ok((proto, names))
 }
 
 /// Puts texts of classes in place of their numbers.

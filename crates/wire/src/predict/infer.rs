@@ -23,7 +23,7 @@ pub struct Infer<'a> {
     inputs: Vec<Named<'a>>,
     /// The outputs that are wanted; all when none are said.
     #[serde(borrow, default)]
-    outputs: Vec<Wanted<'a>>,
+    outputs: Vec<Output<'a>>,
 }
 
 /// A tensor with its name.
@@ -39,7 +39,7 @@ struct Named<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Wanted<'a> {
+struct Output<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
 }
@@ -81,17 +81,39 @@ impl<'a> Infer<'a> {
         Ok(tensors.into_iter().flatten().collect())
     }
 
+    /// What its answer should be, apart from its body.
+    #[must_use]
+    pub fn wanted(self) -> Wanted {
+        let outputs = self.outputs.into_iter().map(|output| output.name.into_owned()).collect();
+        Wanted { id: self.id.map(Cow::into_owned), outputs }
+    }
+}
+
+/// What an answer should be.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    id: Option<String>,
+    outputs: Vec<String>,
+}
+
+impl Wanted {
+    /// What the client calls the request.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// Whether an output is wanted.
     #[must_use]
     pub fn wants(&self, name: &str) -> bool {
-        self.outputs.is_empty() || self.outputs.iter().any(|wanted| wanted.name == name)
+        self.outputs.is_empty() || self.outputs.iter().any(|wanted| wanted == name)
     }
 
     /// The first wanted output that is none of these.
     #[must_use]
     pub fn unknown_output<'n>(&self, mut known: impl Iterator<Item = &'n str> + Clone) -> Option<&str> {
-        let is_known = |wanted: &&Wanted<'_>| !known.clone().any(|name| *wanted.name == *name);
-        let unknown = self.outputs.iter().find(is_known).map(|wanted| &*wanted.name);
+        let is_unknown = |wanted: &&String| !known.clone().any(|name| *wanted == name);
+        let unknown = self.outputs.iter().find(is_unknown).map(|wanted| &**wanted);
         known.next().and(unknown)
     }
 }

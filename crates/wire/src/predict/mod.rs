@@ -15,7 +15,7 @@ pub use self::{
         push_nested, push_outputs, question_body,
     },
     elements::{read_nested, typed_guess},
-    infer::{Infer, InferOutputs},
+    infer::{Infer, InferOutputs, Wanted},
     mistake::InputMistake,
     question::{Question, read_inputs},
 };

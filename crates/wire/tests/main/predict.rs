@@ -68,9 +68,11 @@ fn the_protocols_tensors_come_flat_or_nested() {
     for data in ["[1,2,3,4]", "[[1,2],[3,4]]"] {
         let text = body(data);
         let infer = Infer::read(text.as_bytes()).unwrap();
-        assert_eq!(infer.id.as_deref(), Some("42"));
-        assert!(infer.wants("output0") && !infer.wants("output1"));
         let inputs = infer.inputs(&specs).unwrap();
+        let wanted = infer.wanted();
+        assert_eq!(wanted.id(), Some("42"));
+        assert!(wanted.wants("output0") && !wanted.wants("output1"));
+        assert_eq!(wanted.unknown_output(["output1"].into_iter()), Some("output0"));
         assert_eq!(inputs, [Tensor { shape: vec![2, 2], data: Data::U32(vec![1, 2, 3, 4]) }]);
     }
     for (data, field) in [("[1,2,3]", "inputs[0].data"), ("[[1,2,3,4]]", "inputs[0].data")] {

@@ -7,14 +7,16 @@ use tollgate_core::{
     code::Code,
     counters::Counters,
     predict_spec::{ModelSpec, PREDICT_BYTES_DEFAULT},
-    serving::{NotRun, Place, Served},
+    serving::{Engine, NotRun, Place, Ran, Served},
     tensor::Tensor,
 };
-use tollgate_wire::predict::{
-    Answered, Infer, InputMistake, Question, infer_body, question_body, read_inputs,
-};
+use tollgate_wire::predict::{Answered, InputMistake, infer_body, question_body};
 
-use super::{Of, decide, events, json, remote, unserved};
+use super::{
+    Of, decide, events, json,
+    reading::{Body, Outline, Reply, invalid},
+    remote, unserved,
+};
 use crate::{
     caller::Caller,
     denial::Denial,
@@ -29,28 +31,6 @@ use crate::{
     service::ProxyService,
 };
 
-/// A question that was read.
-enum Asked<'b> {
-    Question(Question<'b>),
-    Infer(Of<'b>, Infer<'b>),
-}
-
-impl Asked<'_> {
-    fn of(&self) -> Of<'_> {
-        match self {
-            Self::Question(question) => Of { model: &question.model, version: question.version.as_deref() },
-            Self::Infer(of, _) => *of,
-        }
-    }
-
-    fn inputs(&self, served: &Served) -> Result<Vec<Tensor>, InputMistake> {
-        match self {
-            Self::Question(question) => read_inputs(question.inputs, &served.inputs),
-            Self::Infer(_, infer) => infer.inputs(&served.inputs),
-        }
-    }
-}
-
 /// Asks a model; `of` says which where the path does.
 pub(super) async fn ask<C: Counters + 'static>(
     account: &mut Account<C>,
@@ -64,7 +44,7 @@ pub(super) async fn ask<C: Counters + 'static>(
     let bytes_max = service.service.spec.body_bytes_max.unwrap_or(PREDICT_BYTES_DEFAULT);
     exchange.body.limit(bytes_max).map_err(body_denial)?;
     // Held until the answer: what is under way counts, not only what is read.
-    let (body, _room) = read_body(exchange, bytes_max, &gateway.shared.ingest_room).await?;
+    let body = Body::new(read_body(exchange, bytes_max, &gateway.shared.ingest_room).await?);
     let now = gateway.now();
     let request = Request { now, ..request };
     let entered = if now.mono_ns.saturating_sub(entered.known.now.mono_ns) < BELIEVED_NS {
@@ -74,17 +54,14 @@ pub(super) async fn ask<C: Counters + 'static>(
         gateway.check_fresh(now)?;
         enter(&gateway, account, exchange, request, service).await?
     };
-    let asked = match of {
-        None => Asked::Question(Question::read(&body).map_err(malformed)?),
-        Some(of) => Asked::Infer(of, Infer::read(&body).map_err(malformed)?),
-    };
+    let asked = Outline::read(&gateway, &body, of).await?;
     let caller =
         decide(&gateway, account, exchange, (request, service, &entered), Some(asked.of().model)).await?;
     let of = asked.of();
     let found = gateway.shared.models.find(service.service.project, of.model, of.version);
     let served = found.map_err(|why| unserved(why, of))?;
     account.note_model(&served.model.spec);
-    let outcome = answer(&gateway, account, service, (&asked, caller, &served)).await;
+    let outcome = answer(&gateway, account, service, (asked, caller, &served)).await;
     if let Err(denial) = &outcome {
         match denial.code() {
             Code::Overloaded => served.tally.refused(),
@@ -99,7 +76,7 @@ async fn answer<C: Counters + 'static>(
     gateway: &Rc<Gateway<C>>,
     account: &mut Account<C>,
     service: &Rc<ProxyService>,
-    (asked, caller, served): (&Asked<'_>, Caller, &Arc<Served>),
+    (asked, caller, served): (Outline<'_>, Caller, &Arc<Served>),
 ) -> Result<Answer, Denial> {
     let spec = &*served.model.spec;
     let Some(place) = served.places.take() else {
@@ -107,7 +84,7 @@ async fn answer<C: Counters + 'static>(
         let detail = format!("{most} requests of model `{}` are under way, which is its bound", spec.name);
         return Err(Denial::new(Code::Overloaded, detail).wait_ns(1_000_000_000));
     };
-    let inputs = asked.inputs(served).map_err(invalid)?;
+    let (inputs, reply) = asked.inputs(gateway, served).await?;
     if served.engine.is_some() {
         check_open(served, &inputs)?;
     }
@@ -139,7 +116,7 @@ async fn answer<C: Counters + 'static>(
         };
         events::tell(gateway, &told);
     }
-    let mut answer = written(asked, spec, outputs, latency_ns)?;
+    let mut answer = written(&reply, spec, outputs, latency_ns)?;
     caller.rate.write(&mut answer.head);
     Ok(answer)
 }
@@ -163,32 +140,32 @@ fn check_open(served: &Served, inputs: &[Tensor]) -> Result<(), Denial> {
 }
 
 fn written(
-    asked: &Asked<'_>,
+    reply: &Reply,
     spec: &ModelSpec,
     mut outputs: Vec<(Box<str>, Tensor)>,
     latency_ns: u64,
 ) -> Result<Answer, Denial> {
     let (model, version) = (&*spec.name, &*spec.version);
-    match asked {
-        Asked::Question(_) => {
+    match reply {
+        Reply::Question => {
             Ok(json(200, question_body(&Answered { model, version, outputs: &outputs, latency_ns })))
         }
-        Asked::Infer(_, infer) => {
-            if let Some(name) = infer.unknown_output(outputs.iter().map(|(name, _)| &**name)) {
+        Reply::Infer(wanted) => {
+            if let Some(name) = wanted.unknown_output(outputs.iter().map(|(name, _)| &**name)) {
                 let known = outputs.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join("`, `");
                 let shown: String = name.chars().take(64).collect();
                 let problem = format!("the model has no output `{shown}`; it has `{known}`");
                 return Err(invalid(InputMistake::new("outputs", problem)));
             }
-            outputs.retain(|(name, _)| infer.wants(name));
+            outputs.retain(|(name, _)| wanted.wants(name));
             let answered = Answered { model, version, outputs: &outputs, latency_ns };
-            Ok(json(200, infer_body(&answered, infer.id.as_deref())))
+            Ok(json(200, infer_body(&answered, wanted.id())))
         }
     }
 }
 
-/// Runs a model of this process, off the lane. The place is given back when the model is done with it, whether or
-/// not somebody still waits.
+/// Runs a model of this process: at once where that costs little, else off the lane. The place is given back when the
+/// model is done with it, whether or not somebody still waits.
 async fn run_here<C: Counters + 'static>(
     gateway: &Gateway<C>,
     served: &Arc<Served>,
@@ -196,23 +173,17 @@ async fn run_here<C: Counters + 'static>(
     place: Place,
 ) -> Result<Vec<(Box<str>, Tensor)>, Denial> {
     let Some(engine) = &served.engine else { return Err(Denial::new(Code::ModelUnavailable, "")) };
-    let timeout = served.model.spec.timeout();
-    let deadline_ns = gateway.mono_ns().saturating_add(timeout.as_nanos());
-    let (tell, told) = oneshot::channel();
-    let done = Box::new(move |outcome| {
-        drop(place);
-        // Who asked may have left.
-        let _heard = tell.send(outcome);
-    });
-    engine.submit(inputs, deadline_ns, done);
-    let outcome = match tokio::time::timeout(timeout.to_std(), told).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_gone)) => Err(NotRun::Failed("the thread that ran the model ended".to_owned())),
-        Err(_late) => Err(NotRun::Late),
+    let outcome = match engine.run_here(inputs) {
+        Ok(ran) => {
+            drop(place);
+            ran
+        }
+        Err(inputs) => run_aside(gateway, (&**engine, served), inputs, place).await,
     };
     match outcome {
         Ok(outputs) => Ok(served.outputs.iter().map(|spec| spec.name.clone()).zip(outputs).collect()),
         Err(NotRun::Late) => {
+            let timeout = served.model.spec.timeout();
             Err(Denial::new(Code::UpstreamTimeout, format!("the model did not answer within {timeout}")))
         }
         Err(NotRun::Failed(cause)) => {
@@ -225,12 +196,27 @@ async fn run_here<C: Counters + 'static>(
     }
 }
 
-fn malformed(mistake: InputMistake) -> Denial {
-    Denial::new(Code::MalformedRequest, mistake.to_string())
-}
-
-fn invalid(mistake: InputMistake) -> Denial {
-    Denial::new(Code::InputsInvalid, mistake.to_string())
+/// Runs a model on its threads.
+async fn run_aside<C: Counters + 'static>(
+    gateway: &Gateway<C>,
+    (engine, served): (&dyn Engine, &Served),
+    inputs: Vec<Tensor>,
+    place: Place,
+) -> Ran {
+    let timeout = served.model.spec.timeout();
+    let deadline_ns = gateway.mono_ns().saturating_add(timeout.as_nanos());
+    let (tell, told) = oneshot::channel();
+    let done = Box::new(move |outcome| {
+        drop(place);
+        // Who asked may have left.
+        let _heard = tell.send(outcome);
+    });
+    engine.submit(inputs, deadline_ns, done);
+    match tokio::time::timeout(timeout.to_std(), told).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_gone)) => Err(NotRun::Failed("the thread that ran the model ended".to_owned())),
+        Err(_late) => Err(NotRun::Late),
+    }
 }
 
 /// Refuses what is not JSON.

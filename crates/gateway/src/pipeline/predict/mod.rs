@@ -1,18 +1,20 @@
 //! The kind `predict`: questions to models, in both wire forms of CONTRACT §4.
 //!
 //! Who may ask which model is decided by `core::admit` before the model is looked for. A version is found through a
-//! port ([`tollgate_core::serving::Models`]); files run on threads off the lanes, remote models are asked through this
-//! lane's own upstream pools. What must never be here: a rule of its own, and anything that blocks a lane.
+//! port ([`tollgate_core::serving::Models`]); files run on threads off the lanes, or where that is known to cost little
+//! on the lane; remote models are asked through this lane's own upstream pools. What must never be here: a rule of its own, and anything that blocks a lane.
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | `target` | what a path asks for |
 //! | `asking` | a question, from its body to its answer |
+//! | `reading` | what a body asks for, and its inputs |
 //! | `remote` | asking the server that has a model |
 //! | `events` | one event for each prediction |
 
 mod asking;
 mod events;
+mod reading;
 mod remote;
 mod target;
 
