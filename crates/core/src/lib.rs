@@ -67,6 +67,7 @@ pub mod period;
 pub mod policy;
 pub mod predict_service;
 pub mod predict_spec;
+pub mod reach;
 pub mod resource;
 pub mod route;
 pub mod rule;

@@ -105,6 +105,9 @@ pub struct RemoteSpec {
     pub protocol: RemoteProtocol,
     /// Its origin: `http://127.0.0.1:8000`.
     pub url: String,
+    /// Whether it has to be on the public internet, as for services ([`crate::reach`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub internet_only: bool,
     /// What it calls the model; the model's own name when not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

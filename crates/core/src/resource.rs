@@ -113,6 +113,11 @@ pub struct ServiceSpec {
     /// Where requests go: `http://`, `https://` or `h2c://` origins, at most 32.
     #[serde(default)]
     pub upstreams: Vec<String>,
+    /// Whether its upstreams have to be on the public internet, or in networks that the operator allows
+    /// (`upstreams.allow_private`). Set where one tenant of several writes them; the operator on the host takes
+    /// it away ([`crate::reach`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub internet_only: bool,
     /// Whether the matched `path_prefix` is cut off before forwarding.
     #[serde(default)]
     pub strip_prefix: bool,

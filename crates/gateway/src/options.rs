@@ -3,7 +3,7 @@
 //! Bounds of connections, heads and idle times are the engine's ([`crate::http::bounds`]).
 
 use ipnet::IpNet;
-use tollgate_core::limits::Gcra;
+use tollgate_core::{limits::Gcra, webhook::Egress};
 
 use crate::{assertion::AssertionKeys, bound_host::BoundHostOptions, http::bounds::PoolBounds};
 
@@ -17,6 +17,9 @@ pub struct GatewayOptions {
     pub body_bytes_max: u64,
     /// Upstream connections of one lane.
     pub pool: PoolBounds,
+    /// Where upstreams may be that are held to the public internet, because one tenant of several wrote them.
+    /// Default: there alone.
+    pub upstream_egress: Egress,
     /// How many bad keys an address may show before its further bad keys get 429. Default 30 at
     /// once and 30 a minute: a broken script gets its answer, a guesser gets nowhere with 155 bits.
     pub bad_keys: Gcra,
@@ -39,6 +42,7 @@ impl Default for GatewayOptions {
             trusted_proxies: Vec::new(),
             body_bytes_max: 100 * 1024 * 1024,
             pool: PoolBounds::default(),
+            upstream_egress: Egress { allow_http: true, ..Egress::default() },
             bad_keys: Gcra::new(30, 60_000_000_000, 30),
             slow_hash_threads: 2,
             slow_hash_queue: 64,

@@ -218,15 +218,40 @@ impl From<sqlx::Error> for StoreError {
                 );
             }
             sqlx::Error::PoolTimedOut => return Self::Busy { cause },
-            sqlx::Error::Io(_) => "the connection broke or could not be made",
-            sqlx::Error::Tls(_) => "TLS towards it failed",
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) => why_not_connected(&error, &cause),
             sqlx::Error::Configuration(_) => {
-                "its URL is not one; write sqlite://PATH or postgres://USER@HOST/NAME"
+                "its URL, or a parameter of it, is not one; write sqlite://PATH or postgres://USER@HOST/NAME"
             }
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => return Self::Corrupt(cause),
             _ => "it failed; the log has the cause",
         };
         Self::Unavailable { public: public.to_owned(), cause }
+    }
+}
+
+/// What broke a connection to a server. Refused certificates come as errors of the socket, told apart by
+/// their words alone.
+fn why_not_connected(error: &sqlx::Error, cause: &str) -> &'static str {
+    if cause.contains("invalid peer certificate") {
+        // A stranger of the same name signs otherwise.
+        return if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
+            "its certificate is from no authority that is believed; name the file of its authority with \
+             `sslrootcert=` in `database.url`"
+        } else if cause.contains("not valid for name") || cause.contains("NotValidForName") {
+            "its certificate is for another name than the host in `database.url`; write the name that it is for"
+        } else {
+            "its certificate cannot be believed (expired, or not for a server); the log has the cause"
+        };
+    }
+    match error {
+        sqlx::Error::Tls(_) if cause.contains("does not support TLS") => {
+            "it speaks no TLS, which `sslmode` in `database.url` asks for"
+        }
+        sqlx::Error::Tls(_) => "TLS towards it failed; the log has the cause",
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
+            "a file that `database.url` names (`sslrootcert`, `sslcert`, `sslkey`, or a socket) is not there"
+        }
+        _ => "the connection broke or could not be made",
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use ipnet::IpNet;
 use sqlx::{
     Any, AnyPool, Connection as _, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
     pool::PoolConnection,
 };
+use tollgate_core::webhook::Egress;
 
 use crate::{
     dialect::{Engine, POSTGRES_VERSION_MIN, Place, SQLITE_VERSION_MIN},
@@ -25,6 +27,8 @@ pub struct OpenOptions {
     pub connections_max: u32,
     /// The file of the keys that secrets are encrypted under; without one no secret can be kept or read.
     pub secrets_key_file: Option<PathBuf>,
+    /// Networks beside the public internet that upstreams may be in which one tenant of several writes.
+    pub upstreams_allow_private: Vec<IpNet>,
     /// Whether that file is made where there is none and something is to be encrypted. Where several nodes
     /// share a database it must not be: each would need the one that another made.
     pub makes_key_file: bool,
@@ -32,7 +36,13 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { wait_ms: 5_000, connections_max: 12, secrets_key_file: None, makes_key_file: true }
+        Self {
+            wait_ms: 5_000,
+            connections_max: 12,
+            secrets_key_file: None,
+            upstreams_allow_private: Vec::new(),
+            makes_key_file: true,
+        }
     }
 }
 
@@ -54,6 +64,7 @@ struct Inner {
     reads: AnyPool,
     writes: AnyPool,
     key_file: Option<KeyFile>,
+    upstream_egress: Egress,
 }
 
 /// Whether a store is well.
@@ -92,9 +103,10 @@ impl Store {
         // The writer comes first: it makes the file a WAL database.
         let writes = pool(&place, &options, true).await?;
         let reads = pool(&place, &options, false).await?;
+        let upstream_egress = Egress { allow_private: options.upstreams_allow_private, allow_http: true };
         let makes = options.makes_key_file;
         let key_file = options.secrets_key_file.map(|path| KeyFile::new(path, makes));
-        let store = Self { inner: Arc::new(Inner { place, reads, writes, key_file }) };
+        let store = Self { inner: Arc::new(Inner { place, reads, writes, key_file, upstream_egress }) };
         let engine = store.engine();
         check_version(engine, &store.version().await?)?;
         if !store.is_current().await {
@@ -115,6 +127,11 @@ impl Store {
     /// The keys that secrets are encrypted under.
     pub(crate) fn key_file(&self) -> Option<&KeyFile> {
         self.inner.key_file.as_ref()
+    }
+
+    /// Where upstreams may be that one tenant of several writes.
+    pub(crate) fn upstream_egress(&self) -> &Egress {
+        &self.inner.upstream_egress
     }
 
     /// The engine behind it.
@@ -168,6 +185,14 @@ impl Store {
 
     pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>, StoreError> {
         self.inner.writes.acquire().await.map_err(|error| without(&self.inner.writes, error))
+    }
+
+    /// Gives back the memory of the pages that a connection keeps and nothing has changed.
+    pub(crate) async fn shrink_cache(&self, conn: &mut sqlx::AnyConnection) -> Result<(), StoreError> {
+        if let Some(shrink) = self.engine().shrink_cache() {
+            sqlx::raw_sql(shrink).execute(conn).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Any>, StoreError> {

@@ -25,6 +25,7 @@ mod opening;
 mod people;
 mod quota_holds;
 mod quota_leases;
+mod reach;
 mod reminders;
 mod resources;
 mod rules;
@@ -32,6 +33,7 @@ mod seals;
 mod secrets;
 mod standing;
 mod tenants;
+mod tls;
 mod tokens;
 mod usage;
 mod usage_blocks;
@@ -59,6 +61,9 @@ macro_rules! conformance {
 }
 
 conformance! {
+    reach:
+        a_tenant_alone_may_reach_its_own_network, one_tenant_of_several_reaches_the_internet_alone,
+        the_operator_allows_networks, remote_models_are_held_as_services_are;
     meters:
         meters_are_what_a_naive_recomputation_says, groups_beyond_the_bound_are_one_and_seen,
         a_meter_counts_from_its_creation_on, requests_count_once_however_often_they_are_shipped,

@@ -15,7 +15,7 @@ use crate::world::{NOW, SECOND, World, new_key, permit, resources};
 const DAY: i64 = 86_400 * SECOND;
 
 /// The tenant `acme`, and beside it another with a project of the same name.
-async fn tenants(world: &World) -> (TenantId, TenantId) {
+pub(crate) async fn tenants(world: &World) -> (TenantId, TenantId) {
     let beside = resources(serde_json::json!({
         "tenant": [{"name": "other"}],
         "project": [{"tenant": "other", "name": "maps"}],
@@ -30,7 +30,7 @@ async fn tenants(world: &World) -> (TenantId, TenantId) {
     (of("acme"), of("other"))
 }
 
-fn inside(tenant: TenantId, action: Action) -> Permit {
+pub(crate) fn inside(tenant: TenantId, action: Action) -> Permit {
     authorise(&Actor::OsUser("test".into()), action, Some(tenant)).unwrap()
 }
 

@@ -3,7 +3,7 @@
 //! pipe that the kernel closes for us.
 
 use std::io::Write;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::port::free_port;
+use crate::tls_door::issue;
 
 /// How long initialisation and start may take together on a loaded machine.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -34,6 +35,7 @@ pub struct Postgres {
     binaries: PathBuf,
     folder: PathBuf,
     port: u16,
+    has_tls: bool,
     holder: Option<Child>,
 }
 
@@ -49,6 +51,16 @@ impl Postgres {
     /// # Panics
     /// When PostgreSQL is not installed or does not start; the message says what to do.
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// As [`Postgres::start`], speaking TLS as well, with a certificate for this name from an authority of its own
+    /// ([`Postgres::authority`]).
+    pub fn start_with_tls(name: &str) -> Self {
+        Self::start_with(Some(name))
+    }
+
+    fn start_with(certificate_for: Option<&str>) -> Self {
         let binaries = find_binaries();
         let folder = tempfile::Builder::new()
             .prefix("tollgate-postgres-")
@@ -58,8 +70,12 @@ impl Postgres {
         if let Some((user, group)) = unprivileged() {
             chown(&folder, Some(user), Some(group)).expect("give the folder to the server's user");
         }
-        let mut server = Self { binaries, folder, port: free_port(), holder: None };
+        let mut server =
+            Self { binaries, folder, port: free_port(), has_tls: certificate_for.is_some(), holder: None };
         server.initialise();
+        if let Some(name) = certificate_for {
+            server.keep_certificate(name);
+        }
         server.run();
         server
     }
@@ -76,6 +92,11 @@ impl Postgres {
     /// The URL of a database of this server.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The port it listens on, at 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Runs SQL text in a database given by its URL; returns what `psql` prints, unaligned, without headings.
@@ -100,6 +121,25 @@ impl Postgres {
     pub fn resume(&mut self) {
         assert!(self.holder.is_none(), "the server was not stopped");
         self.run();
+    }
+
+    /// The PEM file of the authority that its certificate comes from.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("authority.pem")
+    }
+
+    fn keep_certificate(&self, name: &str) {
+        let issued = issue(name);
+        std::fs::write(self.authority(), issued.authority).expect("keep the authority");
+        std::fs::write(self.folder.join("server.crt"), issued.certificate.pem())
+            .expect("keep the certificate");
+        let key = self.folder.join("server.key");
+        std::fs::write(&key, issued.key.serialize_pem()).expect("keep the key");
+        // PostgreSQL takes no key that others can read.
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("keep the key private");
+        if let Some((user, group)) = unprivileged() {
+            chown(&key, Some(user), Some(group)).expect("give the key to the server's user");
+        }
     }
 
     fn initialise(&self) {
@@ -136,6 +176,12 @@ impl Postgres {
         for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]
         {
             holder.args(["-c", setting]);
+        }
+        if self.has_tls {
+            for (setting, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+                holder.arg("-c").arg(format!("{setting}={}", self.folder.join(file).display()));
+            }
+            holder.args(["-c", "ssl=on"]);
         }
         holder.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         self.holder = Some(holder.spawn().expect("start a shell to hold PostgreSQL"));

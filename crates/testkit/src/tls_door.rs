@@ -3,7 +3,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
@@ -49,7 +49,16 @@ impl Drop for TlsDoor {
     }
 }
 
-fn acceptor(name: &str) -> (TlsAcceptor, String) {
+/// A certificate for one name, its key, and the authority it comes from (PEM).
+#[derive(Debug)]
+pub(crate) struct Issued {
+    pub(crate) authority: String,
+    pub(crate) certificate: Certificate,
+    pub(crate) key: KeyPair,
+}
+
+/// Makes an authority and has it issue a certificate for this name.
+pub(crate) fn issue(name: &str) -> Issued {
     let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
     // A name of its own: OpenSSL takes a certificate whose issuer has its own name for one that signed itself.
     authority.distinguished_name.push(DnType::CommonName, "an authority for tests");
@@ -59,16 +68,21 @@ fn acceptor(name: &str) -> (TlsAcceptor, String) {
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().expect("a key");
     let own = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
-    let own = own.signed_by(&key, &issuer).expect("a certificate");
+    let certificate = own.signed_by(&key, &issuer).expect("a certificate");
+    Issued { authority: root.pem(), certificate, key }
+}
+
+fn acceptor(name: &str) -> (TlsAcceptor, String) {
+    let Issued { authority, certificate, key } = issue(name);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("protocol versions of the provider")
         .with_no_client_auth()
         .with_single_cert(
-            vec![own.der().clone()],
+            vec![certificate.der().clone()],
             PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
         )
         .expect("a fresh certificate fits its key");
-    (TlsAcceptor::from(Arc::new(config)), root.pem())
+    (TlsAcceptor::from(Arc::new(config)), authority)
 }

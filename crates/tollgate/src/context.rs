@@ -82,6 +82,7 @@ impl Context {
             connections_max: self.config.database.connections_max,
             secrets_key_file: Some(self.config.secrets_key_file()),
             makes_key_file: self.has_own_database(),
+            upstreams_allow_private: self.config.upstreams.allow_private.clone(),
             ..OpenOptions::default()
         };
         Ok(Store::open(self.config.database_url().expose(), options).await?)

@@ -139,7 +139,10 @@ fn read_port(text: &str) -> Result<u16, AddressError> {
 /// A host that every program reads alike. A name whose last label is a number is an IPv4 address to browsers
 /// (WHATWG URL, "ends in a number"): `0177.0.0.1`, `0x7f.1` and `2130706433` are 127.0.0.1 there, so only the form
 /// of four decimal numbers is taken.
-fn read_host(text: &str) -> Result<Host, AddressError> {
+///
+/// # Errors
+/// [`AddressError::Host`].
+pub fn read_host(text: &str) -> Result<Host, AddressError> {
     if let Some(inner) = text.strip_prefix('[') {
         let inner = inner.strip_suffix(']').ok_or(AddressError::Host)?;
         return inner

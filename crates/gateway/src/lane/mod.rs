@@ -73,6 +73,7 @@ pub(crate) struct Shared<C> {
 impl<C> Shared<C> {
     /// Takes the ports apart: what is shared, and the writers of the lanes.
     pub(crate) fn new(options: GatewayOptions, ports: Ports<C>) -> std::io::Result<(Self, Vec<Writer>)> {
+        let registry = Registry::new(options.upstream_egress.clone());
         let ingest_room = Room::new(options.ingest_bytes_max);
         let shared = Self {
             slow_hashes: SlowHashes::start(options.slow_hash_threads, options.slow_hash_queue)?,
@@ -83,7 +84,7 @@ impl<C> Shared<C> {
             counters: ports.counters,
             clock: ports.clock,
             rehash: ports.rehash,
-            registry: Registry::default(),
+            registry,
             treasury: ports.treasury,
             limits: ports.limits,
             bodies_held: AtomicU64::new(0),

@@ -16,7 +16,7 @@ const KEPT_MAX: usize = 1024;
 
 /// Where remote models are, made ready.
 #[derive(Default)]
-pub(crate) struct Remotes(RefCell<HashMap<String, (Origin, Arc<Condition>)>>);
+pub(crate) struct Remotes(RefCell<HashMap<(String, bool), (Origin, Arc<Condition>)>>);
 
 impl Remotes {
     /// Where a remote model is.
@@ -26,19 +26,21 @@ impl Remotes {
         service: ServiceId,
         remote: &RemoteSpec,
     ) -> Result<(Origin, Arc<Condition>), Denial> {
-        if let Some((origin, condition)) = self.0.borrow().get(&remote.url) {
+        let key = (remote.url.clone(), remote.internet_only);
+        if let Some((origin, condition)) = self.0.borrow().get(&key) {
             return Ok((origin.clone(), Arc::clone(condition)));
         }
         let origin = Origin::parse(&remote.url).map_err(|error| {
             tracing::error!(url = remote.url, %error, "the server of a model cannot be asked");
             Denial::new(Code::ModelUnavailable, "")
         })?;
+        let origin = registry.held(origin, remote.internet_only);
         let condition = registry.condition(service, &remote.url);
         let mut kept = self.0.borrow_mut();
         if kept.len() >= KEPT_MAX {
             kept.clear();
         }
-        kept.insert(remote.url.clone(), (origin.clone(), Arc::clone(&condition)));
+        kept.insert(key, (origin.clone(), Arc::clone(&condition)));
         Ok((origin, condition))
     }
 }

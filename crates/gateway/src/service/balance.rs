@@ -12,7 +12,9 @@ use std::{
     },
 };
 
-use tollgate_core::id::ServiceId;
+use tollgate_core::{id::ServiceId, webhook::Egress};
+
+use crate::http::upstream::Origin;
 
 /// Failed attempts in a row after which an upstream is left out.
 const FAILURES_MAX: u32 = 3;
@@ -140,9 +142,21 @@ pub(crate) fn choose(conditions: &[Arc<Condition>], tried: u32, turn: usize, now
 pub(crate) struct Registry {
     /// As many entries as services have upstreams; the dead are swept when one is added.
     known: Mutex<HashMap<(ServiceId, String), Weak<Condition>>>,
+    /// Where upstreams may be that are held to the public internet.
+    egress: Arc<Egress>,
 }
 
 impl Registry {
+    /// A registry of nothing yet.
+    pub(crate) fn new(egress: Egress) -> Self {
+        Self { egress: Arc::new(egress), ..Self::default() }
+    }
+
+    /// An origin, held to the public internet if asked.
+    pub(crate) fn held(&self, origin: Origin, internet_only: bool) -> Origin {
+        if internet_only { origin.within(Arc::clone(&self.egress)) } else { origin }
+    }
+
     /// The condition of a service's upstream; asked for once a lane when a service is compiled.
     pub(crate) fn condition(&self, service: ServiceId, upstream: &str) -> Arc<Condition> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

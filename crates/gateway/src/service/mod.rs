@@ -151,7 +151,7 @@ impl Upstreams {
         for upstream in upstreams {
             match origin(&service.spec, upstream) {
                 Ok(origin) => {
-                    origins.push(origin);
+                    origins.push(registry.held(origin, service.spec.internet_only));
                     conditions.push(registry.condition(service.id, upstream));
                 }
                 Err(problem) => {

@@ -333,6 +333,35 @@ fn a_stream_that_is_not_read_is_reset_and_the_others_go_on() {
 }
 
 #[test]
+fn a_stream_that_is_taken_in_sips_is_reset() {
+    let upstream = upstream(|_, mut client| {
+        client.head();
+        client.send("HTTP/1.1 200 OK$Transfer-Encoding: chunked$$");
+        while std::io::Write::write_all(&mut client.stream, b"8\r\n12345678\r\n").is_ok() {}
+    });
+    // A sip gives back the time of a microsecond, and one comes every few milliseconds.
+    let bounds =
+        Bounds { write_idle: Duration::from_millis(300), write_rate_min: 8_000_000, ..Bounds::default() };
+    let rig = Rig::start(Setup { bounds, origin: Some(origin("http", upstream.addr)), ..Setup::default() });
+    runtime().block_on(async {
+        let stream = TcpStream::connect(rig.addr).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        let (mut sender, connection) =
+            builder.initial_window_size(8).handshake::<_, Bytes>(stream).await.unwrap();
+        tokio::spawn(connection);
+        let answer = sender.send_request(request("GET", "/up"), true).unwrap().0.await.unwrap();
+        let mut body = answer.into_body();
+        let started = tokio::time::Instant::now();
+        while let Some(Ok(data)) = body.data().await {
+            assert!(started.elapsed() < PATIENCE, "still served");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            body.flow_control().release_capacity(data.len()).unwrap();
+        }
+    });
+    assert!(rig.finished(1)[0].1.aborted);
+}
+
+#[test]
 fn an_idle_http2_connection_is_closed() {
     let bounds = Bounds { keep_alive_idle: Duration::from_millis(300), ..Bounds::default() };
     let rig = Rig::start(Setup { bounds, ..Setup::default() });

@@ -285,3 +285,51 @@ async fn hop_by_hop_fields_of_an_answer_stay_behind() {
         assert_eq!(reply.header(name), None, "{name}");
     }
 }
+
+/// Two services with one upstream, of which one is held to the public internet.
+const HELD: &str = r#"
+    [[service]]
+    project = "maps"
+    name = "free"
+    kind = "proxy"
+    match = { path_prefix = "/free" }
+    upstreams = ["{upstream}"]
+
+    [[service]]
+    project = "maps"
+    name = "held"
+    kind = "proxy"
+    match = { path_prefix = "/held" }
+    upstreams = ["{upstream}"]
+    internet_only = true
+
+    [[policy]]
+    project = "maps"
+    name = "standard"
+    services = ["*"]
+"#;
+
+#[tokio::test]
+async fn no_held_service_reaches_inside_whatever_its_upstream_is_called() {
+    let upstream = tollgate_testkit::Upstream::start();
+    let named = upstream.url().replace("127.0.0.1", "localhost");
+    for url in [upstream.url(), named] {
+        let world = Plan::new(&HELD.replace("{upstream}", &url)).start();
+        let key = world.key("standard");
+        // A connection of others to the same place is not for it.
+        assert_eq!(world.send(Call::get("/free/a").bearer(&key)).await.status, 200, "{url}");
+        let before = upstream.count();
+        let reply = world.send(Call::get("/held/a").bearer(&key)).await;
+        assert_refused(&reply, 502, "upstream_unreachable");
+        assert_eq!(upstream.count(), before, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_held_service_reaches_what_the_operator_allows() {
+    let mut plan = Plan::new(HELD);
+    plan.options.upstream_egress.allow_private = vec!["127.0.0.0/8".parse().unwrap()];
+    let world = plan.start();
+    let key = world.key("standard");
+    assert_eq!(world.send(Call::get("/held/a").bearer(&key)).await.status, 200);
+}

@@ -4,6 +4,7 @@ use sqlx::AnyConnection;
 use tollgate_core::{
     authz::{Action, Permit},
     resource::Resources,
+    webhook::Egress,
 };
 
 use super::{
@@ -38,7 +39,8 @@ impl Store {
         now_us: i64,
     ) -> Result<Plan, StoreError> {
         let mut write = self.write(permit, now_us).await?;
-        let diff = compare(write.conn(), permit, resources, Asked { prune: mode.prune, now_us }).await?;
+        let asked = Asked { prune: mode.prune, ..Asked::at(now_us) }.within(self.upstream_egress());
+        let diff = compare(write.conn(), permit, resources, asked).await?;
         if !diff.errors.is_empty() {
             write.roll_back().await?;
             return Err(StoreError::Invalid(diff.errors));
@@ -61,10 +63,24 @@ impl Store {
 
 /// How resources are compared with their rows.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     pub(super) prune: bool,
     /// The moment of it, wall microseconds.
     pub(super) now_us: i64,
+    /// Where upstreams of tenants may be; where it is not said, no resource has any.
+    pub(super) egress: Option<&'a Egress>,
+}
+
+impl<'a> Asked<'a> {
+    /// Without prune.
+    pub(super) const fn at(now_us: i64) -> Self {
+        Self { prune: false, now_us, egress: None }
+    }
+
+    /// With where upstreams of tenants may be.
+    pub(super) const fn within(self, egress: &'a Egress) -> Self {
+        Self { egress: Some(egress), ..self }
+    }
 }
 
 /// Compares resources with their rows. A permit for one tenant sees nothing of others.
@@ -72,14 +88,17 @@ pub(super) async fn compare<'r>(
     conn: &mut AnyConnection,
     permit: &Permit,
     resources: &'r Resources,
-    asked: Asked,
+    asked: Asked<'_>,
 ) -> Result<Diff<'r>, StoreError> {
     let state = State::load(conn).await?;
+    let is_sole_tenant = state.tenants.len() == 1;
     let state = match permit.tenant() {
         Some(tenant) => state.confine(tenant),
         None => state,
     };
     let mut diff = Diff::new(resources, state, permit.tenant().is_none(), asked.now_us);
+    diff.is_sole_tenant = is_sole_tenant;
+    diff.egress = asked.egress.cloned().unwrap_or_default();
     diff.tenants()?;
     diff.projects()?;
     diff.services()?;
@@ -239,7 +258,7 @@ fn inserted(edit: &Edit, now_us: i64) -> Statement {
             .bind(edit.name.clone())
             .bind(after)
         }
-        RowOf::Meter { series } => meter_inserted(edit, *series, now_us),
+        RowOf::Meter { series, .. } => meter_inserted(edit, *series, now_us),
         RowOf::Webhook => sql("INSERT INTO webhooks (id, tenant, project, name, spec, version, seen) \
                                VALUES ($1, $2, $3, $4, $5, 1, (SELECT next FROM notice_head WHERE id = 1))")
         .bind(edit.id)
@@ -264,7 +283,7 @@ fn inserted(edit: &Edit, now_us: i64) -> Statement {
 
 fn updated(edit: &Edit, now_us: i64) -> Statement {
     let statement = match &edit.row {
-        RowOf::Meter { series } => return meter_updated(edit, *series, now_us),
+        RowOf::Meter { series, .. } => return meter_updated(edit, *series, now_us),
         RowOf::Project { key_prefix } => {
             sql("UPDATE projects SET key_prefix = $1, version = $2 WHERE id = $3").bind(key_prefix.clone())
         }

@@ -172,7 +172,7 @@ impl Store {
     ) -> Result<Committed<BudgetView>, StoreError> {
         let resources = Resources { budgets: vec![new], ..Resources::default() };
         let mut write = self.write(permit, now_us).await?;
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+        let diff = compare(write.conn(), permit, &resources, Asked::at(now_us)).await?;
         let edit = match (diff.errors.is_empty(), diff.edits.as_slice()) {
             (false, _) => return Err(StoreError::Invalid(plain(Entity::Budget, diff.errors))),
             (true, [edit]) if edit.op == Op::Create => edit,
@@ -203,7 +203,7 @@ impl Store {
         let resources = Resources { budgets: vec![new], ..Resources::default() };
         let mut write = self.write(permit, now_us).await?;
         let present = present(write.conn(), at).await?;
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+        let diff = compare(write.conn(), permit, &resources, Asked::at(now_us)).await?;
         if !diff.errors.is_empty() {
             return Err(StoreError::Invalid(plain(Entity::Budget, diff.errors)));
         }
@@ -234,7 +234,7 @@ impl Store {
         let mut write = self.write(permit, now_us).await?;
         present(write.conn(), at).await?;
         let nothing = Resources::default();
-        let diff = compare(write.conn(), permit, &nothing, Asked { prune: false, now_us }).await?;
+        let diff = compare(write.conn(), permit, &nothing, Asked::at(now_us)).await?;
         let row = diff.state.budgets.iter().find(|row| row.id == at.id.to_sql());
         let edit = deletion(row.ok_or_else(|| StoreError::not_found(Entity::Budget, at.id))?)?;
         record(&mut write, &edit)?;

@@ -7,6 +7,7 @@ use tollgate_core::{
     field_error::FieldError,
     id::{PolicyId, ProjectId, ServiceId, TenantId},
     resource::{ConsumerSpec, PolicySpec, ProjectSpec, Resources, ServiceSpec},
+    webhook::Egress,
 };
 
 use super::{
@@ -55,6 +56,8 @@ pub(super) enum RowOf {
     },
     Meter {
         series: i64,
+        /// Whether it counts requests, and no records.
+        of_requests: bool,
     },
     Webhook,
     Budget {
@@ -77,6 +80,10 @@ pub(super) struct Diff<'r> {
     pub(super) tenants_named: BTreeSet<u64>,
     /// Whether the operator on the host wrote it.
     pub(super) is_host: bool,
+    /// Whether the installation has one tenant only, whose network it is on.
+    pub(super) is_sole_tenant: bool,
+    /// Where upstreams of others may be.
+    pub(super) egress: Egress,
     /// Whether a service is to send a secret that it did not send so before.
     pub(super) moves_secret: bool,
     /// The moment of the comparison, wall microseconds.
@@ -97,6 +104,8 @@ impl<'r> Diff<'r> {
             touched: BTreeSet::new(),
             tenants_named: BTreeSet::new(),
             is_host,
+            is_sole_tenant: false,
+            egress: Egress::default(),
             moves_secret: false,
             now_us,
             places: HashMap::new(),
@@ -239,6 +248,7 @@ impl<'r> Diff<'r> {
             let field = format!("service[{index}]");
             let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
             let spec = ServiceSpec { project: project.full_name(), ..written.clone() }.completed();
+            let spec = self.held_service(&field, &project, spec);
             self.check_credentials(&field, &project, &spec);
             let mut rows = std::mem::take(&mut self.state.services);
             let id = self.put(Entity::Service, &project, spec, &mut rows)?;

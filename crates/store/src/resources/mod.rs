@@ -19,6 +19,7 @@ mod one;
 mod price_views;
 mod prices;
 mod prune;
+mod reach;
 mod read;
 mod rows;
 mod rules;

@@ -45,7 +45,9 @@ impl Store {
         let others = others.filter(|row| row.spec.name == own.spec.name);
         models.extend(others.filter_map(|row| without(&row.spec, alias)));
         let resources = Resources { models, ..Resources::default() };
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+        let diff =
+            compare(write.conn(), permit, &resources, Asked::at(now_us).within(self.upstream_egress()))
+                .await?;
         if !diff.errors.is_empty() {
             return Err(StoreError::Invalid(plain(Entity::Model, diff.errors)));
         }

@@ -36,6 +36,7 @@ impl Diff<'_> {
             let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
             let spec = ModelSpec { project: project.full_name(), ..written.clone() };
             self.check_file(&field, &project, &spec);
+            let spec = self.held_model(&field, &project, spec);
             let mut rows = std::mem::take(&mut self.state.models);
             let id = self.put(Entity::Model, &project, spec, &mut rows)?;
             let count = rows.iter().filter(|row| row.project == project.id).count();

@@ -53,7 +53,9 @@ impl Store {
         let (kind, name) = (new.kind(), new.row_name().into_owned());
         let mut write = self.write(permit, now_us).await?;
         let resources = new.alone();
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+        let diff =
+            compare(write.conn(), permit, &resources, Asked::at(now_us).within(self.upstream_egress()))
+                .await?;
         let edit = match (diff.errors.is_empty(), diff.edits.as_slice()) {
             (false, _) => return Err(StoreError::Invalid(plain(kind, diff.errors))),
             (true, [edit]) if edit.op == Op::Create => edit,
@@ -93,7 +95,9 @@ impl Store {
             return Err(StoreError::Invalid(errors));
         }
         let resources = new.in_project(format!("{tenant}/{project}")).alone();
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+        let diff =
+            compare(write.conn(), permit, &resources, Asked::at(now_us).within(self.upstream_egress()))
+                .await?;
         if !diff.errors.is_empty() {
             return Err(StoreError::Invalid(plain(kind, diff.errors)));
         }
@@ -118,7 +122,7 @@ impl Store {
         let present = load(write.conn(), at.tenant, at.id).await?;
         same_version(at.id.kind(), present.version, at.version)?;
         let nothing = tollgate_core::resource::Resources::default();
-        let mut diff = compare(write.conn(), permit, &nothing, Asked { prune: false, now_us }).await?;
+        let mut diff = compare(write.conn(), permit, &nothing, Asked::at(now_us)).await?;
         let project = diff
             .state
             .project_by_id(present.project.id)

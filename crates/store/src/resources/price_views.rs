@@ -95,7 +95,7 @@ impl Store {
     ) -> Result<Committed<PriceView>, StoreError> {
         let resources = Resources { prices: vec![new], ..Resources::default() };
         let mut write = self.write(permit, now_us).await?;
-        let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+        let diff = compare(write.conn(), permit, &resources, Asked::at(now_us)).await?;
         if !diff.errors.is_empty() {
             return Err(StoreError::Invalid(plain(Entity::Price, diff.errors)));
         }
@@ -130,7 +130,7 @@ impl Store {
         }
         same_version(Entity::Price, present.version, at.version)?;
         let nothing = Resources::default();
-        let diff = compare(write.conn(), permit, &nothing, Asked { prune: false, now_us }).await?;
+        let diff = compare(write.conn(), permit, &nothing, Asked::at(now_us)).await?;
         let row = diff.state.prices.iter().find(|row| row.id == at.id.to_sql());
         let edit = withdrawal(row.ok_or_else(|| StoreError::not_found(Entity::Price, at.id))?)?;
         record(&mut write, &edit)?;

@@ -21,7 +21,7 @@ pub(crate) async fn create_webhook_row(
     now_us: i64,
 ) -> Result<WebhookId, StoreError> {
     let resources = Resources { webhooks: vec![new], ..Resources::default() };
-    let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+    let diff = compare(write.conn(), permit, &resources, Asked::at(now_us)).await?;
     let edit = match (diff.errors.is_empty(), diff.edits.as_slice()) {
         (false, _) => return Err(StoreError::Invalid(plain(Entity::Webhook, diff.errors))),
         (true, [edit]) if edit.op == Op::Create => edit,
@@ -44,7 +44,7 @@ pub(crate) async fn replace_webhook_row(
     now_us: i64,
 ) -> Result<(), StoreError> {
     let resources = Resources { webhooks: vec![new], ..Resources::default() };
-    let diff = compare(write.conn(), permit, &resources, Asked { prune: false, now_us }).await?;
+    let diff = compare(write.conn(), permit, &resources, Asked::at(now_us)).await?;
     if !diff.errors.is_empty() {
         return Err(StoreError::Invalid(plain(Entity::Webhook, diff.errors)));
     }
@@ -67,7 +67,7 @@ pub(crate) async fn delete_webhook_row(
     now_us: i64,
 ) -> Result<(), StoreError> {
     let nothing = Resources::default();
-    let diff = compare(write.conn(), permit, &nothing, Asked { prune: false, now_us }).await?;
+    let diff = compare(write.conn(), permit, &nothing, Asked::at(now_us)).await?;
     let row = diff.state.webhooks.iter().find(|row| row.id == id.to_sql());
     let edit = webhook_deletion(row.ok_or_else(|| StoreError::not_found(Entity::Webhook, id))?)?;
     record(write, &edit)?;

@@ -256,6 +256,7 @@ fn blank(data_dir: PathBuf) -> Config {
         events: events::Events::default(),
         topics: super::topics::Topics::default(),
         webhooks: super::webhooks::Webhooks::default(),
+        upstreams: super::upstreams::Upstreams::default(),
         influx: influx::Influx::default(),
         redis: super::redis::Redis::default(),
         secrets: secrets::Secrets::default(),

@@ -18,6 +18,7 @@ pub mod secrets;
 pub mod settings;
 pub mod smtp;
 pub mod topics;
+pub mod upstreams;
 mod value;
 pub mod webhooks;
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub redis: redis::Redis,
     /// Where webhooks may be sent, and for how long.
     pub webhooks: webhooks::Webhooks,
+    /// Where upstreams may be that tenants write.
+    pub upstreams: upstreams::Upstreams,
     /// The signed assertion for upstreams.
     pub assertion: Assertion,
     /// The database.

@@ -42,7 +42,7 @@ const COUNT_MAX: u64 = 1_000_000;
 /// All settings, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &ALL;
 
-const PARTS: [&[Setting]; 11] = [
+const PARTS: [&[Setting]; 12] = [
     GENERAL,
     people::SETTINGS,
     smtp::SETTINGS,
@@ -54,6 +54,7 @@ const PARTS: [&[Setting]; 11] = [
     influx::SETTINGS,
     super::redis::SETTINGS,
     super::webhooks::SETTINGS,
+    super::upstreams::SETTINGS,
 ];
 
 const LENGTH: usize = {

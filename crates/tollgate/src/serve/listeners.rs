@@ -103,6 +103,7 @@ pub(super) fn options(config: &Config) -> Result<GatewayOptions, Failure> {
         pool: PoolBounds { connections_max: gateway.upstream_connections_max, ..PoolBounds::default() },
         bad_keys: Gcra::new(gateway.bad_keys_per_minute, MINUTE_NS, gateway.bad_keys_per_minute),
         slow_hash_threads: gateway.slow_hash_threads,
+        upstream_egress: config.upstreams.egress(),
         ingest_bytes_max: config.events.reading_bytes_max,
         assertion: assertion(config)?,
         ..GatewayOptions::default()

@@ -56,10 +56,22 @@ async fn tcp(origin: &Origin) -> io::Result<TcpStream> {
     let port = origin.port();
     let addresses: Vec<SocketAddr> = match origin.host().parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => lookup_host((origin.host(), port)).await?.take(ADDRESSES_MAX).collect(),
+        Err(_) => lookup_host((origin.host(), port)).await?.collect(),
     };
+    // One that is refused refuses all: a name of which only some addresses are public is made to slip through.
+    if let Some(egress) = &origin.1
+        && let Some(why) = addresses.iter().find_map(|address| egress.refusal(address.ip()))
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "it is held to the public internet, and {why}; the operator can allow it with \
+                 `upstreams.allow_private`"
+            ),
+        ));
+    }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
+    for address in addresses.into_iter().take(ADDRESSES_MAX) {
         match TcpStream::connect(address).await {
             Ok(tcp) => {
                 tcp.set_nodelay(true)?;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use tollgate_core::webhook::Egress;
 
 use super::answer::AnswerHead;
 use super::body::{BodyError, RequestBody};
@@ -47,9 +48,10 @@ pub enum Scheme {
     Https,
 }
 
-/// Where to send a request. Cheap to clone; equal origins share connections.
+/// Where to send a request. Cheap to clone; equal origins share connections. With an [`Egress`] nothing is
+/// connected to that it refuses, whatever the host's name means at that moment.
 #[derive(Clone, Debug)]
-pub struct Origin(Arc<OriginParts>);
+pub struct Origin(Arc<OriginParts>, Option<Arc<Egress>>);
 
 #[derive(Debug)]
 struct OriginParts {
@@ -75,6 +77,10 @@ struct OriginTlsReady {
 
 impl PartialEq for Origin {
     fn eq(&self, other: &Self) -> bool {
+        // What was connected to without a look at its address is not for those that need one.
+        if self.1 != other.1 {
+            return false;
+        }
         let (a, b) = (&self.0, &other.0);
         Arc::ptr_eq(a, b)
             || (a.scheme == b.scheme
@@ -159,7 +165,14 @@ impl Origin {
         };
         let mut hasher = DefaultHasher::new();
         (scheme, port, &host).hash(&mut hasher);
-        Ok(Self(Arc::new(OriginParts { scheme, host, port, authority, tls, hash: hasher.finish() })))
+        let parts = OriginParts { scheme, host, port, authority, tls, hash: hasher.finish() };
+        Ok(Self(Arc::new(parts), None))
+    }
+
+    /// The same, connected to only where this allows it.
+    #[must_use]
+    pub fn within(self, egress: Arc<Egress>) -> Self {
+        Self(self.0, Some(egress))
     }
 
     /// How it is spoken to.
