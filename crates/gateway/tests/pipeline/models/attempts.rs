@@ -129,3 +129,22 @@ async fn gemini_falls_back_by_its_path() {
     assert!(lines[0].contains("/v1beta/models/m:generateContent "), "{lines:?}");
     assert!(lines[1].contains("/v1beta/models/m-2.5-small:generateContent "), "{lines:?}");
 }
+
+/// I8: a quota is taken once for all attempts of a call, and so the journal has it held once.
+#[tokio::test]
+async fn attempts_of_one_call_hold_its_token_quota_once() {
+    let policy = "[[policy]]\nproject = \"maps\"\nname = \"tokens\"\nservices = [\"*\"]\n\
+                  quota = [{ name = \"daily\", unit = \"tokens\", amount = 400000, period = \"day\" }]\n";
+    let models = with_fallbacks(&format!("{}\n{policy}", budget("5.00")));
+    let key = models.world.key("tokens");
+    models.provider.react([Reaction::error(429), Reaction::json(chat_answer(100, 50))]);
+    let reply = models.world.send(chat("").bearer(&key)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let call = &models.calls(1).await[0];
+    assert_eq!((call.charges.len(), call.charges[0].amount), (1, 150));
+    assert!(call.entry.flags.contains(Flags::HELD));
+    let opened = models.reservations();
+    assert_eq!((opened.len(), opened[0].held_for, opened[1].held_for), (2, Some(call.decision), None));
+    assert_eq!((opened[0].charges.len(), opened[1].charges.len()), (1, 0));
+    assert!(opened[0].charges[0].amount > 2_000, "{:?}", opened[0].charges);
+}

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::Value;
+use tollgate_journal::{Charge, Flags};
 use tollgate_testkit::http::Call;
 
 use super::{Models, budget, chat, chat_answer, provider::Reaction};
@@ -180,7 +181,18 @@ async fn token_limits_take_the_bound_and_get_the_rest_back() {
     for record in models.calls(3).await {
         assert_eq!((record.charges.len(), record.charges[0].amount), (1, 150));
         assert_eq!(record.entry.units, 0, "tokens are no units");
+        assert!(record.entry.flags.contains(Flags::HELD), "what it held ends with it");
     }
+    // Before each was sent, the journal had what it holds of the quota: should the process die, that is used.
+    let bound = u64::try_from(input_bound(CHAT_BYTES + r#","max_tokens":500"#.len()) / 1_000).unwrap() + 500;
+    let calls = models.calls(3).await;
+    for (reservation, call) in models.reservations().iter().zip(&calls) {
+        assert_eq!((reservation.held_for, reservation.charges.len()), (Some(call.decision), 1));
+        let held = Charge { amount: bound, ..call.charges[0] };
+        assert_eq!((reservation.charges[0], reservation.draws.len()), (held, 0), "no budget, no draw");
+        assert!(reservation.position < call.position);
+    }
+    assert_eq!(models.reservations().len(), 3);
     // 450 are used, and a call that may use more than the rest is limited to it by the quota.
     models.provider.otherwise(|_| Reaction::json(chat_answer(2_200, 1_300)));
     let large = models.world.send(chat(r#","max_tokens":100000"#).bearer(&key)).await;
