@@ -1,8 +1,9 @@
 //! Trees and linear models that exporters seldom write, held against what onnxruntime answers
 //! (`models/ensembles.py`).
 
+use proptest::prelude::*;
 use serde_json::Value;
-use tollgate_core::tensor::{Data, DataType, Tensor};
+use tollgate_core::tensor::{Data, DataType, Tensor, TensorSpec, elements};
 use tollgate_inference::run_native;
 
 /// What this crate answers otherwise, and why.
@@ -113,4 +114,44 @@ fn place_of(output: &str, count: usize) -> usize {
         ("s", _) => 2,
         _ => 0,
     }
+}
+
+fn zeros(specs: &[TensorSpec]) -> Vec<Tensor> {
+    let one = |spec: &TensorSpec| {
+        let shape: Vec<usize> = spec.shape.iter().map(|length| length.unwrap_or(2).min(64)).collect();
+        let count = elements(&shape).unwrap();
+        let data = match spec.kind {
+            DataType::F64 => Data::F64(vec![f64::NAN; count]),
+            DataType::I64 => Data::I64(vec![1; count]),
+            DataType::I32 => Data::I32(vec![-1; count]),
+            _ => Data::F32(vec![0.5; count]),
+        };
+        Tensor { shape, data }
+    };
+    specs.iter().map(one).collect()
+}
+
+#[test]
+fn files_that_were_damaged_are_refused_or_run_to_their_end() {
+    let models: Vec<Value> = serde_json::from_str(include_str!("models/ensembles.json")).unwrap();
+    let files: Vec<Vec<u8>> = models.iter().map(|model| bytes(model["model"].as_str().unwrap())).collect();
+    let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6);
+    let drawn = (prop::sample::select(files), damage);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let outcome = runner.run(&drawn, |(mut file, damage)| {
+        for (place, byte) in damage {
+            let place = place.index(file.len());
+            file[place] = byte;
+        }
+        if let Some(Ok(outputs)) = run_native(&file, zeros) {
+            for output in outputs {
+                prop_assert_eq!(elements(&output.shape), Some(output.data.len()));
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap();
 }
