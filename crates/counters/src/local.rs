@@ -25,6 +25,9 @@ use crate::{
 /// How many charges are handled without allocating; a policy rarely has more rules.
 const USUAL: usize = 4;
 
+/// The present window of each charge.
+type Windows = SmallVec<[Window; USUAL]>;
+
 /// Limits, quotas and concurrency of one node, in memory.
 pub struct LocalCounters {
     cells: Cells,
@@ -131,30 +134,34 @@ impl LocalCounters {
     fn cells_of<'g>(
         &self,
         charges: &[Charge<'_>],
-        now: Now,
+        windows: &[Window],
         pin: &'g impl Guard,
     ) -> Result<SmallVec<[Option<&'g Cell>; USUAL]>, Full> {
-        let cell_of = |charge: &Charge<'_>| {
+        let mut cells = SmallVec::new();
+        for (charge, window) in charges.iter().zip(windows) {
             let key = key_of(charge.rule.id, charge.subject);
-            if charge.amount == 0 {
-                return Ok(self.cells.find(key, pin));
-            }
-            let fresh = || State::fresh(charge.rule, calendar::window(charge.rule, now), self.quotas);
-            self.cells.find_or_make(key, fresh, pin).map(Some)
-        };
-        charges.iter().map(cell_of).collect()
+            cells.push(if charge.amount == 0 {
+                self.cells.find(key, pin)
+            } else {
+                let fresh = || State::fresh(charge.rule, *window, self.quotas);
+                Some(self.cells.find_or_make(key, fresh, pin)?)
+            });
+        }
+        Ok(cells)
     }
 }
 
 impl Counters for LocalCounters {
     fn take(&self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal> {
         standings.clear();
+        // Asked once each: several questions below need them.
+        let windows: Windows = charges.iter().map(|charge| calendar::window(charge.rule, now)).collect();
         let pin = self.cells.pin();
         loop {
-            let cells = self.cells_of(charges, now, &pin).map_err(|Full| Refusal::Full)?;
+            let cells = self.cells_of(charges, &windows, &pin).map_err(|Full| Refusal::Full)?;
             if let Some(mut held) = Held::new(&cells) {
                 held.quotas = self.quotas;
-                return held.decide(charges, now, standings);
+                return held.decide((charges, &windows), now, standings);
             }
             // A sweep came between finding a cell and holding it.
             for charge in charges {
@@ -241,11 +248,17 @@ impl<'g> Held<'g> {
     }
 
     /// Takes all charges or none.
-    fn decide(&mut self, charges: &[Charge<'_>], now: Now, standings: &mut Standings) -> Result<(), Refusal> {
+    fn decide(
+        &mut self,
+        (charges, windows): (&[Charge<'_>], &[Window]),
+        now: Now,
+        standings: &mut Standings,
+    ) -> Result<(), Refusal> {
         let mut after = self.states();
         let mut short = None;
-        for (index, charge) in charges.iter().enumerate() {
-            let outcome = self.present(&after, index, charge, now).take(charge, now);
+        let asked = || charges.iter().zip(windows).enumerate();
+        for (index, (charge, window)) in asked() {
+            let outcome = self.present(&after, index, (charge, *window), now).take(charge, now);
             match (outcome, self.of_charge.get(index).copied().flatten().and_then(|at| after.get_mut(at))) {
                 (Ok(state), Some(cell)) => *cell = state,
                 (Ok(_), None) => {}
@@ -253,12 +266,10 @@ impl<'g> Held<'g> {
                 (Err(Refused::Short), _) => short = short.or(Some(index)),
                 (Err(Refused::Exhausted { retry_after_ns }), _) => {
                     let before = self.states();
-                    let asked = charges.iter().enumerate().take(index + 1);
-                    standings.extend(
-                        asked.map(|(at, asked)| {
-                            self.present(&before, at, asked, now).standing(asked.rule, now)
-                        }),
-                    );
+                    for (at, (charge, window)) in asked().take(index + 1) {
+                        let present = self.present(&before, at, (charge, *window), now);
+                        standings.push(present.standing(charge.rule, now));
+                    }
                     return Err(Refusal::Exhausted { index, retry_after_ns });
                 }
             }
@@ -266,8 +277,8 @@ impl<'g> Held<'g> {
         if let Some(index) = short {
             return Err(Refusal::Short { index });
         }
-        for (index, charge) in charges.iter().enumerate() {
-            standings.push(self.present(&after, index, charge, now).standing(charge.rule, now));
+        for (index, (charge, window)) in asked() {
+            standings.push(self.present(&after, index, (charge, *window), now).standing(charge.rule, now));
         }
         for ((_, cell), state) in self.cells.iter_mut().zip(after) {
             **cell = state;
@@ -281,8 +292,13 @@ impl<'g> Held<'g> {
     }
 
     /// The count of a charge among `states`, at `now`; a fresh one when it has no cell.
-    fn present(&self, states: &[State], index: usize, charge: &Charge<'_>, now: Now) -> State {
-        let window = calendar::window(charge.rule, now);
+    fn present(
+        &self,
+        states: &[State],
+        index: usize,
+        (charge, window): (&Charge<'_>, Window),
+        now: Now,
+    ) -> State {
         let state = self.of_charge.get(index).copied().flatten().and_then(|at| states.get(at));
         state.map_or_else(|| State::fresh(charge.rule, window, self.quotas), |state| state.at(now, window))
     }

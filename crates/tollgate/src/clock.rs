@@ -31,9 +31,15 @@ pub(crate) struct SystemClock {
     file: PathBuf,
 }
 
+/// For so long wall time is taken to go on as the monotonic clock does, which is asked anyway. Setting the
+/// wall clock is seen after it.
+const WALL_EVERY_NS: u64 = 1_000_000;
+
 thread_local! {
     /// The last wall time this thread was given.
     static LAST_US: Cell<i64> = const { Cell::new(i64::MIN) };
+    /// What the operating system said of wall time last, and when.
+    static SYSTEM: Cell<(i64, u64)> = const { Cell::new((0, 0)) };
 }
 
 impl SystemClock {
@@ -79,7 +85,7 @@ impl Clock for SystemClock {
 
     fn now(&self) -> Now {
         let mono_ns = self.mono_ns();
-        let system_us = system_wall_us();
+        let system_us = wall_at(mono_ns);
         let mark_us = self.mark_us.load(Ordering::Relaxed);
         if system_us >= mark_us.saturating_add(MARK_STEP_US) {
             self.mark_us.fetch_max(system_us, Ordering::Relaxed);
@@ -94,6 +100,17 @@ impl Clock for SystemClock {
 pub(crate) fn mono_ns() -> u64 {
     let mono = clock_gettime(MONO);
     mono.tv_sec.unsigned_abs() * 1_000_000_000 + mono.tv_nsec.unsigned_abs()
+}
+
+/// Wall time at a present moment of the monotonic clock.
+fn wall_at(mono_ns: u64) -> i64 {
+    let (known_us, at_ns) = SYSTEM.get();
+    if let Some(since_ns) = mono_ns.checked_sub(at_ns).filter(|since| at_ns > 0 && *since < WALL_EVERY_NS) {
+        return known_us.saturating_add_unsigned(since_ns / 1_000);
+    }
+    let system_us = system_wall_us();
+    SYSTEM.set((system_us, mono_ns));
+    system_us
 }
 
 fn system_wall_us() -> i64 {

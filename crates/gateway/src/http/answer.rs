@@ -171,6 +171,13 @@ pub enum AnswerBody {
     Tunnel(Tunnel),
 }
 
+impl AnswerBody {
+    /// Whether it is an upstream's that came with its head, or had nothing to come.
+    pub fn came_whole(&self) -> bool {
+        matches!(self, Self::Upstream(body) if body.is_whole())
+    }
+}
+
 impl fmt::Debug for AnswerBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -106,7 +106,17 @@ impl RequestHead {
 
     /// The method, upper-case.
     pub fn method(&self) -> &str {
-        self.line.method.text(&self.fields.buffer)
+        // It is asked for often, and nearly always one of these.
+        match self.line.method.bytes(&self.fields.buffer) {
+            b"GET" => "GET",
+            b"POST" => "POST",
+            b"PUT" => "PUT",
+            b"PATCH" => "PATCH",
+            b"DELETE" => "DELETE",
+            b"HEAD" => "HEAD",
+            b"OPTIONS" => "OPTIONS",
+            _ => self.line.method.text(&self.fields.buffer),
+        }
     }
 
     /// The path as sent: starts with `/`, neither decoded nor normalised. `*` for `OPTIONS *`.

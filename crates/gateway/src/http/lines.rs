@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::field::{FieldName, FieldValue};
 use super::raw::{Kind, NameSieve};
+use super::visible::is_visible;
 
 /// Room for the lines of a usual head.
 const LINES_BYTES_USUAL: usize = 512;
@@ -49,8 +50,8 @@ impl Lines {
         let value = self.text.len();
         write(&mut self.text);
         let value = self.text.get(value..).unwrap_or(b"\0");
-        // One pass that the compiler vectorises: visible ASCII, space and tab.
-        if value.iter().fold(false, |odd, &byte| odd | (!(0x20..0x7f).contains(&byte) && byte != b'\t')) {
+        let is_odd = |byte: &u8| !(0x20..0x7f).contains(byte) && *byte != b'\t';
+        if !is_visible(value) && value.iter().any(is_odd) {
             self.text.truncate(line);
         } else {
             self.text.extend_from_slice(b"\r\n");

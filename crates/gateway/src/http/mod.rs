@@ -39,3 +39,4 @@ mod stream;
 pub mod strip;
 mod ticks;
 pub mod upstream;
+mod visible;

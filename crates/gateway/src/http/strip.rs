@@ -34,6 +34,8 @@ impl NameList {
 pub struct StripList {
     names: NameList,
     prefixes: SmallVec<[&'static str; 2]>,
+    /// A bit for the third byte of each prefix, where those that there are differ from most names.
+    thirds: u64,
 }
 
 impl StripList {
@@ -42,15 +44,24 @@ impl StripList {
         self.names.add(name);
     }
 
-    /// Adds all names that begin with `prefix` (lower-case).
+    /// Adds all names that begin with `prefix` (lower-case, at least three bytes).
     pub fn add_prefix(&mut self, prefix: &'static str) {
+        debug_assert!(prefix.len() >= 3);
+        self.thirds |= third(prefix.as_bytes());
         self.prefixes.push(prefix);
     }
 
     /// Whether it holds `name` (lower-case).
     pub(super) fn holds(&self, name: &[u8]) -> bool {
-        self.names.holds(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+        self.names.holds(name)
+            || (self.thirds & third(name) != 0
+                && self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes())))
     }
+}
+
+/// The bit of a name's third byte; none of a shorter one.
+fn third(name: &[u8]) -> u64 {
+    name.get(2).map_or(0, |byte| 1 << (byte % 64))
 }
 
 #[cfg(test)]

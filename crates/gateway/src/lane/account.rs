@@ -73,6 +73,10 @@ pub(crate) struct Account<C: Counters + 'static> {
     /// UTF-8.
     user_agent: SmallVec<[u8; USER_AGENT_BYTES_USUAL]>,
     load: Option<Load>,
+    /// When the upstream answered, nanoseconds.
+    answered_ns: u64,
+    /// When all of the answer was here, if that is known already.
+    ended_ns: Option<u64>,
     /// Whose error shape a refusal has; `None` for problem+json.
     shape: Option<Provider>,
     /// Of a call to a model.
@@ -107,6 +111,8 @@ impl<C: Counters + 'static> Account<C> {
             detail: Box::default(),
             user_agent: SmallVec::new(),
             load: None,
+            answered_ns: 0,
+            ended_ns: None,
             shape: None,
             call: None,
             predicted: None,
@@ -265,15 +271,18 @@ impl<C: Counters + 'static> Account<C> {
         self.entry.flags = self.entry.flags.with(flag);
     }
 
-    /// Notes how long the upstream took, and keeps its load until the answer ends.
-    pub(crate) fn note_upstream(&mut self, waited_ns: u64, load: Load) {
+    /// Notes when the upstream answered and how long that took, and keeps its load until the answer ends.
+    pub(crate) fn note_upstream(&mut self, now_ns: u64, waited_ns: u64, load: Load) {
         self.entry.upstream_us = micros(waited_ns);
+        self.answered_ns = now_ns;
         self.load = Some(load);
     }
 
     /// Binds the account to the end of its answer.
     pub(crate) fn seal(mut self: Box<Self>, answer: Answer) -> Answer {
         self.entry.status = answer.head.status();
+        // What came as a whole goes out at once: another look at the clock would tell nothing new.
+        self.ended_ns = Some(self.answered_ns).filter(|at_ns| *at_ns > 0 && answer.body.came_whole());
         answer.with_finish(Finish::of(self))
     }
 
@@ -317,7 +326,8 @@ impl<C: Counters + 'static> Account<C> {
         if aborted {
             self.entry.flags = self.entry.flags.with(Flags::ABORTED);
         }
-        let took_ns = gateway.mono_ns().saturating_sub(self.opened.mono_ns);
+        let ended_ns = self.ended_ns.unwrap_or_else(|| gateway.mono_ns());
+        let took_ns = ended_ns.saturating_sub(self.opened.mono_ns);
         self.entry.latency_us = micros(took_ns);
         self.entry.code = self.code.number();
         let served = match (self.entry.service, self.shape) {

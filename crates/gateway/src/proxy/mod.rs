@@ -138,7 +138,7 @@ impl<'s> Attempts<'s> {
             let load = Load::of(condition);
             let outcome = gateway.upstreams.send(origin, request).await;
             let now_ns = gateway.mono_ns();
-            account.note_upstream(now_ns.saturating_sub(self.since_ns), load);
+            account.note_upstream(now_ns, now_ns.saturating_sub(self.since_ns), load);
             self.since_ns = now_ns;
             let error = match outcome {
                 Ok(answer) => {

@@ -2,6 +2,7 @@
 
 use crate::http::head::RequestLine;
 use crate::http::raw::{FieldPlace, Kind, Span};
+use crate::http::visible::is_visible;
 
 use super::table::{self, HOST, METHOD, PATH, QUERY};
 use super::{HeadBounds, Malformed};
@@ -337,9 +338,9 @@ fn length(value: &[u8]) -> Result<u64, Malformed> {
     Ok(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
 }
 
-/// Visible ASCII, space and tab; says what else there is. The first pass is one the compiler vectorises.
+/// Visible ASCII, space and tab; says what else there is.
 fn value_bytes(value: &[u8]) -> Result<(), Malformed> {
-    if !value.iter().fold(false, |odd, &byte| odd | !(0x20..0x7f).contains(&byte)) {
+    if is_visible(value) {
         return Ok(());
     }
     match value.iter().find(|&&byte| !matches!(byte, b'\t' | 0x20..0x7f)) {

@@ -44,6 +44,11 @@ impl UpstreamBody {
         }
     }
 
+    /// Whether all of it is here.
+    pub(in crate::http) fn is_whole(&self) -> bool {
+        matches!(self.0, BodyState::Ended | BodyState::Whole(_))
+    }
+
     fn poll_download(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SourceFailed>>> {
         let BodyState::Http1(download) = &mut self.0 else { return Poll::Ready(None) };
         let polled = ready!(download.poll_frame(cx));

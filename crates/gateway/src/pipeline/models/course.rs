@@ -249,7 +249,7 @@ impl<C: Counters + 'static> Run<C> {
         let outcome = gateway.upstreams.send(origin, &mut request).await;
         drop(request);
         let now_ns = gateway.mono_ns();
-        self.account.note_upstream(now_ns.saturating_sub(self.since_ns), load);
+        self.account.note_upstream(now_ns, now_ns.saturating_sub(self.since_ns), load);
         self.since_ns = now_ns;
         match outcome {
             Ok(upstream) => {
