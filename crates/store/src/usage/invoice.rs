@@ -135,10 +135,11 @@ fn is_billed(row: &CallRow) -> bool {
 
 /// A line for each currency. The same calls in a second currency are counted in the first line only.
 fn lines(row: CallRow) -> Vec<InvoiceLine> {
+    let quantity = served(&row);
     let line = InvoiceLine {
         service: row.usage.service.map(|named| named.name),
         model: row.model,
-        quantity: served(&row),
+        quantity,
         amount: "0".to_owned(),
         currency: None,
         calls: row.calls,
