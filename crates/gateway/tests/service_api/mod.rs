@@ -14,4 +14,5 @@ mod proxies;
 mod questions;
 mod tenancy;
 mod verify;
+mod waiting;
 mod world;

@@ -46,6 +46,7 @@ use tollgate_gateway::{
 use tollgate_journal::{Journal, Options, Reader, StoredRecord};
 use tollgate_testkit::http::{Call, Reply};
 
+use super::waiting::TestLimits;
 use crate::treasury::TestTreasury;
 
 pub(crate) const ACME: TenantId = TenantId(11);
@@ -145,6 +146,7 @@ pub(crate) struct World {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) treasury: Arc<TestTreasury>,
+    pub(crate) limits: Arc<TestLimits>,
     pub(crate) hosts: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
     minted: AtomicU64,
     serving: Option<Serving>,
@@ -174,10 +176,11 @@ impl World {
         let (clock, hosts) = (Arc::new(TestClock::default()), Arc::new(Mutex::new(HashMap::new())));
         let known = hosts.clone();
         let treasury = Arc::new(TestTreasury::default());
+        let limits = Arc::new(TestLimits::new(clock.clone()));
         let ports = Ports {
             snapshot: snapshot.clone(),
             counters: Arc::new(LocalCounters::default()),
-            limits: Arc::new(tollgate_gateway::ports::NoSharedLimits),
+            limits: limits.clone(),
             treasury: treasury.clone(),
             writers: vec![journal.writer(0).expect("open a writer")],
             clock: clock.clone(),
@@ -194,6 +197,7 @@ impl World {
             snapshot,
             clock,
             treasury,
+            limits,
             hosts,
             minted: AtomicU64::new(0),
             serving: Some(serving),

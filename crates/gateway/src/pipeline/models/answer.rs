@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tollgate_core::{code::Code, counters::Counters};
+use tollgate_wire::headers;
 
 use super::{
     call::{Asked, Prepared},
@@ -37,6 +38,10 @@ use crate::{
 /// The largest whole answer that is read before it is given on. A larger one (a page of embeddings) passes
 /// as it comes.
 const WHOLE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What only this gateway says of a call. An upstream that says it too may be another gateway, with other
+/// budgets.
+const OURS: [&str; 4] = [headers::COST, headers::CURRENCY, headers::BUDGET_REMAINING, headers::OUTPUT_LIMIT];
 
 /// An answer for the client.
 pub(super) enum Given<C: Counters + 'static> {
@@ -74,6 +79,7 @@ pub(super) async fn take<C: Counters + 'static>(
     client_left: bool,
 ) -> Result<Given<C>, Denial> {
     let UpstreamAnswer { mut head, mut body, .. } = upstream;
+    OURS.iter().for_each(|name| head.strip(name));
     let (is_error, is_free) = (head.status() >= 400, is_free(head.status()));
     let framing = framing_of(&head);
     let mut reader = UsageReader::new(prepared.terms.api, framing);
@@ -169,7 +175,6 @@ fn framing_of(head: &AnswerHead) -> Framing {
 }
 
 fn write_limit(head: &mut AnswerHead, prepared: &Prepared) {
-    head.strip(names::X_TOLLGATE_OUTPUT_LIMIT.as_str());
     if let Some(limit) = prepared.output_limit {
         head.set_text(&names::X_TOLLGATE_OUTPUT_LIMIT, |out| {
             out.extend_from_slice(limit.to_string().as_bytes())
@@ -195,7 +200,6 @@ fn write_left<C: Counters + 'static>(
     asked: &Asked<C>,
     prepared: &Prepared,
 ) {
-    head.strip(names::X_TOLLGATE_COST.as_str());
     let Some(price) = &prepared.terms.price else { return };
     if let Some(left) = asked.budgets.left(account.gateway(), price.currency) {
         let (text, currency) = (left.to_text(price.currency), price.currency.to_string());

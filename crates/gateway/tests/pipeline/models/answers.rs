@@ -112,6 +112,29 @@ async fn a_whole_answer_tells_its_cost_and_what_is_left() {
     assert!(opened.decision > record.decision, "written after the ticket of the call was taken");
 }
 
+/// Another gateway upstream has its own budgets: what it says of them is not what this one charges.
+#[tokio::test]
+async fn what_an_upstream_says_of_costs_is_not_passed_off_as_ours() {
+    const SAID: [&str; 4] =
+        ["x-tollgate-cost", "x-tollgate-currency", "x-tollgate-budget-remaining", "x-tollgate-output-limit"];
+    let models = Models::start("");
+    let key = models.world.key("standard");
+    let json = "application/json\r\nx-tollgate-cost: 9\r\nx-tollgate-currency: EUR\r\n\
+                x-tollgate-budget-remaining: 1\r\nx-tollgate-output-limit: 3";
+    let events = "text/event-stream\r\nx-tollgate-cost: 9\r\nx-tollgate-currency: EUR\r\n\
+                  x-tollgate-budget-remaining: 1\r\nx-tollgate-output-limit: 3";
+    let pieces = chat_events(100, 50).into_iter().map(String::into_bytes).collect();
+    let stream = Reaction::Stream { kind: events, pieces, wait_at: None, breaks_off: false };
+    models.provider.react([Reaction::Whole(200, json, chat_answer(100, 50).into()), stream]);
+    for stream in [false, true] {
+        let body = format!(r#"{{"model":"unpriced","stream":{stream},"messages":[]}}"#);
+        let call = Call::new("POST", "/v1/chat/completions").header("content-type", "application/json");
+        let reply = models.world.send(call.bearer(&key).body(body)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(SAID.map(|name| reply.header(name)), [None; 4], "stream: {stream}");
+    }
+}
+
 #[tokio::test]
 async fn the_usage_of_a_stream_is_asked_for_and_hidden_from_who_did_not_ask() {
     let models = Models::with_budget("1.00");
