@@ -63,7 +63,8 @@ impl Store {
             load_keys(self.engine(), &mut conn, &which, snapshot).await?;
             load_slow(&mut conn, &which, snapshot).await?;
         }
-        Ok(())
+        // Sixteen megabytes of pages that are not read again soon.
+        self.shrink_cache(&mut conn).await
     }
 }
 

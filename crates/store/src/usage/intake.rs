@@ -135,7 +135,7 @@ impl Intake {
             self.draws.add(boot, number, record);
             self.holds.add(boot, number, record);
             if is_request {
-                self.sums.add(record, &mut self.uses);
+                self.sums.add(record);
                 self.models.add(record);
                 if !self.meters.is_empty() {
                     meters::request(&self.meters, record, &mut self.tally);

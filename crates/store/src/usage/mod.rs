@@ -8,6 +8,7 @@ mod cubes;
 mod decisions;
 mod draws;
 mod fold;
+mod groups;
 mod holds;
 mod intake;
 mod invoice;

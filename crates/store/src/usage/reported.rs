@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 use tollgate_journal::StoredRecord;
 
-use super::{fold::Folds, models::Models, rollup::Sums, uses::LastUses};
+use super::{fold::Folds, models::Models, rollup::Sums};
 use crate::error::StoreError;
 
 /// Adds requests to sums and quotas. How long they took is not known, and neither is the secret that was used.
@@ -16,9 +16,9 @@ pub(crate) async fn write_reported(
         return Ok(());
     }
     let folds = Folds::hold(conn, share).await?;
-    let (mut sums, mut models, mut unused) = (Sums::default(), Models::default(), LastUses::default());
+    let (mut sums, mut models) = (Sums::default(), Models::default());
     for record in records {
-        sums.add(&record.lend(), &mut unused);
+        sums.add(&record.lend());
         models.add(&record.lend());
     }
     sums.forget_times();

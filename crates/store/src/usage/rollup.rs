@@ -1,72 +1,29 @@
 //! Records summed up before they are written: by minute, hour and day, and by quota.
 
-use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry as Place},
-    hash::{Hash, Hasher},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 use sqlx::AnyConnection;
 use tollgate_core::{code::Code, counters::RuleId};
-use tollgate_journal::{Charge, Entry, LentRecord};
+use tollgate_journal::{Charge, LentRecord};
 
 use super::{
     QuotaTotal,
-    cubes::{FOLDED, MINUTE_US, MINUTES, SHIPPED, Step, Table},
+    cubes::{FOLDED, MINUTES, SHIPPED, Step, Table},
     fold::Folds,
+    groups::{Group, Groups, Scope},
     latency::Histograms,
     plan::down,
-    quota_leases,
+    quota_leases::{self, QuotaUse},
+    quotas::add_quotas,
     tops::{Late, note_late},
     uses::LastUses,
 };
 use crate::{
     error::StoreError,
     ledger::Lessee,
-    sql::{Bulk, Columns as _, all, run},
+    sql::{Bulk, Columns as _, run},
 };
-
-const INSERT_QUOTAS: &str =
-    "INSERT INTO quota_usage (rule, subject, period_start_us, period_end_us, used) VALUES ";
-const ADD_QUOTAS: &str = " ON CONFLICT (rule, subject, period_start_us) DO UPDATE SET \
-     used = quota_usage.used + excluded.used, period_end_us = excluded.period_end_us";
-const ADD_QUOTAS_TOTALS: &str = " ON CONFLICT (rule, subject, period_start_us) DO UPDATE SET \
-     used = quota_usage.used + excluded.used, period_end_us = excluded.period_end_us \
-     RETURNING rule, subject, period_start_us, period_end_us, used";
-
-/// What tells roll-ups apart. The key stands first: it decides most comparisons.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Group {
-    key: i64,
-    minute_us: i64,
-    service: i64,
-    code: i64,
-    consumer: i64,
-    project: i64,
-    tenant: i64,
-}
-
-impl Hash for Group {
-    /// The rest follows from these nearly always, and is compared anyway.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_i64(self.key ^ self.minute_us.rotate_left(32));
-        state.write_i64(self.service ^ self.code);
-    }
-}
-
-/// What is known of a group. Its first quota and the last use of its secret lie here too, so that a
-/// record mostly touches one place in memory.
-#[derive(Clone, Copy, Default)]
-struct Row {
-    /// Requests, units, latency, upstream, bytes in, bytes out.
-    sums: [i64; 6],
-    /// The amount is 0 while there is none.
-    charge: Charge,
-    /// The generation, the moment and the address of the last use; `None` before the first.
-    used: Option<(u16, i64, [u8; 16])>,
-    /// Where its times are counted: found once, when the group is made.
-    histogram: u32,
-}
 
 /// Columns of a table's primary key at most.
 const COLUMNS_MAX: usize = 7;
@@ -79,7 +36,7 @@ type QuotaKey = (i64, i64, i64);
 /// Sums of some records.
 #[derive(Default)]
 pub(super) struct Sums {
-    groups: HashMap<Group, Row, RandomState>,
+    groups: Groups,
     /// How many groups have a charge.
     charged: usize,
     /// The charges that found no place in a group, to (end, amount).
@@ -115,22 +72,21 @@ impl Sums {
         self.charged = 0;
     }
 
-    /// Adds a record. A last use that finds no place here goes to `uses`.
+    /// Adds a record.
     #[inline]
-    pub(super) fn add(&mut self, record: &LentRecord<'_>, uses: &mut LastUses) {
+    pub(super) fn add(&mut self, record: &LentRecord<'_>) {
         let entry = &record.entry;
-        let row = match self.groups.entry(Group::of(entry)) {
-            Place::Occupied(place) => place.into_mut(),
-            Place::Vacant(place) => {
-                let Group { minute_us, service, tenant, .. } = *place.key();
-                // What was refused says nothing about how long a service takes.
-                let is_counted = entry.code == Code::Valid.number() && service != 0;
-                let histogram =
-                    if is_counted { self.histograms.at(minute_us, service, tenant) } else { u32::MAX };
-                place.insert(Row { histogram, ..Row::default() })
+        let histograms = &mut self.histograms;
+        // What was refused says nothing about how long a service takes.
+        let of_scope = |scope: &Scope| {
+            if scope.code == Code::Valid.number() && scope.service != 0 {
+                histograms.at(scope.minute_us, scope.service as i64, scope.tenant as i64)
+            } else {
+                u32::MAX
             }
         };
-        self.histograms.add(row.histogram, entry.latency_us);
+        let Some((row, histogram)) = self.groups.of(entry, of_scope) else { return };
+        self.histograms.add(histogram, entry.latency_us);
         let more = [
             1,
             i64::from(entry.units),
@@ -141,15 +97,6 @@ impl Sums {
         ];
         for (sum, more) in row.sums.iter_mut().zip(more) {
             *sum = sum.saturating_add(more);
-        }
-        match &mut row.used {
-            Some((generation, at_us, address)) if *generation == entry.generation => {
-                if entry.at_us >= *at_us {
-                    (*at_us, *address) = (entry.at_us, entry.address);
-                }
-            }
-            Some(_) => uses.add(entry),
-            none => *none = Some((entry.generation, entry.at_us, entry.address)),
         }
         for charge in record.charges() {
             if row.charge.amount == 0 {
@@ -166,11 +113,7 @@ impl Sums {
 
     /// Hands the last uses over that lie in the groups.
     pub(super) fn give_uses(&self, uses: &mut LastUses) {
-        for (group, row) in &self.groups {
-            if let Some((generation, at_us, address)) = row.used {
-                uses.note(group.key, generation, (at_us, address));
-            }
-        }
+        self.groups.uses().for_each(|(key, generation, used)| uses.note(key, generation, used));
     }
 
     /// Adds the sums to the rows; gives the quotas that were charged with their new totals when
@@ -199,7 +142,7 @@ impl Sums {
         }
         self.histograms.write(conn).await?;
         match lessee {
-            None => self.write_quotas(conn, with_totals).await,
+            None => add_quotas(&self.quota_rows(), with_totals, conn).await,
             Some(lessee) => {
                 quota_leases::add_used(lessee, &self.quota_rows(), conn).await?;
                 Ok(Vec::new())
@@ -236,34 +179,9 @@ impl Sums {
         rows
     }
 
-    async fn write_quotas(
-        &self,
-        conn: &mut AnyConnection,
-        with_totals: bool,
-    ) -> Result<Vec<QuotaTotal>, StoreError> {
-        let rows = self.quota_rows();
-        let mut insert =
-            Bulk::new(conn, INSERT_QUOTAS, 5, if with_totals { ADD_QUOTAS_TOTALS } else { ADD_QUOTAS });
-        let mut totals = Vec::new();
-        for part in rows.chunks(insert.rows_max()) {
-            let mut statement = insert.of(part.len());
-            for ((rule, subject, start), (end, used)) in part {
-                statement = statement.bind(*rule).bind(*subject).bind(*start).bind(*end).bind(*used);
-            }
-            if with_totals {
-                for row in all(statement, conn).await? {
-                    totals.push(quota_total(&row)?);
-                }
-            } else {
-                run(statement, conn).await?;
-            }
-        }
-        Ok(totals)
-    }
-
     /// What each quota was charged, in the order of the rows, each once.
-    fn quota_rows(&self) -> Vec<(QuotaKey, (i64, i64))> {
-        let charges = self.groups.values().map(|row| &row.charge).filter(|charge| charge.amount > 0);
+    fn quota_rows(&self) -> Vec<QuotaUse> {
+        let charges = self.groups.charges();
         let mut rows: Vec<_> =
             charges.map(|charge| (quota(charge), (charge.period_end_us, amount(charge.amount)))).collect();
         rows.extend(self.quotas.iter().map(|(quota, total)| (*quota, *total)));
@@ -276,33 +194,6 @@ impl Sums {
             is_same
         });
         rows
-    }
-}
-
-impl Group {
-    #[inline]
-    fn of(entry: &Entry) -> Self {
-        Self {
-            key: entry.key as i64,
-            minute_us: entry.at_us.saturating_sub(entry.at_us.rem_euclid(MINUTE_US)),
-            service: entry.service as i64,
-            code: i64::from(entry.code),
-            consumer: entry.consumer as i64,
-            project: entry.project as i64,
-            tenant: entry.tenant as i64,
-        }
-    }
-
-    fn value(&self, column: &str) -> i64 {
-        match column {
-            "key" => self.key,
-            "service" => self.service,
-            "code" => self.code,
-            "consumer" => self.consumer,
-            "project" => self.project,
-            "tenant" => self.tenant,
-            _ => self.minute_us,
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! blocks (`kept`, never behind). The row is locked first. Sums and `upto` commit together, blocks
 //! and `kept` commit together; blocks may go first, so that no transaction is long.
 
-use sqlx::AnyConnection;
+use sqlx::{Any, AnyConnection, Transaction};
 use tollgate_journal::{Batch, Mark};
 
 use super::{
@@ -64,7 +64,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written. The outcome is unknown then: begin a new intake.
     pub async fn keep_blocks(&self, intake: &mut Intake) -> Result<Taken, StoreError> {
-        let mut tx = self.begin_write().await?;
+        let mut tx = self.begin_shipping().await?;
         for lane in in_order(&mut intake.lanes) {
             let Some(last) = lane.full.last() else { continue };
             if lock(&mut tx, lane.boot, lane.lane).await?.kept != lane.stands.kept {
@@ -87,10 +87,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written. The outcome is unknown then: begin a new intake.
     pub async fn take_over(&self, intake: &mut Intake, with: With) -> Result<Taken, StoreError> {
-        let mut tx = self.begin_write().await?;
-        if let Some(shrink) = self.engine().shrink_cache() {
-            sqlx::raw_sql(shrink).execute(&mut *tx).await?;
-        }
+        let mut tx = self.begin_shipping().await?;
         for lane in in_order(&mut intake.lanes) {
             if lane.has_more() && lock(&mut tx, lane.boot, lane.lane).await? != lane.stands {
                 tx.rollback().await?;
@@ -107,6 +104,13 @@ impl Store {
         tx.commit().await?;
         intake.written(with.uses);
         Ok(Taken::Done(shipped))
+    }
+
+    /// A transaction that writes megabytes nobody reads soon, without the pages of the one before.
+    async fn begin_shipping(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        self.shrink_cache(&mut tx).await?;
+        Ok(tx)
     }
 
     /// Takes over batches in one transaction: roll-ups, quotas, last uses, raw decisions when `keep`

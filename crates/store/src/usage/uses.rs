@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 use sqlx::AnyConnection;
-use tollgate_journal::Entry;
 
 use crate::{
     error::StoreError,
@@ -41,10 +40,6 @@ impl LastUses {
     /// Whether they must be written.
     pub(super) fn is_heavy(&self) -> bool {
         self.uses.len() >= USES_MAX
-    }
-
-    pub(super) fn add(&mut self, entry: &Entry) {
-        self.note(entry.key as i64, entry.generation, (entry.at_us, entry.address));
     }
 
     /// Notes the use of a secret; that of no key is none.

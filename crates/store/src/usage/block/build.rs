@@ -225,8 +225,7 @@ impl Tables {
                 }
                 bytes::put(&mut self.whos, who.generation.into());
             }
-            // Whether it is there twice only costs room.
-            self.marks.push(mark(Kind::Key, who.key));
+            seen.note(&mut self.marks, Kind::Key, who.key);
             seen.note(&mut self.marks, Kind::Consumer, who.consumer);
             seen.note(&mut self.marks, Kind::Project, who.project);
             seen.note(&mut self.marks, Kind::Tenant, who.tenant);
@@ -249,14 +248,27 @@ impl Tables {
     }
 }
 
-/// Keeps ids that come again out of the filter.
+/// Keeps ids that come again out of the filter; each kind by itself, for what comes again comes in a row.
 #[derive(Default)]
-struct Seen(Values<(u8, u64)>);
+struct Seen {
+    consumers: Values<u64>,
+    projects: Values<u64>,
+    tenants: Values<u64>,
+    services: Values<u64>,
+}
 
 impl Seen {
     fn note(&mut self, marks: &mut Vec<u64>, kind: Kind, id: u64) {
-        let before = self.0.values().len();
-        if usize::from(self.0.number((kind as u8, id))) == before {
+        let ids = match kind {
+            // Whether a key is there twice only costs room.
+            Kind::Key => return marks.push(mark(kind, id)),
+            Kind::Consumer => &mut self.consumers,
+            Kind::Project => &mut self.projects,
+            Kind::Tenant => &mut self.tenants,
+            Kind::Service => &mut self.services,
+        };
+        let before = ids.values().len();
+        if usize::from(ids.number(id)) == before {
             marks.push(mark(kind, id));
         }
     }
