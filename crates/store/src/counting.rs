@@ -18,7 +18,9 @@ impl Outbox {
     /// When a block is damaged.
     pub fn tally(&self, from: u64, meters: &Meters) -> Result<Tally, StoreError> {
         let mut tally = Tally::default();
-        self.each(from, |event| record(meters, &event, &mut tally))?;
+        self.each(from, |event| {
+            record(meters, &event, &mut tally, |meter| event.position >= meter.from_position);
+        })?;
         Ok(tally)
     }
 }

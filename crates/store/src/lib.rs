@@ -57,6 +57,7 @@ mod outbox;
 mod page;
 mod people;
 mod random;
+mod refused;
 mod reminders;
 mod reports;
 mod requests;
@@ -92,8 +93,8 @@ pub use ledger::{
     Reservation, Reserved, Resolved, Side, Told, TransferId, TransferKind,
 };
 pub use meters::{
-    Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterQuestion, MeterValue,
-    MeterValues, MeterView, Meters, NewDashboard, WIDGETS_MAX, Widget, WidgetForm,
+    Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterPast, MeterQuestion, MeterValue,
+    MeterValues, MeterView, Meters, NewDashboard, Past, WIDGETS_MAX, Widget, WidgetForm,
 };
 pub use named::Named;
 pub use nodes::{LiveNode, NodeBeat, Waited};
@@ -109,6 +110,7 @@ pub use people::{
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,
     SessionLimits, SessionLookup, SessionView, SignedInSession,
 };
+pub use refused::{REFUSED_KEPT_MAX, RefusedUsage};
 pub use reminders::{
     DIGEST_PEOPLE_MAX, Digest, Digests, REMINDERS_FOUND_MAX, Reminder, ReminderFilter, ReminderKind,
     ReminderRules,

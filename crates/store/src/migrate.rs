@@ -37,6 +37,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0027_models.sql"),
     include_str!("../migrations/0028_outbox_reads.sql"),
     include_str!("../migrations/0030_quota_leases.sql"),
+    include_str!("../migrations/0031_meter_backfills.sql"),
+    include_str!("../migrations/0032_usage_refused.sql"),
     include_str!("../migrations/0033_quota_holds.sql"),
 ];
 

@@ -114,6 +114,58 @@ pub(crate) async fn a_named_request_takes_effect_once_and_has_one_answer(world: 
     assert_eq!(world.store.count_events(&EventFilter::default()).await.unwrap(), 3);
 }
 
+/// As many bytes as may lie there: what was taken stays, nothing more is taken, until some have gone.
+pub(crate) async fn at_the_bound_of_bytes_nothing_is_taken_until_there_is_room(world: World) {
+    let options = IngestOptions {
+        disk_free_min: 0,
+        kept_bytes_max: 4_096,
+        look_every: std::time::Duration::from_millis(50),
+        ..IngestOptions::default()
+    };
+    let (ingester, _committing) = Ingester::start(world.store.clone(), options);
+    let mut taken = 0;
+    let refused = loop {
+        let ids = [format!("{taken}-a"), format!("{taken}-b")];
+        match ingester.submit(batch(ACME, &[&ids[0], &ids[1]])).await {
+            Ok(answer) => taken += answer.accepted,
+            Err(refused) => break refused,
+        }
+        assert!(taken < 10_000, "the bound is never reached");
+    };
+    let is_full = |answer: &NotTaken| matches!(answer, NotTaken::Overloaded { retry_after_s: 30, .. });
+    assert!(is_full(&refused), "{refused:?}");
+    // Many at once, and by another process too, as soon as it has looked.
+    for _ in 0..20 {
+        assert!(is_full(&ingester.submit(batch(ACME, &[""])).await.unwrap_err()));
+    }
+    let count = async || world.store.count_events(&EventFilter::default()).await.unwrap();
+    assert_eq!(count().await, taken, "what was answered is there, and what was refused is not");
+    let refuses_again = async |ingester: &Ingester| {
+        for _ in 0..500 {
+            match ingester.submit(batch(ACME, &[""])).await {
+                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+                Err(refused) => return is_full(&refused),
+            }
+        }
+        false
+    };
+    let (other, _committing) = Ingester::start(world.other().await, options);
+    assert!(refuses_again(&other).await);
+    let present = count().await;
+    world.raw("DELETE FROM event_blocks WHERE starts < 20").await;
+    let left = count().await;
+    assert!(left < present);
+    // There is room again: it is found without anybody doing anything.
+    let mut tries = 0;
+    while let Err(refused) = ingester.submit(batch(ACME, &["again"])).await {
+        assert!(is_full(&refused) && tries < 500, "{refused:?}");
+        tries += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(count().await, left + 1);
+    assert!(refuses_again(&ingester).await, "and is full again");
+}
+
 /// T7: many clients, few names, all at once and from two processes.
 pub(crate) async fn a_storm_of_the_same_requests_has_one_effect_each(world: World) {
     const NAMES: u8 = 8;

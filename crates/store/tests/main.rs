@@ -19,6 +19,7 @@ mod leases;
 mod ledger;
 mod lost_leases;
 mod meters;
+mod meters_past;
 mod nodes;
 mod notices;
 mod opening;
@@ -66,8 +67,11 @@ conformance! {
         the_operator_allows_networks, remote_models_are_held_as_services_are;
     meters:
         meters_are_what_a_naive_recomputation_says, groups_beyond_the_bound_are_one_and_seen,
-        a_meter_counts_from_its_creation_on, requests_count_once_however_often_they_are_shipped,
+        a_meter_that_comes_or_changes_counts_what_is_there_and_what_comes, requests_count_once_however_often_they_are_shipped,
         a_report_counts_once_by_its_ids;
+    meters_past:
+        the_past_of_a_meter_counts_once_whatever_comes_between,
+        progress_of_the_past_is_seen_and_what_is_forgotten_is_passed_over;
     budgets:
         a_changed_price_is_a_new_version_and_the_old_one_stays,
         a_version_to_come_can_be_changed_until_it_begins, people_price_their_own_tenant_only,
@@ -154,6 +158,7 @@ conformance! {
     usage_models:
         tokens_and_costs_add_up_by_model_key_and_day, no_record_stops_shipping, what_was_refused_is_on_no_bill;
     ingest:
+        at_the_bound_of_bytes_nothing_is_taken_until_there_is_room,
         a_record_counts_once_by_tenant_source_and_id, a_named_request_takes_effect_once_and_has_one_answer,
         a_storm_of_the_same_requests_has_one_effect_each, ids_and_order_outlive_the_process,
         records_are_found_by_what_they_are, what_there_is_no_room_for_is_refused_at_once,

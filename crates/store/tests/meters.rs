@@ -20,8 +20,8 @@ use tollgate_store::{
 
 use crate::world::{NOW, SECOND, World, resources};
 
-const HOUR: i64 = 3_600 * SECOND;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const HOUR: i64 = 3_600 * SECOND;
+pub(crate) const DAY: i64 = 24 * HOUR;
 const ZONE: &str = "Europe/Berlin";
 
 /// One meter of every kind.
@@ -45,29 +45,29 @@ fn meters() -> Value {
 
 /// A record: its id, when it was, what it says.
 #[derive(Clone, Debug)]
-struct Tile {
-    id: u64,
-    at_us: i64,
-    zoom: u64,
-    tenths: i64,
-    user: u64,
+pub(crate) struct Tile {
+    pub(crate) id: u64,
+    pub(crate) at_us: i64,
+    pub(crate) zoom: u64,
+    pub(crate) tenths: i64,
+    pub(crate) user: u64,
 }
 
 /// Numbers that look random and are the same each time.
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    fn below(&mut self, most: u64) -> u64 {
+    pub(crate) fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % most
     }
 }
 
-async fn project(world: &World) -> ProjectId {
+pub(crate) async fn project(world: &World) -> ProjectId {
     ProjectId::from_sql(world.count("SELECT id FROM projects WHERE name = 'maps'").await)
 }
 
-fn batch(project: ProjectId, tiles: &[Tile]) -> Batch {
+pub(crate) fn batch(project: ProjectId, tiles: &[Tile]) -> Batch {
     let mut buffer = Vec::new();
     let mut put = |text: &str| {
         let start = buffer.len() as u32;
@@ -112,12 +112,12 @@ fn batch(project: ProjectId, tiles: &[Tile]) -> Batch {
     }
 }
 
-fn ingester(store: &Store) -> Ingester {
+pub(crate) fn ingester(store: &Store) -> Ingester {
     Ingester::start(store.clone(), IngestOptions { disk_free_min: 0, ..IngestOptions::default() }).0
 }
 
 /// Counts all that waits, as a node does that begins anew all the time and is overtaken now and then.
-async fn count(world: &World) {
+pub(crate) async fn count(world: &World) {
     for run in 1.. {
         let lease = world.store.take_relay("meters", run, (NOW, NOW)).await.unwrap().unwrap();
         let meters = world.store.meters_now(None).await.unwrap();
@@ -136,7 +136,15 @@ async fn count(world: &World) {
     }
 }
 
-async fn values(
+/// Counts all that was there before meters.
+async fn count_past(world: &World) {
+    while let Some(past) = world.store.meters_past().await.unwrap() {
+        let tally = past.tally().unwrap();
+        assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
+    }
+}
+
+pub(crate) async fn values(
     world: &World,
     meter: &str,
     (unit, span): (WindowUnit, (i64, i64)),
@@ -263,7 +271,7 @@ pub(crate) async fn groups_beyond_the_bound_are_one_and_seen(world: World) {
     assert_eq!((meter.groups, meter.others), (4, 12));
 }
 
-pub(crate) async fn a_meter_counts_from_its_creation_on(world: World) {
+pub(crate) async fn a_meter_that_comes_or_changes_counts_what_is_there_and_what_comes(world: World) {
     let world = world.furnished().await;
     let project = project(&world).await;
     let ingester = ingester(&world.store);
@@ -274,6 +282,8 @@ pub(crate) async fn a_meter_counts_from_its_creation_on(world: World) {
     count(&world).await;
     let span = (WindowUnit::Total, (NOW - HOUR, NOW + HOUR));
     assert_eq!(values(&world, "tiles", span, &[]).await.total.events, 1);
+    count_past(&world).await;
+    assert_eq!(values(&world, "tiles", span, &[]).await.total.events, 3);
     // One that counts something else counts anew.
     let mut other = meters();
     other["meter"][1]["group_by"] = json!(["$.zoom"]);
@@ -283,7 +293,9 @@ pub(crate) async fn a_meter_counts_from_its_creation_on(world: World) {
     ingester.submit(batch(project, &[tile(4), tile(5)])).await.unwrap();
     count(&world).await;
     assert_eq!(values(&world, "tiles", span, &[]).await.total.events, 2);
-    assert_eq!(values(&world, "bytes", span, &[]).await.total.events, 3);
+    count_past(&world).await;
+    assert_eq!(values(&world, "tiles", span, &[]).await.total.events, 5);
+    assert_eq!(values(&world, "bytes", span, &[]).await.total.events, 5, "it counts on as it did");
     assert!(world.apply(&resources(other.clone()), ApplyMode::default()).await.unwrap().changes.is_empty());
 }
 

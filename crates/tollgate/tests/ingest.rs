@@ -68,6 +68,43 @@ fn count(node: &Tollgate, kind: &str) -> u64 {
     node.json(&["events", "query", "--type", kind, "--count"])["count"].as_u64().expect("a number")
 }
 
+/// Text that hardly gets smaller when it is packed.
+fn noise(seed: u64, len: usize) -> String {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (state >> 33) as u8 % 64)
+    };
+    (0..len).map(|_| next()).map(|sign| if sign == '\\' { '~' } else { sign }).collect()
+}
+
+#[tokio::test]
+async fn at_the_bound_of_kept_bytes_records_are_refused_and_none_that_was_taken_is_lost() {
+    let mut node = node().env("TOLLGATE_INGEST__KEPT_BYTES_MAX", "1MiB").start();
+    let key = key_of(&node);
+    wait_until(SOON, || async { ingest(&node, &key, None, &json!([])).await.status == 202 }).await;
+    let (mut taken, mut refused) = (0, None);
+    for number in 0..20 {
+        let record =
+            json!([{"id": number.to_string(), "type": "tile.served", "text": noise(number, 200_000)}]);
+        let reply = ingest(&node, &key, None, &record).await;
+        if reply.status == 202 {
+            assert!(refused.is_none(), "taken again without room");
+            taken += 1;
+        } else {
+            refused = Some(reply);
+        }
+    }
+    let refused = refused.expect("the bound is never reached");
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "overloaded"));
+    assert_eq!(refused.header("retry-after"), Some("30"), "{}", refused.text());
+    assert!((4..=10).contains(&taken), "{taken}");
+    assert_eq!(count(&node, "tile.served"), taken);
+    node.kill9();
+    node.start();
+    assert_eq!(count(&node, "tile.served"), taken);
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_is_there_once_after_a_kill() {
     let mut node = node().start();

@@ -110,6 +110,41 @@ async fn meters_are_exact_after_redelivery_and_a_kill() {
     assert_eq!(total(&node, "requests").as_f64(), used.as_f64());
 }
 
+/// Records and requests are there before a meter, come while it counts them, and after; the node is killed in the
+/// middle.
+#[tokio::test]
+async fn a_new_meter_counts_what_was_there_before_over_a_kill() {
+    let mut node = node().start();
+    let key = text(&create_key(&node, &[]), "key").to_owned();
+    wait_until(SOON, || async { ingest(&node, &key, &json!([])).await.status == 202 }).await;
+    let batch = |from: u64| -> Value {
+        (from..from + 20).map(|id| json!({"id": id.to_string(), "type": "tile.served", "bytes": 1})).collect()
+    };
+    for from in 0..40 {
+        assert_eq!(ingest(&node, &key, &batch(10 * from)).await.status, 202);
+    }
+    let more = RESOURCES.replace("name = \"bytes\"", "name = \"bytes-again\"");
+    let more = more.replace("name = \"requests\"", "name = \"requests-again\"");
+    let file = node.data_dir().join("more.toml");
+    std::fs::write(&file, more).expect("write a file");
+    node.json(&["apply", "-f", file.to_str().expect("a path")]);
+    assert_eq!(ingest(&node, &key, &batch(400)).await.status, 202);
+    node.kill9();
+    node.start();
+    wait_until(SOON, || async { ingest(&node, &key, &json!([])).await.status == 202 }).await;
+    assert_eq!(ingest(&node, &key, &batch(410)).await.status, 202);
+    let is_counted = |meter: &str| {
+        let shown = node.json(&["meters", "query", meter, "--window", "total"]);
+        shown["meter"]["past"]["done"] == json!(true) && shown["total"]["value"] == total(&node, "bytes")
+    };
+    wait_until(SOON, || async { is_counted("bytes-again") }).await;
+    assert_eq!(total(&node, "bytes-again"), json!(430.0));
+    // As many as the meter that was there from the beginning, and as usage says.
+    let used = || node.json(&["usage"])["total"]["requests"].clone();
+    assert_eq!(total(&node, "requests-again").as_f64(), used().as_f64());
+    assert_eq!(total(&node, "requests-again"), total(&node, "requests"));
+}
+
 #[tokio::test]
 async fn a_report_counts_once_into_usage_quota_events_and_meters() {
     let mut node = node().start();

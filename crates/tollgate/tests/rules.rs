@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
+use sqlx::Connection as _;
 use tollgate_testkit::http::{Call, Reply};
 use tollgate_testkit::{Postgres, Tollgate, Upstream, wait_until};
 
@@ -132,6 +133,45 @@ async fn a_hundred_and_one_requests_in_a_minute_block_the_key_until_the_next_hou
 /// A moment as answers say it.
 fn moment(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).expect("a moment").to_string()
+}
+
+/// What was counted is not counted anew from what is stored: here nothing of it is stored any more.
+#[tokio::test]
+async fn a_rule_that_comes_leaves_the_windows_of_others_as_they_are() {
+    let upstream = Upstream::start();
+    let text_of = resources(&upstream.url(), "enforce", "next_hour").replace("1m", "1h");
+    let node = builder().resources(&text_of).start();
+    let created = create_key(&node, &[]);
+    let key = text(&created, "key");
+    accepted(&node, key).await;
+    flood(&node, key, 60).await;
+    let url = format!("sqlite://{}", node.data_dir().join("tollgate.db").display());
+    let mut database = sqlx::SqliteConnection::connect(&url).await.expect("open the database");
+    // The watch has read all, as it says itself.
+    let unread = "SELECT COUNT(*) FROM shipped s LEFT JOIN rule_reads r ON r.boot = s.boot AND r.lane = s.lane \
+                  WHERE s.kept > COALESCE(r.position, 0)";
+    let stored = "SELECT CAST(COALESCE(SUM(records), 0) AS BIGINT) FROM decision_blocks";
+    let deadline = Instant::now() + SOON;
+    loop {
+        let left: i64 = sqlx::query_scalar(unread).fetch_one(&mut database).await.expect("what is left");
+        let there: i64 = sqlx::query_scalar(stored).fetch_one(&mut database).await.expect("what is there");
+        if left == 0 && there >= 61 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{left} lanes are not read, {there} decisions are stored");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    sqlx::query("DELETE FROM decision_blocks").execute(&mut database).await.expect("forget decisions");
+    let more = format!(
+        "{text_of}\n[[rule]]\nproject = \"maps\"\nname = \"other\"\nmode = \"observe\"\n\
+         when = {{ metric = \"denials\", per = \"key\", above = 5, window = \"1h\" }}\n\
+         then = {{ action = \"notify\" }}\n"
+    );
+    let file = node.data_dir().join("more.toml");
+    std::fs::write(&file, more).expect("write a file");
+    node.json(&["apply", "-f", file.to_str().expect("a path")]);
+    flood(&node, key, 41).await;
+    blocked(&node, key).await;
 }
 
 #[tokio::test]

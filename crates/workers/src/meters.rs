@@ -2,7 +2,8 @@
 //!
 //! It is a sink like any other: it holds a lease with an epoch, reads blocks from its cursor on, and moves the
 //! cursor in the commit that adds what it counted. After any fault it begins at the cursor again. Requests are not
-//! counted here: the shipment counts them.
+//! counted here: the shipment counts them. Whoever holds the lease also counts what was there before a meter, a step
+//! at a time between what comes; each step is its own commit, so that nobody waits long behind one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,9 @@ use crate::{faults::Faults, stop::Stop};
 pub const METERS_SINK: &str = "meters";
 /// How long a lease lasts without being kept.
 const LEASE_US: i64 = 15_000_000;
+/// The pause after a step into the past, and how often it is looked for where there was none.
+const PAST_BREATH: Duration = Duration::from_millis(10);
+const PAST_EVERY_US: i64 = 1_000_000;
 /// How often it is kept where nothing is counted.
 const KEEP_US: i64 = 4_000_000;
 /// The pause where there is nothing to count.
@@ -48,8 +52,14 @@ impl Metering {
     #[must_use]
     pub fn start(store: &Arc<Store>, clock: &Arc<dyn Clock>, node: u64, kept: MetersKept) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let counter =
-            Counter { store: Arc::clone(store), clock: Arc::clone(clock), node, kept, forgot_us: 0 };
+        let counter = Counter {
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+            node,
+            kept,
+            forgot_us: 0,
+            past_us: 0,
+        };
         Self { stop, task: tokio::spawn(counter.run(Stop::new(stopped))) }
     }
 
@@ -75,11 +85,17 @@ struct Counter {
     kept: MetersKept,
     /// When it looked for what can go.
     forgot_us: i64,
+    /// When it found nothing of the past.
+    past_us: i64,
 }
 
 impl Counter {
     async fn run(mut self, mut stop: Stop) {
         metrics::describe_counter!("tollgate_meter_records_total", "Records that meters have looked at");
+        metrics::describe_counter!(
+            "tollgate_meter_past_events_total",
+            "Records and requests from before a meter that it has looked at"
+        );
         let mut faults = Faults::of("meters");
         loop {
             match self.turn(&mut stop, &mut faults).await {
@@ -120,11 +136,38 @@ impl Counter {
             }
             faults.worked();
             self.forget(stop).await?;
-            let pause = if is_idle { LOOK_EVERY } else { Duration::ZERO };
-            if stop.is_asked() || (is_idle && stop.pause(pause, std::future::pending()).await) {
+            let pause = match (self.count_past(now_us).await?, is_idle) {
+                (true, _) => Some(PAST_BREATH),
+                (false, true) => Some(LOOK_EVERY),
+                (false, false) => None,
+            };
+            let is_over = match pause {
+                Some(pause) => stop.pause(pause, std::future::pending()).await,
+                None => stop.is_asked(),
+            };
+            if is_over {
                 return self.store.leave_relay(&lease).await;
             }
         }
+    }
+
+    /// Counts a piece of what was there before meters; whether there was one.
+    async fn count_past(&mut self, now_us: i64) -> Result<bool, StoreError> {
+        if now_us.abs_diff(self.past_us) < PAST_EVERY_US.unsigned_abs() {
+            return Ok(false);
+        }
+        let Some(past) = self.store.meters_past().await? else {
+            self.past_us = now_us;
+            return Ok(false);
+        };
+        let counted = tokio::task::spawn_blocking(move || past.tally().map(|tally| (past, tally))).await;
+        let broken = |_| Err(StoreError::Corrupt("what was there before could not be counted".to_owned()));
+        let (past, tally) = counted.unwrap_or_else(broken)?;
+        // Where it was lost or meters have changed, the next piece is as it is now.
+        if self.store.count_past(&past, &tally).await? == Counting::Done {
+            metrics::counter!("tollgate_meter_past_events_total").increment(past.len() as u64);
+        }
+        Ok(true)
     }
 
     /// What meters count of the next records, and where these end.

@@ -142,6 +142,17 @@ async fn reports_count_once_over_faults_of_the_topic_and_wrong_ones_are_passed_o
     until("the end of the topic", async || topic.committed.load(Ordering::SeqCst) == 44).await;
     assert_eq!(requests(&store).await, 31, "ten with ids, twenty without, one beside a wrong one");
     assert!(topic.sessions.load(Ordering::SeqCst) > 5, "it was opened anew after faults");
+    // Each is there to be looked at, with its place, however often it came.
+    let mut refused: Vec<(String, bool)> = store
+        .refused_usage()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| (one.place, one.reason.contains("key_id")))
+        .collect();
+    refused.sort();
+    let places = [("usage/0/40", false), ("usage/0/41", false), ("usage/0/42", true), ("usage/0/43", true)];
+    assert_eq!(refused, places.map(|(place, is_key)| (place.to_owned(), is_key)));
     reporting.stop().await;
     first.stop().await;
     // Another takes over where the first ended.

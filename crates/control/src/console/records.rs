@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use tollgate_core::{authz::Action, ingest_spec::EventTypeSpec, resource::Resources};
-use tollgate_store::{ApplyMode, EventTypeView, Lag, ParkedFilter, ParkedRow, ParkedState};
+use tollgate_store::{ApplyMode, EventTypeView, Lag, ParkedFilter, ParkedRow, ParkedState, RefusedUsage};
 
 use super::{
     consumer_form::Errors,
@@ -17,6 +17,9 @@ use super::{
     visit::{Posted, Visit},
 };
 
+/// Requests and messages of the topic of usage that are shown, the latest.
+const REFUSED_SHOWN: usize = 20;
+
 #[derive(Template)]
 #[template(path = "records.html")]
 struct Page {
@@ -24,6 +27,8 @@ struct Page {
     parked: Vec<ParkedRow>,
     /// How far sinks are; only for who may see how nodes are run.
     sinks: Vec<Lag>,
+    /// What was passed over of the topic of usage; only for them too.
+    refused: Vec<RefusedUsage>,
     types: Vec<EventTypeView>,
     projects: Vec<String>,
     may_change: bool,
@@ -58,14 +63,16 @@ async fn page(
     visit.permit(Action::ReadAutomation)?;
     let store = visit.store();
     let filter = ParkedFilter { tenant: Some(visit.tenant()), sink: None, open: true };
-    let mut sinks = Vec::new();
+    let (mut sinks, mut refused) = (Vec::new(), Vec::new());
     if visit.may(Action::ReadSystem) {
         sinks.extend(store.outbox_lag().await?);
         sinks.extend(store.stream_lag().await?);
+        refused.extend(store.refused_usage().await?.into_iter().take(REFUSED_SHOWN));
     }
     html(&Page {
         parked: store.parked(&filter).await?,
         sinks,
+        refused,
         types: store.list_event_types(visit.tenant()).await?,
         projects: projects(visit).await?,
         may_change: visit.may_all(Action::ChangeResources),

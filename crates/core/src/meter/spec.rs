@@ -6,12 +6,16 @@ use super::{
     partial::Aggregate,
     path::{PATH_LEN_MAX, Path},
 };
-use crate::{event::is_type, field_error::FieldError, name::check_name};
+use crate::{event::is_type, field_error::FieldError, metric::METRIC_TYPE, name::check_name};
 
 /// The type of events that every answered request of the gateway and of the service API is.
 pub const REQUEST_TYPE: &str = "tollgate.request";
 /// The type of records that services report of requests that they served themselves.
 pub const USAGE_TYPE: &str = "tollgate.usage";
+/// The type of records that predictions of models become: their model, version and latency are in the data.
+pub const PREDICTION_TYPE: &str = "tollgate.prediction";
+/// The types of Tollgate's own that may be counted.
+const COUNTED_TYPES: [&str; 4] = [REQUEST_TYPE, USAGE_TYPE, METRIC_TYPE, PREDICTION_TYPE];
 /// What types of Tollgate's own begin with.
 pub const OWN_TYPES: &str = "tollgate.";
 /// What a meter groups by, at most.
@@ -97,8 +101,8 @@ pub fn check_meter(spec: &MeterSpec) -> Vec<FieldError> {
     if !is_type(kind) {
         let problem = "it is not a type such as `tile.served`; use 1 to 256 visible characters";
         errors.push(FieldError::new("event_type", problem));
-    } else if kind.starts_with(OWN_TYPES) && ![REQUEST_TYPE, USAGE_TYPE].contains(&kind) {
-        let problem = format!("`{OWN_TYPES}` begins types of Tollgate's own: {REQUEST_TYPE}, {USAGE_TYPE}");
+    } else if kind.starts_with(OWN_TYPES) && !COUNTED_TYPES.contains(&kind) {
+        let problem = format!("`{OWN_TYPES}` begins types of Tollgate's own: {}", COUNTED_TYPES.join(", "));
         errors.push(FieldError::new("event_type", problem));
     }
     match &spec.value {

@@ -98,6 +98,8 @@ pub struct Firing<'r> {
 pub struct Watch {
     rules: Vec<Watched>,
     of_project: HashMap<ProjectId, Share>,
+    /// Subjects and addresses that another watch holds, which this one is to be taken into.
+    beside: HashMap<ProjectId, (usize, usize)>,
     subjects: usize,
     addresses: usize,
     left_out: u64,
@@ -173,6 +175,29 @@ impl Watch {
             let subjects = kept.map(|watched| watched.subjects).unwrap_or_default();
             self.rules.push(Watched { rule, subjects });
         }
+        self.count_room();
+    }
+
+    /// A watch for those of these rules that do not count as the present ones do: it is told of the past, and then
+    /// taken up by [`Watch::take_up`]. It leaves the room alone that this one has taken.
+    #[must_use]
+    pub fn beginning(&self, rules: &[Rule]) -> Self {
+        let beside = self.of_project.iter().map(|(id, share)| (*id, (share.subjects, share.addresses)));
+        let mut watch = Self { beside: beside.collect(), latest_us: self.latest_us, ..Self::default() };
+        watch.replace_rules(rules.iter().filter(|rule| !self.counts(rule)).cloned().collect());
+        watch
+    }
+
+    /// Watches these rules from now on; those of a watch that began beside this one with what that has seen, all
+    /// others as with [`Watch::replace_rules`].
+    pub fn take_up(&mut self, rules: Vec<Rule>, begun: Self) {
+        self.replace_rules(rules);
+        for fresh in begun.rules {
+            if let Some(own) = self.rules.iter_mut().find(|own| own.rule.id == fresh.rule.id) {
+                own.subjects = fresh.subjects;
+            }
+        }
+        self.left_out += begun.left_out;
         self.count_room();
     }
 
@@ -264,6 +289,14 @@ impl Watch {
             self.subjects += subjects;
             self.addresses += addresses;
         }
+        for (project, (subjects, addresses)) in &self.beside {
+            if let Some(share) = self.of_project.get_mut(project) {
+                share.subjects += subjects;
+                share.addresses += addresses;
+            }
+            self.subjects += subjects;
+            self.addresses += addresses;
+        }
     }
 
     /// A person took a block away at a moment: the rule begins anew with the subject, and what came before
@@ -302,11 +335,14 @@ impl Watch {
     /// Whether these rules count as the present ones do, so that nothing of the past has to be counted anew.
     #[must_use]
     pub fn counts_all(&self, rules: &[Rule]) -> bool {
-        let known = |rule: &Rule| {
-            let is_it = |watched: &&Watched| watched.rule.id == rule.id;
-            self.rules.iter().find(is_it).is_some_and(|watched| counts_the_same(&watched.rule, rule))
-        };
-        rules.iter().all(known)
+        rules.iter().all(|rule| self.counts(rule))
+    }
+
+    /// Whether a rule counts as it does already.
+    #[must_use]
+    pub fn counts(&self, rule: &Rule) -> bool {
+        let is_it = |watched: &&Watched| watched.rule.id == rule.id;
+        self.rules.iter().find(is_it).is_some_and(|watched| counts_the_same(&watched.rule, rule))
     }
 }
 

@@ -39,6 +39,8 @@ pub struct IngestOptions {
     pub disk_free_min: u64,
     /// Bytes of records, as they are packed, that may lie in the database. Default 100 GiB.
     pub kept_bytes_max: u64,
+    /// How often it is looked how much lies in the database. Default a minute.
+    pub look_every: Duration,
 }
 
 impl Default for IngestOptions {
@@ -50,6 +52,7 @@ impl Default for IngestOptions {
             remembered_us: 86_400_000_000,
             disk_free_min: 1 << 30,
             kept_bytes_max: 100 << 30,
+            look_every: LOOK_EVERY,
         }
     }
 }
@@ -59,7 +62,7 @@ const GROUP_BYTES: u64 = 8 << 20;
 /// Batches of one group.
 const GROUP_BATCHES: usize = 1024;
 
-/// How often it is looked how much lies in the database, beside the task that commits: the look goes over all
+/// How often it is looked how much lies in the database where nothing is said, beside the task that commits: the look goes over all
 /// blocks. What this process adds in between is counted; what others add may lie there beyond the bound.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -239,7 +242,7 @@ async fn run(
 ) {
     let mut group = Vec::new();
     let mut is_stopping = false;
-    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut looks = tokio::time::interval(shared.options.look_every);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Dropped with this task; one at a time.
     let mut looking = JoinSet::new();

@@ -3,16 +3,21 @@
 use tollgate_core::{
     code::Code,
     id::{ConsumerId, KeyId, ProjectId, ServiceId},
-    meter::{number::Number, path::Scalar, set::Tally, spec::REQUEST_TYPE},
-    money::amount::Amount,
+    meter::{
+        number::Number,
+        path::Scalar,
+        set::{Meter, Tally},
+        spec::REQUEST_TYPE,
+    },
+    money::amount::{Amount, Currency},
 };
-use tollgate_journal::{Flags, LentRecord};
+use tollgate_journal::{Entry, Flags, LentRecord};
 
 use super::Meters;
-use crate::ingest::Event;
+use crate::{ingest::Event, usage::Recorded};
 
-/// Counts a record.
-pub(crate) fn record(meters: &Meters, event: &Event<'_>, tally: &mut Tally) {
+/// Counts a record into the meters that `counts` says.
+pub(crate) fn record(meters: &Meters, event: &Event<'_>, tally: &mut Tally, counts: impl Fn(&Meter) -> bool) {
     let Some(interest) = meters.set.of_type(event.sender.project, event.kind) else { return };
     let sender = |name: &'static str| match name {
         "key" => id(event.sender.key.0).map(|key| Scalar::text(&KeyId(key).to_string())),
@@ -23,12 +28,48 @@ pub(crate) fn record(meters: &Meters, event: &Event<'_>, tally: &mut Tally) {
         _ => Some(Scalar::text(event.source)),
     };
     let found = interest.of_data(&mut serde_json::Deserializer::from_slice(event.data), sender);
-    tally.add(interest, &found, event.at_us(), |meter| event.position >= meter.from_position);
+    tally.add(interest, &found, event.at_us(), counts);
 }
 
-/// Counts a request.
-pub(crate) fn request(meters: &Meters, record: &LentRecord<'_>, tally: &mut Tally) {
-    let entry = &record.entry;
+/// Counts a request of a lane as it is shipped.
+pub(crate) fn request(meters: &Meters, lane: (u64, u16), record: &LentRecord<'_>, tally: &mut Tally) {
+    let request = Request {
+        entry: &record.entry,
+        tokens: (record.tokens.input, record.tokens.output),
+        model: std::str::from_utf8(record.model).unwrap_or_default(),
+        cost: record.cost,
+        currency: currency(record),
+    };
+    add(meters, &request, tally, |meter| {
+        record.entry.at_us >= meter.from_us && !meters.leaves(lane, record.position, meter.series)
+    });
+}
+
+/// Counts a decision of the past.
+pub(super) fn decision(meters: &Meters, recorded: &Recorded, tally: &mut Tally) {
+    let used = &recorded.used;
+    let request = Request {
+        entry: &recorded.entry,
+        tokens: (used.input, used.output),
+        model: &used.model,
+        cost: i64::try_from(used.cost).unwrap_or(i64::MAX),
+        currency: used.currency,
+    };
+    add(meters, &request, tally, |_| true);
+}
+
+/// A request, however it lies.
+struct Request<'r> {
+    entry: &'r Entry,
+    /// Read and written.
+    tokens: (u64, u64),
+    model: &'r str,
+    cost: i64,
+    currency: Option<Currency>,
+}
+
+fn add(meters: &Meters, request: &Request<'_>, tally: &mut Tally, counts: impl Fn(&Meter) -> bool) {
+    let entry = request.entry;
     let service = ServiceId(entry.service);
     let project = match entry.project {
         0 => meters.services.get(&service).map_or(ProjectId(0), |(project, _)| *project),
@@ -41,13 +82,13 @@ pub(crate) fn request(meters: &Meters, record: &LentRecord<'_>, tally: &mut Tall
         "service" => meters.service(service),
         _ => None,
     };
-    let found = interest.of_fields(|name| field(meters, record, name), sender);
-    tally.add(interest, &found, entry.at_us, |meter| entry.at_us >= meter.from_us);
+    let found = interest.of_fields(|name| field(meters, request, name), sender);
+    tally.add(interest, &found, entry.at_us, counts);
 }
 
 /// A field of a request (`tollgate_core::meter::spec::REQUEST_FIELDS`).
-fn field(meters: &Meters, record: &LentRecord<'_>, name: &str) -> Option<Scalar> {
-    let entry = &record.entry;
+fn field(meters: &Meters, request: &Request<'_>, name: &str) -> Option<Scalar> {
+    let entry = request.entry;
     let whole = |value: u64| Some(Scalar::Number(i64::try_from(value).ok().map(Number::whole)));
     let millis = |micros: u32| {
         let text = format!("{}.{:03}", micros / 1000, micros % 1000);
@@ -68,23 +109,23 @@ fn field(meters: &Meters, record: &LentRecord<'_>, name: &str) -> Option<Scalar>
         "bytes_in" => whole(entry.bytes_in),
         "bytes_out" => whole(entry.bytes_out),
         "units" => whole(u64::from(entry.units)),
-        "tokens" => whole(record.tokens.input.saturating_add(record.tokens.output)),
-        "tokens_in" => whole(record.tokens.input),
-        "tokens_out" => whole(record.tokens.output),
-        "model" => std::str::from_utf8(record.model).ok().filter(|model| !model.is_empty()).map(Scalar::text),
+        "tokens" => whole(request.tokens.0.saturating_add(request.tokens.1)),
+        "tokens_in" => whole(request.tokens.0),
+        "tokens_out" => whole(request.tokens.1),
+        "model" => (!request.model.is_empty()).then(|| Scalar::text(request.model)),
         "cost" => {
-            let amount = Amount::from_atoms(record.cost)?.to_text(currency(record)?.parse().ok()?);
+            let amount = Amount::from_atoms(request.cost)?.to_text(request.currency?);
             Some(Scalar::Number(Number::parse(&amount)))
         }
-        "currency" => currency(record).map(Scalar::text),
+        "currency" => request.currency.map(|currency| Scalar::text(&currency.to_string())),
         "verified" => Some(Scalar::Flag(entry.flags.contains(Flags::VERIFIED))),
         _ => None,
     }
 }
 
-fn currency<'r>(record: &'r LentRecord<'_>) -> Option<&'r str> {
+fn currency(record: &LentRecord<'_>) -> Option<Currency> {
     let currency = std::str::from_utf8(&record.currency).ok()?.trim_end_matches('\0');
-    (!currency.is_empty()).then_some(currency)
+    currency.parse().ok()
 }
 
 impl Meters {

@@ -45,6 +45,9 @@ impl Store {
         ] {
             gone += run(sql(text).bind(before_us).bind(ROWS), &mut tx).await?;
         }
+        let past = "DELETE FROM meter_backfills WHERE done = 1 AND NOT EXISTS (\
+                    SELECT 1 FROM meter_series s WHERE s.backfill = meter_backfills.id)";
+        gone += run(sql(past), &mut tx).await?;
         tx.commit().await?;
         Ok(gone + self.sweep_meters().await?)
     }

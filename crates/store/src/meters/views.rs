@@ -33,12 +33,37 @@ pub struct MeterView {
     pub(crate) series: i64,
     /// From which moment on it counts, wall microseconds.
     pub from_us: i64,
+    /// How far what was there before it is counted; `None` of a meter that is older than that.
+    pub past: Option<MeterPast>,
     /// Groups that it keeps apart so far.
     pub groups: u64,
     /// Events that found no room for a group of their own.
     pub others: u64,
     /// Events of its type without a value that it can count.
     pub skipped: u64,
+}
+
+/// How far what was there before a meter is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterPast {
+    /// Records and requests that were to be looked at.
+    pub events: u64,
+    /// Of these, those that were not looked at yet.
+    pub left: u64,
+    /// Whether all of it is counted.
+    pub is_done: bool,
+}
+
+impl MeterPast {
+    /// How much of it is counted, 0 to 100; 100 only when all is.
+    #[must_use]
+    pub fn percent(&self) -> u64 {
+        if self.is_done {
+            return 100;
+        }
+        let done = u128::from(self.events.saturating_sub(self.left)) * 100 / u128::from(self.events.max(1));
+        u64::try_from(done).map_or(99, |done| done.min(99))
+    }
 }
 
 /// Which meters to list; what is `None` restricts nothing.
@@ -53,8 +78,10 @@ pub struct MeterFilter {
 }
 
 const SELECT: &str = "SELECT x.id, x.version, p.tenant, x.project, p.name, x.spec, x.series, x.from_us, s.groups, \
-                      s.others, s.skipped FROM meters x JOIN projects p ON p.id = x.project \
-                      JOIN meter_series s ON s.series = x.series";
+                      s.others, s.skipped, b.done, b.until_position - b.began_position + b.requests, \
+                      b.until_position - b.position + COALESCE((SELECT CAST(SUM(l.upto - l.next) AS BIGINT) \
+                      FROM meter_backfill_lanes l WHERE l.backfill = b.id), 0) FROM meters x JOIN projects p ON p.id = x.project \
+                      JOIN meter_series s ON s.series = x.series LEFT JOIN meter_backfills b ON b.id = s.backfill";
 
 impl Store {
     /// Meters by name; of all tenants without a filter.
@@ -149,6 +176,10 @@ async fn load(conn: &mut AnyConnection, tenant: TenantId, id: MeterId) -> Result
 }
 
 fn view(row: &Row) -> Result<MeterView, StoreError> {
+    let past = match row.opt_int(11)? {
+        Some(done) => Some(MeterPast { events: row.count(12)?, left: row.count(13)?, is_done: done != 0 }),
+        None => None,
+    };
     Ok(MeterView {
         id: MeterId::from_sql(row.int(0)?),
         version: row.count(1)?,
@@ -160,5 +191,6 @@ fn view(row: &Row) -> Result<MeterView, StoreError> {
         groups: row.count(8)?,
         others: row.count(9)?,
         skipped: row.count(10)?,
+        past,
     })
 }

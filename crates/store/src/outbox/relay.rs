@@ -58,6 +58,29 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// The records from a position on, of so many blocks at most.
+    pub(crate) async fn read(
+        conn: &mut AnyConnection,
+        from: u64,
+        blocks_max: i64,
+    ) -> Result<Self, StoreError> {
+        let select = sql("SELECT starts, records, packed FROM event_blocks WHERE shard = $1 AND starts >= (\
+                            SELECT COALESCE(MAX(starts), 0) FROM event_blocks WHERE shard = $1 AND starts <= $2) \
+                          ORDER BY starts LIMIT $3");
+        let rows = all(select.bind(SHARD).bind(from as i64).bind(blocks_max), conn).await?;
+        let mut outbox = Self { blocks: Vec::new(), ends: from };
+        for row in &rows {
+            let (starts, ends) = (row.count(0)?, row.count(0)? + row.count(1)?);
+            if ends > from {
+                let raw = unpack(row.blob(2)?);
+                let raw = raw.ok_or_else(|| StoreError::corrupt("a block of records cannot be read"))?;
+                outbox.blocks.push((starts, ends, raw));
+                outbox.ends = ends;
+            }
+        }
+        Ok(outbox)
+    }
+
     /// Goes through the records from a position on, in order.
     ///
     /// # Errors
@@ -158,21 +181,7 @@ impl Store {
     /// When the database cannot be read, or a block is damaged.
     pub async fn outbox(&self, from: u64) -> Result<Outbox, StoreError> {
         let mut conn = self.reader().await?;
-        let select = sql("SELECT starts, records, packed FROM event_blocks WHERE shard = $1 AND starts >= (\
-                            SELECT COALESCE(MAX(starts), 0) FROM event_blocks WHERE shard = $1 AND starts <= $2) \
-                          ORDER BY starts LIMIT $3");
-        let rows = all(select.bind(SHARD).bind(from as i64).bind(BLOCKS), &mut conn).await?;
-        let mut outbox = Outbox { blocks: Vec::new(), ends: from };
-        for row in &rows {
-            let (starts, ends) = (row.count(0)?, row.count(0)? + row.count(1)?);
-            if ends > from {
-                let raw = unpack(row.blob(2)?);
-                let raw = raw.ok_or_else(|| StoreError::corrupt("a block of records cannot be read"))?;
-                outbox.blocks.push((starts, ends, raw));
-                outbox.ends = ends;
-            }
-        }
-        Ok(outbox)
+        Outbox::read(&mut conn, from, BLOCKS).await
     }
 
     /// How far each sink is behind.

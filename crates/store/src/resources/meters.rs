@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use sqlx::AnyConnection;
 use tollgate_core::{
     id::ProjectId,
-    meter::spec::{MeterSpec, check_meter},
+    meter::spec::{MeterSpec, REQUEST_TYPE, check_meter},
 };
 
 use super::{
@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     error::{Entity, StoreError},
+    meters::begin_past,
     random,
-    sql::{Statement, run, sql},
+    sql::{Columns as _, Statement, only, run, sql},
 };
 
 /// Meters of one project.
@@ -41,6 +42,7 @@ impl Diff<'_> {
                 continue;
             }
             let Some(project) = self.project(format!("{field}.project"), &written.project) else { continue };
+            let of_requests = written.event_type == REQUEST_TYPE;
             let spec = MeterSpec { project: project.full_name(), ..written.clone() };
             let (edits, mut rows) = (self.edits.len(), std::mem::take(&mut self.state.meters));
             let id = self.put(Entity::Meter, &project, spec, &mut rows)?;
@@ -48,7 +50,7 @@ impl Diff<'_> {
             self.state.meters = rows;
             if let Some(edit) = self.edits.get_mut(edits) {
                 let series = (u64::from_le_bytes(random::id_bytes()?) >> 1) as i64;
-                edit.row = RowOf::Meter { series };
+                edit.row = RowOf::Meter { series, of_requests };
             }
             if self.places.insert((Entity::Meter, id), index).is_some() {
                 let problem = format!("meter `{}` stands here twice; leave one away", written.name);
@@ -87,25 +89,35 @@ pub(super) fn exported(
     rows.into_iter().map(named).collect()
 }
 
-/// Notes first that meters, or names that they show, change: who counts waits for the commit and counts anew.
+/// Notes first that meters, or names that they show, change: who counts waits for the commit and counts anew. What
+/// is there already is counted for them afterwards.
 pub(super) async fn meters_change(conn: &mut AnyConnection, edits: &[Edit]) -> Result<(), StoreError> {
     let is_seen = |edit: &Edit| edit.kind == Entity::Meter || edit.kind == Entity::Service;
-    if edits.iter().any(is_seen) {
-        run(sql("UPDATE meter_head SET version = version + 1 WHERE id = 1"), conn).await?;
+    if !edits.iter().any(is_seen) {
+        return Ok(());
     }
+    let raise = sql("UPDATE meter_head SET version = version + 1 WHERE id = 1 RETURNING version");
+    let version = only(raise, conn).await?.int(0)?;
+    let mut counts = (false, false);
     for edit in edits {
-        if let RowOf::Meter { series } = edit.row {
-            let make = sql("INSERT INTO meter_series (series, groups, others, skipped) VALUES ($1, 0, 0, 0)");
-            run(make.bind(series), conn).await?;
+        if let RowOf::Meter { series, of_requests } = edit.row {
+            let make = sql("INSERT INTO meter_series (series, groups, others, skipped, backfill) \
+                            VALUES ($1, 0, 0, 0, $2)");
+            run(make.bind(series).bind(version), conn).await?;
+            counts = (counts.0 || !of_requests, counts.1 || of_requests);
         }
     }
-    Ok(())
+    if counts == (false, false) {
+        return Ok(());
+    }
+    begin_past(conn, version, counts).await
 }
 
-/// It counts from the next record and this moment on.
+/// It counts as they come what comes after its past ([`begin_past`]).
 pub(super) fn meter_inserted(edit: &Edit, series: i64, now_us: i64) -> Statement {
     sql("INSERT INTO meters (id, project, name, spec, version, series, from_us, from_position) \
-         VALUES ($1, $2, $3, $4, 1, $5, $6, (SELECT next FROM event_shards WHERE shard = 0))")
+         VALUES ($1, $2, $3, $4, 1, $5, $6, (SELECT b.until_position FROM meter_backfills b \
+           JOIN meter_head h ON h.version = b.id))")
     .bind(edit.id)
     .bind(edit.project.map(ProjectId::to_sql))
     .bind(edit.name.clone())
@@ -114,10 +126,11 @@ pub(super) fn meter_inserted(edit: &Edit, series: i64, now_us: i64) -> Statement
     .bind(now_us)
 }
 
-/// It counts anew from here.
+/// It counts anew, its past as well.
 pub(super) fn meter_updated(edit: &Edit, series: i64, now_us: i64) -> Statement {
     sql("UPDATE meters SET spec = $1, version = $2, series = $3, from_us = $4, \
-         from_position = (SELECT next FROM event_shards WHERE shard = 0) WHERE id = $5")
+         from_position = (SELECT b.until_position FROM meter_backfills b JOIN meter_head h ON h.version = b.id) \
+         WHERE id = $5")
     .bind(edit.after.clone().unwrap_or_default())
     .bind(edit.version as i64)
     .bind(series)

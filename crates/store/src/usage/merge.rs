@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::StoreError,
+    meters::hold_version,
     open::Store,
     sql::{Columns as _, all, built},
 };
@@ -19,9 +20,15 @@ use crate::{
 const LANES: &str = "SELECT boot, lane FROM decision_blocks WHERE records < 1024 AND {read} GROUP BY boot, lane \
                      HAVING COUNT(*) >= 16 LIMIT 4";
 
-/// Where rules watch or decisions are handed on, blocks that were read: another one's would be read twice, or not at
-/// all.
-const READ: &str = "(NOT EXISTS (SELECT 1 FROM rules) OR starts < COALESCE((SELECT position FROM rule_reads r \
+/// Blocks of what is summed up, which a meter that begins finds on one side of its border, and none of a lane whose
+/// past is being counted ([`crate::meters`]). Where rules watch or decisions are handed on, blocks that were read:
+/// another one's would be read twice, or not at all.
+const READ: &str = "starts < COALESCE((SELECT upto FROM shipped s \
+                    WHERE s.boot = decision_blocks.boot AND s.lane = decision_blocks.lane), 0) \
+                    AND NOT EXISTS (SELECT 1 FROM meter_backfill_lanes p \
+                    WHERE p.boot = decision_blocks.boot AND p.lane = decision_blocks.lane) \
+                    AND (NOT EXISTS (SELECT 1 FROM rules) OR starts < COALESCE((SELECT position \
+                    FROM rule_reads r \
                     WHERE r.boot = decision_blocks.boot AND r.lane = decision_blocks.lane), 0)) \
                     AND (NOT EXISTS (SELECT 1 FROM outbox_relays WHERE shard = -2) OR starts < COALESCE((\
                     SELECT position FROM outbox_reads o \
@@ -41,6 +48,8 @@ impl Store {
         let mut fewer = 0;
         for lane in lanes {
             let mut tx = self.begin_write().await?;
+            // Meters that come meanwhile wait until these blocks are packed.
+            hold_version(&mut tx, self.engine().share_row()).await?;
             fewer += merge(&mut tx, (lane.int(0)?, lane.int(1)?)).await?;
             tx.commit().await?;
         }

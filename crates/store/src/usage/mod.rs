@@ -51,6 +51,7 @@ pub use latency::{Latency, LatencyFilter};
 pub use models::{CallReport, CallRow, CallSums};
 pub use quota_leases::{QUOTAS_ROUND_MAX, QuotaKey, QuotaLeased, QuotaWant};
 pub use read_on::Cursors;
+pub(crate) use recorded::BlocksOf;
 pub use recorded::{Parts, Recorded, Used};
 pub use replay::{Replay, ReplaySpan};
 pub(crate) use reported::write_reported;

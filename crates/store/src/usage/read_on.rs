@@ -73,6 +73,21 @@ impl Store {
         Ok(recorded.iter().filter_map(Recorded::seen).collect())
     }
 
+    /// Whether all that was read is summed up, so that what calls of models used is there.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn is_summed_up(&self, cursors: &Cursors) -> Result<bool, StoreError> {
+        let mut conn = self.reader().await?;
+        for lane in all(sql(LANES), &mut conn).await? {
+            let read = cursors.read.get(&(lane.int(0)?, lane.int(1)?)).copied().unwrap_or(0);
+            if lane.int(2)? < read {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The same decisions with more of what was recorded of them.
     pub(crate) async fn recorded_on(
         &self,

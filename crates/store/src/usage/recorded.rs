@@ -40,12 +40,22 @@ pub struct Recorded {
 pub struct Used {
     /// The model; empty when none was called.
     pub model: String,
-    /// Tokens read and written.
-    pub tokens: u64,
+    /// Tokens read.
+    pub input: u64,
+    /// Tokens written.
+    pub output: u64,
     /// What it cost, in atoms.
     pub cost: u64,
     /// Of which money.
     pub currency: Option<Currency>,
+}
+
+impl Used {
+    /// Tokens read and written.
+    #[must_use]
+    pub const fn tokens(&self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
 }
 
 impl Recorded {
@@ -61,7 +71,7 @@ impl Recorded {
             service,
             code: Code::from_number(self.entry.code)?,
             status,
-            tokens: self.used.tokens,
+            tokens: self.used.tokens(),
             cost: self.used.cost,
             currency: self.used.currency,
             address: u128::from_be_bytes(self.entry.address),
@@ -116,6 +126,37 @@ pub(super) async fn unpack(
         .ok_or_else(unreadable)
 }
 
+/// Blocks of a lane that begin from one position to before another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlocksOf {
+    /// Run and lane.
+    pub(crate) lane: (i64, i64),
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+impl BlocksOf {
+    /// The decisions of the first of them, and from where on the others begin; `None` when there are none.
+    pub(crate) async fn read(
+        self,
+        conn: &mut AnyConnection,
+        blocks_max: usize,
+    ) -> Result<(Vec<Recorded>, Option<i64>), StoreError> {
+        let (boot, lane) = self.lane;
+        let text = "SELECT starts, packed FROM decision_blocks WHERE boot = $1 AND lane = $2 AND starts >= $3 \
+                    AND starts < $4 ORDER BY starts LIMIT $5";
+        let ask = sql(text).bind(boot).bind(lane).bind(self.from).bind(self.to).bind(blocks_max as i64 + 1);
+        let rows = all(ask, conn).await?;
+        let mut recorded = Vec::new();
+        for row in rows.iter().take(blocks_max) {
+            let lying = Lying { boot, lane, packed: row.blob(1)?.to_vec() };
+            unpack(conn, &lying, (&Wanted::default(), Parts { texts: false, calls: true }), &mut recorded)
+                .await?;
+        }
+        Ok((recorded, rows.get(blocks_max).map(|row| row.int(0)).transpose()?))
+    }
+}
+
 async fn calls(
     conn: &mut AnyConnection,
     lying: &Lying,
@@ -128,7 +169,8 @@ async fn calls(
     for row in all(ask, conn).await? {
         let used = Used {
             model: row.text(1)?.to_owned(),
-            tokens: row.count(2)?.saturating_add(row.count(3)?),
+            input: row.count(2)?,
+            output: row.count(3)?,
             cost: row.count(4)?,
             currency: row.text(5)?.parse().ok(),
         };

@@ -93,6 +93,23 @@ impl Store {
         let mut tx = self.begin_read().await?;
         let lanes = all(sql(LANES), &mut tx).await?;
         let cursors = Cursors::begin(&lanes, span.parts.calls)?;
+        Self::replayed(tx, span, cursors).await
+    }
+
+    /// Begins to go through decisions of the past, as far as somebody has read them who reads on: nothing that is
+    /// still to be read is among them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn replay_read(&self, span: ReplaySpan, cursors: Cursors) -> Result<Replay, StoreError> {
+        Self::replayed(self.begin_read().await?, span, cursors).await
+    }
+
+    async fn replayed(
+        mut tx: Transaction<'static, Any>,
+        span: ReplaySpan,
+        cursors: Cursors,
+    ) -> Result<Replay, StoreError> {
         let span = ReplaySpan { from_us: newest(&mut tx, &span).await?, ..span };
         Ok(Replay {
             tx,

@@ -52,13 +52,25 @@ async fn list(context: &Context, store: &Store) -> Result<(), Failure> {
                 format!("{} {value}", spec.aggregate.name()).trim_end().to_owned(),
                 spec.group_by.join(", "),
                 meter.groups.to_string(),
+                past_words(meter),
             ]
         });
-        print::table(["id", "meter", "event type", "counts", "group by", "groups"], rows)
+        print::table(["id", "meter", "event type", "counts", "group by", "groups", "past"], rows)
     })
 }
 
+/// How far what was there before a meter is counted.
+fn past_words(meter: &MeterView) -> String {
+    match meter.past {
+        None => "not counted".to_owned(),
+        Some(past) if past.is_done => "counted".to_owned(),
+        Some(past) => format!("{} % counted", past.percent()),
+    }
+}
+
 fn listed(meter: &MeterView) -> Value {
+    let past =
+        meter.past.map(|past| json!({ "done": past.is_done, "events": past.events, "left": past.left }));
     json!({
         "id": meter.id.to_string(),
         "project": meter.spec.project,
@@ -68,6 +80,7 @@ fn listed(meter: &MeterView) -> Value {
         "aggregate": meter.spec.aggregate,
         "group_by": meter.spec.group_by,
         "counts_from": rfc3339(meter.from_us),
+        "past": past,
         "groups": meter.groups,
         "other_events": meter.others,
         "skipped_events": meter.skipped,
@@ -78,7 +91,7 @@ async fn query(context: &Context, store: &Store, args: MeterQueryArgs) -> Result
     let now_us = context.now_us();
     recorded::bring_in(context, store).await?;
     counted(context, store).await?;
-    let meter = store.meter_of(None, &args.meter).await?;
+    let meter = past_counted(context, store, &args.meter).await?;
     let mut by = Vec::new();
     for word in &args.group_by {
         let Some(index) = meter.spec.group_by.iter().position(|own| own == word) else {
@@ -123,9 +136,7 @@ async fn counted(context: &Context, store: &Store) -> Result<(), Failure> {
     loop {
         let lag = store.outbox_lag().await?;
         let behind = lag.iter().find(|lag| lag.sink == METERS_SINK).map_or(end, |lag| lag.records);
-        let seen_us = context.now_us() - 5_000_000;
-        let runs = store.live_nodes().await?.iter().any(|node| node.seen_us > seen_us);
-        if behind == 0 || !runs || waited >= PATIENCE {
+        if behind == 0 || !runs(context, store).await? || waited >= PATIENCE {
             if behind > 0 {
                 print::say(&format!(
                     "warning: {behind} record(s) are not counted yet; they are not included"
@@ -136,6 +147,32 @@ async fn counted(context: &Context, store: &Store) -> Result<(), Failure> {
         tokio::time::sleep(STEP).await;
         waited += STEP;
     }
+}
+
+/// The meter, when what was there before it is counted; waits for that where a node runs that counts.
+async fn past_counted(context: &Context, store: &Store, name: &str) -> Result<MeterView, Failure> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let meter = store.meter_of(None, name).await?;
+        let left = meter.past.filter(|past| !past.is_done);
+        if left.is_none() || !runs(context, store).await? || waited >= PATIENCE {
+            if let Some(past) = left {
+                print::say(&format!(
+                    "warning: {} % of what was there before this meter is counted; the rest is not included",
+                    past.percent()
+                ));
+            }
+            return Ok(meter);
+        }
+        tokio::time::sleep(STEP).await;
+        waited += STEP;
+    }
+}
+
+/// Whether a node runs.
+async fn runs(context: &Context, store: &Store) -> Result<bool, Failure> {
+    let seen_us = context.now_us() - 5_000_000;
+    Ok(store.live_nodes().await?.iter().any(|node| node.seen_us > seen_us))
 }
 
 const fn unit(name: WindowName) -> WindowUnit {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tollgate_core::{authz::Action, id::TenantId};
-use tollgate_store::{Lag, ParkedFilter, ParkedRow, ParkedState};
+use tollgate_store::{Lag, ParkedFilter, ParkedRow, ParkedState, RefusedUsage};
 
 use crate::{
     cli::{OutboxCommand, time::rfc3339},
@@ -33,6 +33,15 @@ struct Forgotten<'a> {
 #[derive(Serialize)]
 struct Parked {
     parked: Vec<Shown>,
+    refused_usage: Vec<Refused>,
+}
+
+/// A request or a message of the topic of usage that was passed over.
+#[derive(Serialize)]
+struct Refused {
+    place: String,
+    reason: String,
+    time: String,
 }
 
 #[derive(Serialize)]
@@ -78,9 +87,26 @@ async fn status(context: &Context) -> Result<(), Failure> {
 async fn list(context: &Context, all: bool) -> Result<(), Failure> {
     let store = context.store().await?;
     let rows = store.parked(&ParkedFilter { open: !all, ..ParkedFilter::default() }).await?;
-    let parked = Parked { parked: rows.into_iter().map(Shown::of).collect() };
+    let refused = store.refused_usage().await?.into_iter();
+    let refused = refused.map(|RefusedUsage { place, reason, refused_us }| Refused {
+        place,
+        reason,
+        time: rfc3339(refused_us),
+    });
+    let parked =
+        Parked { parked: rows.into_iter().map(Shown::of).collect(), refused_usage: refused.collect() };
     context.printer.result(&parked, || {
-        print::table(["event", "type", "state", "since", "reason"], parked.parked.iter().map(Shown::row))
+        let records =
+            print::table(["event", "type", "state", "since", "reason"], parked.parked.iter().map(Shown::row));
+        if parked.refused_usage.is_empty() {
+            return records;
+        }
+        let row = |one: &Refused| [one.place.clone(), one.time.clone(), one.reason.clone()];
+        let usage = print::table(
+            ["passed over from the usage topic", "since", "reason"],
+            parked.refused_usage.iter().map(row),
+        );
+        format!("{records}\n\n{usage}")
     })
 }
 

@@ -1,9 +1,9 @@
 //! Watching for rules: decisions of all nodes, as they are shipped, are counted by the one node that holds the
 //! watch, and what rules do is written down.
 //!
-//! A watch that begins, or gets a rule that counts in another way, counts the decisions of the past first
-//! without acting, then takes up what rules have done and what people have lifted: it stands where the watch
-//! before it stood, whoever held it. Then it reads on from there, each decision once. What it owes (a rule has
+//! A watch that begins counts the decisions of the past first without acting, then takes up what rules have done
+//! and what people have lifted: it stands where the watch before it stood, whoever held it. One that gets a rule that
+//! counts in another way does so for that rule alone, as far as it has read; all others keep what they counted. Then it reads on from there, each decision once. What it owes (a rule has
 //! acted and the database did not take it) is done before it reads further, so nothing is queued without a bound.
 
 mod past;
@@ -35,6 +35,8 @@ const AGAIN_US: i64 = 10_000_000;
 const END_EVERY_NS: u64 = 500_000_000;
 const GONE_EVERY_NS: u64 = 60_000_000_000;
 const FORGET_EVERY_NS: u64 = 3_600_000_000_000;
+/// How long a rule over calls of models waits for their sums, where none was looked at before.
+const SUMS_NS: u64 = 15_000_000_000;
 /// How long one call of the database may take.
 const CALL_MAX: Duration = Duration::from_secs(30);
 /// Reads of one turn, some 30,000 decisions each: the lease is kept in between.
@@ -76,6 +78,8 @@ struct Watching {
     rules: Arc<[Rule]>,
     /// Whether any looks at tokens or money.
     calls: bool,
+    /// Since when rules that changed wait for sums of what was read.
+    waits_ns: Option<u64>,
     /// When lifts were last looked for.
     looked_us: i64,
     /// Lifts that were taken up.
@@ -194,6 +198,7 @@ impl Rules {
             cursors: Cursors::default(),
             rules: Arc::from([]),
             calls: false,
+            waits_ns: None,
             looked_us: now.wall_us,
             lifted: HashSet::new(),
             owed: Vec::new(),
@@ -206,13 +211,7 @@ impl Rules {
     /// Takes up what changed: rules, and blocks that were lifted.
     async fn follow(&self, watching: &mut Watching, tables: &Tables) -> Result<(), Fault> {
         if !Arc::ptr_eq(&watching.rules, &tables.rules) {
-            if watching.watch.counts_all(&tables.rules) && watching.calls == looks_at_calls(&tables.rules) {
-                watching.watch.replace_rules(tables.rules.to_vec());
-                watching.rules = Arc::clone(&tables.rules);
-            } else {
-                self.settle(watching).await?;
-                self.recall(watching, tables).await?;
-            }
+            self.take_up(watching, tables).await?;
         }
         // Those too that came while the past was counted. A lift that is not in the snapshot yet ends nothing either.
         let now_us = self.clock.now().wall_us;
@@ -226,6 +225,36 @@ impl Rules {
         }
         watching.lifted = lifts.iter().map(|lift| lift.block).collect();
         watching.looked_us = now_us;
+        Ok(())
+    }
+
+    /// Watches for rules that have changed. What was read before is counted for those that count in another way.
+    async fn take_up(&self, watching: &mut Watching, tables: &Tables) -> Result<(), Fault> {
+        let calls = looks_at_calls(&tables.rules);
+        if watching.watch.counts_all(&tables.rules) {
+            watching.watch.replace_rules(tables.rules.to_vec());
+            (watching.calls, watching.waits_ns) = (calls, None);
+            watching.rules = Arc::clone(&tables.rules);
+            return Ok(());
+        }
+        self.settle(watching).await?;
+        if calls && !within(self.store.is_summed_up(&watching.cursors)).await? {
+            // It was read without what calls used. From here on that is waited for, so that it catches up.
+            watching.calls = true;
+            let now_ns = self.clock.mono_ns();
+            let since_ns = *watching.waits_ns.get_or_insert(now_ns);
+            if now_ns.saturating_sub(since_ns) < SUMS_NS {
+                let known = tables.rules.iter().filter(|rule| watching.watch.counts(rule)).cloned();
+                let known = known.collect();
+                watching.watch.replace_rules(known);
+                return Ok(());
+            }
+            // A node that is gone owes them: all begin where sums end.
+            watching.waits_ns = None;
+            return self.recall(watching, tables).await;
+        }
+        self.recall_changed(watching, tables).await?;
+        watching.waits_ns = None;
         Ok(())
     }
 

@@ -1,10 +1,14 @@
-//! Reading reports from a topic: what is durable is committed, what is wrong is counted, told with its place and
-//! passed over without the rest of its message, what cannot be kept now is tried again before anything behind it
+//! Reading reports from a topic: what is durable is committed, what is wrong is counted, told with its place, noted
+//! where it can be looked at, and passed over without the rest of its message, what cannot be kept now is tried again before anything behind it
 //! is committed. So is, for some seconds, what is of a key or a service that this node does not know yet.
 //!
 //! A request without an id gets the place of its message as one, so that a message that comes again counts once.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -16,6 +20,7 @@ use tollgate_core::{
     time::Clock,
     usage_report::{Wrong, read},
 };
+use tollgate_store::{REFUSED_KEPT_MAX, RefusedUsage};
 
 use super::{
     NotReported, Reporter, UsageIn, may_become_known,
@@ -64,8 +69,15 @@ impl Reporting {
     pub fn start(usage: Arc<UsageIn>, clock: Arc<dyn Clock>, options: ReportOptions) -> Self {
         let (stop, stopped) = watch::channel(false);
         let ReportOptions { from, unknown_tries } = options;
-        let reading =
-            Reading { usage, clock, from, unknown_tries, told: Told::default(), in_vain: HashMap::new() };
+        let reading = Reading {
+            usage,
+            clock,
+            from,
+            unknown_tries,
+            told: Told::default(),
+            in_vain: HashMap::new(),
+            refused: VecDeque::new(),
+        };
         Self { stop, task: tokio::spawn(reading.run(Stop::new(stopped))) }
     }
 
@@ -89,6 +101,8 @@ struct Reading {
     told: Told,
     /// What was waited for in vain, and when.
     in_vain: HashMap<Box<str>, u64>,
+    /// What was passed over and is not noted yet, the latest.
+    refused: VecDeque<RefusedUsage>,
 }
 
 /// What was told of wrong requests and messages.
@@ -145,6 +159,7 @@ impl Reading {
                 if !self.take(messages, stop).await? {
                     return Ok(());
                 }
+                self.note_refused().await?;
                 let (committed, back) = blocking(move || {
                     let committed = reports.commit();
                     (committed, reports)
@@ -158,6 +173,17 @@ impl Reading {
                 return blocking(move || drop::<Box<dyn Reports>>(reports)).await;
             }
         }
+    }
+
+    /// Notes what was passed over, before it is committed: otherwise it comes again.
+    async fn note_refused(&mut self) -> Result<(), String> {
+        if self.refused.is_empty() {
+            return Ok(());
+        }
+        let noted = self.usage.store.note_refused_usage(self.refused.make_contiguous()).await;
+        noted.map_err(|error| error.to_string())?;
+        self.refused.clear();
+        Ok(())
     }
 
     /// Takes messages, until each is durable or wrong; `false` when it is to end before that.
@@ -233,6 +259,14 @@ impl Reading {
     fn tell(&mut self, message: &Incoming, wrong: &Wrong) {
         let now_ns = self.clock.mono_ns();
         let place = message.place.as_str();
+        if self.refused.len() >= REFUSED_KEPT_MAX {
+            self.refused.pop_front();
+        }
+        self.refused.push_back(RefusedUsage {
+            place: place.to_owned(),
+            reason: wrong.to_string(),
+            refused_us: self.clock.now().wall_us,
+        });
         if now_ns.saturating_sub(self.told.since_ns) >= TELL_WITHIN_NS {
             let told = std::mem::replace(&mut self.told, Told { since_ns: now_ns, ..Told::default() });
             if let Some((first, last)) = told.untold {

@@ -259,3 +259,86 @@ fn a_node_whose_clock_is_ahead_silences_no_rule() {
     let (at_us, _) = look(&mut watch, &seen(NOON + 3)).unwrap();
     assert!(at_us <= NOON + 2 * SECOND);
 }
+
+/// A rule like [`rule`], of another id.
+fn other(id: u64, when: &str, then: &str) -> Rule {
+    Rule { id, ..rule(when, then) }
+}
+
+/// What rules did because of these requests, as rule, subject and moment.
+fn firings(watch: &mut Watch, seen: &[Seen]) -> Vec<(u64, u64, i64)> {
+    let mut acted = Vec::new();
+    for seen in seen {
+        watch.look(seen, |firing| acted.push((firing.rule.id, firing.subject.id, firing.at_us)));
+    }
+    acted
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_rule_that_changes_begins_with_what_was_seen_and_the_others_stand_as_they_stood(
+        steps in proptest::collection::vec((0..4_000_000_i64, 1..4_u64, 0..3_u8), 2..300),
+        cut in 0..300_usize,
+        (above, window) in (2..12_u64, 5..90_i64),
+    ) {
+        let mut at_us = NOON;
+        let all: Vec<Seen> = steps.iter().map(|(step, key, kind)| {
+            at_us += step;
+            let status = if *kind == 0 { 502 } else { 200 };
+            Seen { key: *key, status, address: (0xFFFF << 32) | u128::from(*kind), ..seen(at_us) }
+        }).collect();
+        let (before, after) = all.split_at(cut.min(all.len()));
+        let notify = r#"action = "notify""#;
+        let when = |metric: &str, above: u64, window: i64| {
+            format!("metric = \"{metric}\", above = {above}, window = \"{window}s\"")
+        };
+        let kept = [
+            other(1, &when("requests", 8, 30), BLOCK),
+            other(2, &when("distinct_addresses", 2, 20), notify),
+            other(3, &when("error_rate", 30, 40), notify),
+        ];
+        let mut rules = kept.to_vec();
+        rules.push(other(4, &when("requests", 5, 15), notify));
+        rules.push(other(5, &when("requests", 3, 15), notify));
+        let changed = other(4, &when("requests", above, window + 15), notify);
+        let mut watch = Watch::default();
+        watch.replace_rules(rules);
+        let first = firings(&mut watch, before);
+        // Rule 4 counts otherwise, 5 goes, 6 comes.
+        let mut rules = kept.to_vec();
+        rules.extend([changed.clone(), other(6, &when("denials", 1, 15), notify)]);
+        let mut begun = watch.beginning(&rules);
+        before.iter().for_each(|seen| begun.recall(seen));
+        watch.take_up(rules.clone(), begun);
+        proptest::prop_assert!(watch.counts_all(&rules));
+        let found = firings(&mut watch, after);
+
+        let mut alone = Watch::default();
+        alone.replace_rules(kept.to_vec());
+        let of = |found: &[(u64, u64, i64)], is_it: fn(u64) -> bool| {
+            found.iter().filter(|own| is_it(own.0)).copied().collect::<Vec<_>>()
+        };
+        proptest::prop_assert_eq!(firings(&mut alone, before), of(&first, |id| id < 4));
+        proptest::prop_assert_eq!(firings(&mut alone, after), of(&found, |id| id < 4));
+        let mut anew = Watch::default();
+        anew.replace_rules(vec![changed]);
+        before.iter().for_each(|seen| anew.recall(seen));
+        proptest::prop_assert_eq!(firings(&mut anew, after), of(&found, |id| id == 4));
+        proptest::prop_assert!(of(&found, |id| id == 5).is_empty());
+    }
+}
+
+#[test]
+fn a_rule_that_begins_leaves_the_others_their_room() {
+    let mut watch = watch(HUNDRED, BLOCK);
+    for key in 1..=(SUBJECTS_MAX / 2) as u64 {
+        watch.recall(&Seen { key, ..seen(NOON) });
+    }
+    let rules = [rule(HUNDRED, BLOCK), other(8, HUNDRED, BLOCK)];
+    let mut begun = watch.beginning(&rules);
+    let left_out = begun.left_out();
+    begun.recall(&seen(NOON));
+    watch.take_up(rules.to_vec(), begun);
+    assert!(watch.left_out() > left_out);
+    assert!(watch.subjects <= SUBJECTS_MAX);
+}

@@ -139,7 +139,7 @@ fn decision(row: &Recorded) -> Said {
     });
     if let (false, Some(data)) = (row.used.model.is_empty(), data.as_object_mut()) {
         data.insert("model".to_owned(), row.used.model.clone().into());
-        data.insert("tokens".to_owned(), row.used.tokens.into());
+        data.insert("tokens".to_owned(), row.used.tokens().into());
     }
     let mut headers = headers(&id, &format!("tollgate.decision.{code}"), entry.at_us);
     headers.push(("ce_source", "urn:tollgate:decisions".to_owned()));

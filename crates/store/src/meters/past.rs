@@ -1,0 +1,233 @@
+//! Counting what was there before a meter: records and raw decisions that the store still keeps, some blocks at a
+//! time.
+//!
+//! The border is drawn in the transaction that makes a meter known, while it holds `meter_head`: records before the
+//! next position, and of each lane the blocks that begin before what is summed up. What lies behind it is counted as
+//! it comes. A step commits with the place that it moves, so a killed one was never made, and a repeated one finds
+//! the place moved. Where a block reaches over what was summed up, shipments leave its decisions to the past
+//! ([`super::Meters::leaves`]), and its lane waits until their sums are there. What the store forgets meanwhile is not
+//! counted.
+
+use std::sync::Arc;
+
+use sqlx::AnyConnection;
+use tollgate_core::meter::set::Tally;
+
+use super::{
+    Meters,
+    count::{decision, record},
+    set::{is_same, load_set_of},
+    write::write_tally,
+};
+use crate::{
+    counting::Counting,
+    error::StoreError,
+    ingest::SHARD,
+    open::Store,
+    outbox::Outbox,
+    sql::{Columns as _, all, one, only, run, sql},
+    usage::{BlocksOf, Recorded},
+};
+
+/// Blocks of records that a step counts.
+const RECORD_BLOCKS: i64 = 2;
+/// Blocks of raw decisions that a step counts.
+const DECISION_BLOCKS: usize = 2;
+
+/// Some of the past, to be counted.
+#[derive(Debug)]
+pub struct Past {
+    id: i64,
+    meters: Arc<Meters>,
+    piece: Piece,
+}
+
+#[derive(Debug)]
+enum Piece {
+    /// Records from one position to before another.
+    Records { outbox: Outbox, from: u64, to: u64 },
+    /// Decisions of a lane, from where its place stands; `None` when they are the last.
+    Decisions { recorded: Vec<Recorded>, lane: (i64, i64), from: i64, to: Option<i64> },
+    /// There is nothing left.
+    End,
+}
+
+impl Past {
+    /// What meters count of it.
+    ///
+    /// # Errors
+    /// When a block is damaged.
+    pub fn tally(&self) -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        match &self.piece {
+            Piece::Records { outbox, from, to } => outbox.each(*from, |event| {
+                if event.position < *to {
+                    record(&self.meters, &event, &mut tally, |_| true);
+                }
+            })?,
+            Piece::Decisions { recorded, .. } => {
+                recorded.iter().for_each(|recorded| decision(&self.meters, recorded, &mut tally));
+            }
+            Piece::End => {}
+        }
+        Ok(tally)
+    }
+
+    /// How many events are looked at.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match &self.piece {
+            Piece::Records { from, to, .. } => to.saturating_sub(*from) as usize,
+            Piece::Decisions { recorded, .. } => recorded.len(),
+            Piece::End => 0,
+        }
+    }
+
+    /// Whether there is nothing to look at; it is to be written all the same.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Store {
+    /// The next piece of what was there before meters; `None` when all of it is counted, or waits for sums of a
+    /// lane.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or a block is damaged.
+    pub async fn meters_past(&self) -> Result<Option<Past>, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let select = "SELECT id, position, until_position FROM meter_backfills WHERE done = 0 ORDER BY id";
+        for row in all(sql(select), &mut tx).await? {
+            let id = row.int(0)?;
+            let meters = Arc::new(load_set_of(&mut tx, Some(id)).await?);
+            let piece = if meters.is_empty() {
+                Some(Piece::End)
+            } else {
+                match records(&mut tx, (row.count(1)?, row.count(2)?)).await? {
+                    Some(piece) => Some(piece),
+                    None => decisions(&mut tx, id).await?,
+                }
+            };
+            if let Some(piece) = piece {
+                tx.rollback().await?;
+                return Ok(Some(Past { id, meters, piece }));
+            }
+        }
+        tx.rollback().await?;
+        Ok(None)
+    }
+
+    /// Writes what was counted of a piece, and that it was, in one commit: so each event of the past counts once.
+    ///
+    /// # Errors
+    /// When the database cannot be written. Whether it was is not known then: ask for the next piece.
+    pub async fn count_past(&self, past: &Past, tally: &Tally) -> Result<Counting, StoreError> {
+        let mut tx = self.begin_write().await?;
+        if !moved(past, &mut tx).await? {
+            tx.rollback().await?;
+            return Ok(Counting::Lost);
+        }
+        if !is_same(&mut tx, self.engine().share_row(), past.meters.version()).await? {
+            tx.rollback().await?;
+            return Ok(Counting::Changed);
+        }
+        write_tally(&mut tx, tally).await?;
+        tx.commit().await?;
+        Ok(Counting::Done)
+    }
+}
+
+/// Moves the place of a piece over it; whether it stood where it should.
+async fn moved(past: &Past, conn: &mut AnyConnection) -> Result<bool, StoreError> {
+    let moves = match &past.piece {
+        Piece::Records { from, to, .. } => {
+            sql("UPDATE meter_backfills SET position = $1 WHERE id = $2 AND position = $3 AND done = 0")
+                .bind(*to as i64)
+                .bind(past.id)
+                .bind(*from as i64)
+        }
+        Piece::Decisions { lane, from, to: Some(to), .. } => {
+            sql("UPDATE meter_backfill_lanes SET next = $1 \
+                 WHERE backfill = $2 AND boot = $3 AND lane = $4 AND next = $5")
+            .bind(*to)
+            .bind(past.id)
+            .bind(lane.0)
+            .bind(lane.1)
+            .bind(*from)
+        }
+        Piece::Decisions { lane, from, to: None, .. } => sql(
+            "DELETE FROM meter_backfill_lanes WHERE backfill = $1 AND boot = $2 AND lane = $3 AND next = $4",
+        )
+        .bind(past.id)
+        .bind(lane.0)
+        .bind(lane.1)
+        .bind(*from),
+        Piece::End => {
+            run(sql("DELETE FROM meter_backfill_lanes WHERE backfill = $1").bind(past.id), conn).await?;
+            sql("UPDATE meter_backfills SET done = 1 WHERE id = $1 AND done = 0").bind(past.id)
+        }
+    };
+    Ok(run(moves, conn).await? > 0)
+}
+
+async fn records(conn: &mut AnyConnection, (from, until): (u64, u64)) -> Result<Option<Piece>, StoreError> {
+    if from >= until {
+        return Ok(None);
+    }
+    let outbox = Outbox::read(conn, from, RECORD_BLOCKS).await?;
+    // Where they are forgotten, there is nothing up to the border.
+    let to = if outbox.is_empty() { until } else { outbox.ends.min(until) };
+    Ok(Some(Piece::Records { outbox, from, to }))
+}
+
+async fn decisions(conn: &mut AnyConnection, id: i64) -> Result<Option<Piece>, StoreError> {
+    let select = "SELECT l.boot, l.lane, l.next, l.upto FROM meter_backfill_lanes l WHERE l.backfill = $1 \
+                  AND NOT EXISTS (SELECT 1 FROM shipped s \
+                    WHERE s.boot = l.boot AND s.lane = l.lane AND s.upto < l.ends) \
+                  ORDER BY l.boot, l.lane LIMIT 1";
+    let Some(row) = one(sql(select).bind(id), conn).await? else {
+        let left = "SELECT COUNT(*) FROM meter_backfill_lanes WHERE backfill = $1";
+        let left = only(sql(left).bind(id), conn).await?.count(0)?;
+        return Ok((left == 0).then_some(Piece::End));
+    };
+    let (lane, from) = ((row.int(0)?, row.int(1)?), row.int(2)?);
+    let blocks = BlocksOf { lane, from, to: row.int(3)? };
+    let (recorded, to) = blocks.read(conn, DECISION_BLOCKS).await?;
+    Ok(Some(Piece::Decisions { recorded, lane, from, to }))
+}
+
+/// Begins to count what is there for the meters of a version, by whoever holds `meter_head`: they count what comes
+/// after from here on. The first record that they count as it comes is `until_position`.
+pub(crate) async fn begin_past(
+    conn: &mut AnyConnection,
+    version: i64,
+    (of_records, of_requests): (bool, bool),
+) -> Result<(), StoreError> {
+    let select =
+        sql("SELECT next, (SELECT MIN(starts) FROM event_blocks WHERE shard = $1) FROM event_shards \
+                      WHERE shard = $1");
+    let row = only(select.bind(SHARD), conn).await?;
+    let next = row.int(0)?;
+    let first = row.opt_int(1)?.filter(|_| of_records).unwrap_or(next).min(next);
+    let begin =
+        sql("INSERT INTO meter_backfills (id, began_position, position, until_position, requests, done) \
+                     VALUES ($1, $2, $3, $4, 0, 0)");
+    run(begin.bind(version).bind(first).bind(first).bind(next), conn).await?;
+    if !of_requests {
+        return Ok(());
+    }
+    let lanes = "INSERT INTO meter_backfill_lanes (backfill, boot, lane, next, upto, ends) \
+                 SELECT h.version, s.boot, s.lane, \
+                   (SELECT MIN(b.starts) FROM decision_blocks b WHERE b.boot = s.boot AND b.lane = s.lane), s.upto, \
+                   COALESCE((SELECT MIN(b.starts) FROM decision_blocks b \
+                             WHERE b.boot = s.boot AND b.lane = s.lane AND b.starts >= s.upto), s.kept) \
+                 FROM shipped s, meter_head h WHERE h.id = 1 AND EXISTS (SELECT 1 FROM decision_blocks b \
+                   WHERE b.boot = s.boot AND b.lane = s.lane AND b.starts < s.upto)";
+    run(sql(lanes), conn).await?;
+    let note = "UPDATE meter_backfills SET requests = COALESCE((SELECT CAST(SUM(upto - next) AS BIGINT) \
+                FROM meter_backfill_lanes WHERE backfill = $1), 0) WHERE id = $1";
+    run(sql(note).bind(version), conn).await?;
+    Ok(())
+}
