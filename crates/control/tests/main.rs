@@ -43,10 +43,12 @@ pub(crate) const KEPT: tollgate_control::Kept = tollgate_control::Kept {
     },
 };
 
-/// How stores are opened: with a file of keys of their own. The operating system tidies it.
+/// How stores are opened: with a file of keys of their own, which the operating system tidies, and with upstreams of
+/// this machine allowed to all tenants.
 pub(crate) fn with_keys() -> OpenOptions {
     let file = tempfile::tempdir().unwrap().keep().join("secrets.key");
-    OpenOptions { secrets_key_file: Some(file), ..OpenOptions::default() }
+    let upstreams_allow_private = vec!["127.0.0.0/8".parse().unwrap()];
+    OpenOptions { secrets_key_file: Some(file), upstreams_allow_private, ..OpenOptions::default() }
 }
 
 async fn start(well: bool) -> std::net::SocketAddr {

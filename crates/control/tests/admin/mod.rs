@@ -45,7 +45,8 @@ promises! { sqlite:
         what_needs_a_fresh_sign_in_says_so, other_tenants_look_absent;
     isolation: short_names_are_those_of_the_own_tenant, a_document_reaches_no_other_tenant,
         tokens_and_exports_stay_inside;
-    resources: a_consumer_is_created_shown_replaced_and_deleted, every_kind_is_created_replaced_and_deleted,
+    resources: a_consumer_is_created_shown_replaced_and_deleted, no_tenant_of_several_sends_requests_inside,
+        every_kind_is_created_replaced_and_deleted,
         what_live_keys_need_is_not_deleted, bad_resources_name_their_fields, lists_page_and_filter;
     documents: an_export_applied_again_changes_nothing, a_document_with_errors_changes_nothing;
     keys: the_whole_key_is_in_one_answer_only, a_key_lives_and_dies, keys_are_filtered_and_paged,

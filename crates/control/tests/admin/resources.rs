@@ -41,6 +41,26 @@ pub(crate) async fn a_consumer_is_created_shown_replaced_and_deleted(mut world: 
     assert_eq!(audit["items"][0]["actor"], admin.user.to_string());
 }
 
+pub(crate) async fn no_tenant_of_several_sends_requests_inside(mut world: World) {
+    let owner = world.person("owner").await;
+    let service = |upstream: &str| {
+        json!({"project": "maps", "name": "inside", "kind": "proxy", "match": {"path_prefix": "/inside"},
+               "upstreams": [upstream]})
+    };
+    for upstream in
+        ["http://10.0.0.1", "http://169.254.169.254", "http://[fd00:ec2::254]", "http://0x0a000001"]
+    {
+        let refused = owner.post("/services", service(upstream)).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "invalid"), "{upstream}");
+    }
+    let id = owner.create("/services", service("https://api.example.com")).await;
+    let shown = owner.get(&format!("/services/{id}")).await;
+    assert!(shown.text().contains("\"internet_only\":true"), "{}", shown.text());
+    let inside =
+        owner.change("PUT", &format!("/services/{id}"), ("\"1\"", Some(service("http://10.0.0.1")))).await;
+    assert_eq!((inside.status.as_u16(), inside.code().as_str()), (422, "invalid"));
+}
+
 pub(crate) async fn every_kind_is_created_replaced_and_deleted(mut world: World) {
     let owner = world.person("owner").await;
     let service = json!({"project": "area", "name": "api", "kind": "proxy", "match": {"path_prefix": "/api9"},
