@@ -273,7 +273,7 @@ fn decided(
 ) -> (Code, Option<String>) {
     let (entry, used) = (&recorded.entry, &recorded.used);
     let service = tables.services.get(&ServiceId(entry.service)).map(|service| &**service);
-    let tokens = u32::try_from(used.tokens).unwrap_or(u32::MAX);
+    let tokens = u32::try_from(used.tokens()).unwrap_or(u32::MAX);
     let facts = Facts {
         service,
         method: Some(super::events::method_name(entry.method)),
@@ -281,7 +281,7 @@ fn decided(
         address: Some(IpAddr::from(std::net::Ipv6Addr::from(entry.address)).to_canonical()),
         user_agent: (!recorded.user_agent.is_empty()).then_some(recorded.user_agent.as_str()),
         model: (!used.model.is_empty()).then_some(used.model.as_str()),
-        tokens: (used.tokens > 0).then_some(TokenAsk { least: tokens, most: tokens }),
+        tokens: (used.tokens() > 0).then_some(TokenAsk { least: tokens, most: tokens }),
         cost: entry.units.max(1),
         ..Facts::default()
     };
