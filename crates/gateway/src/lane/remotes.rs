@@ -14,9 +14,12 @@ use crate::{
 /// Origins that a lane keeps; when there are more it begins anew.
 const KEPT_MAX: usize = 1024;
 
+/// Origins by their URL, and whether they have to be on the internet.
+type Kept = HashMap<(String, bool), (Origin, Arc<Condition>)>;
+
 /// Where remote models are, made ready.
 #[derive(Default)]
-pub(crate) struct Remotes(RefCell<HashMap<(String, bool), (Origin, Arc<Condition>)>>);
+pub(crate) struct Remotes(RefCell<Kept>);
 
 impl Remotes {
     /// Where a remote model is.
