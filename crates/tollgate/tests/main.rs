@@ -40,6 +40,7 @@ mod serving;
 mod shared_limits;
 mod signed;
 mod signing_in;
+mod token_quotas;
 mod topics;
 mod webhooks;
 mod whole_keys;
