@@ -123,7 +123,7 @@ pub(crate) fn problem_of(spec: &ModelSpec) -> Option<NotTried> {
 
 /// The same in words.
 pub(super) fn problem_in_words(spec: &ModelSpec) -> Option<String> {
-    problem_of(spec).map(|NotTried::Unreadable(problem)| NotTried::Unfit(problem) | problem)
+    problem_of(spec).map(|(NotTried::Unreadable(problem) | NotTried::Unfit(problem))| problem)
 }
 
 fn source_of(spec: &ModelSpec) -> String {
