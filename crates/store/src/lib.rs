@@ -55,6 +55,7 @@ mod notices;
 mod open;
 mod outbox;
 mod page;
+mod past;
 mod people;
 mod random;
 mod refused;
@@ -94,7 +95,7 @@ pub use ledger::{
 };
 pub use meters::{
     Dashboard, DashboardAt, GROUPS_SHOWN_MAX, GroupValues, MeterFilter, MeterPast, MeterQuestion, MeterValue,
-    MeterValues, MeterView, Meters, NewDashboard, Past, WIDGETS_MAX, Widget, WidgetForm,
+    MeterValues, MeterView, Meters, NewDashboard, WIDGETS_MAX, Widget, WidgetForm,
 };
 pub use named::Named;
 pub use nodes::{LiveNode, NodeBeat, Waited};
@@ -105,6 +106,7 @@ pub use outbox::{
     Stream, StreamLease,
 };
 pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
+pub use past::Past;
 pub use people::{
     Account, CONSUMERS_MAX, ExternalAccount, ExternalPerson, InvitationView, MemberRef, MemberView,
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,

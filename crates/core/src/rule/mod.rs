@@ -290,6 +290,21 @@ fn until(then: &ThenSpec, errors: &mut Vec<FieldError>) -> Option<Until> {
     }
 }
 
+/// Whether what one rule has counted means the same to the other.
+fn counts_the_same(one: &Rule, other: &Rule) -> bool {
+    one.metric == other.metric
+        && one.service == other.service
+        && one.code == other.code
+        && one.per == other.per
+        && one.window_us == other.window_us
+        && one.currency == other.currency
+}
+
+/// Whether one rule has done what the other would do.
+fn does_the_same(one: &Rule, other: &Rule) -> bool {
+    (one.mode, one.action, one.closes) == (other.mode, other.action, other.closes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

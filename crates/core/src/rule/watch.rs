@@ -14,7 +14,7 @@ use crate::{
     id::{ConsumerId, KeyId, ProjectId, ServiceId},
     money::amount::Currency,
     rule::{
-        Rule, WHOLE_PARTS,
+        Rule, WHOLE_PARTS, counts_the_same, does_the_same,
         sliding::{STEPS, SlidingSet, SlidingSum},
         spec::{Action, Metric, Whose},
     },
@@ -178,8 +178,8 @@ impl Watch {
         self.count_room();
     }
 
-    /// A watch for those of these rules that do not count as the present ones do: it is told of the past, and then
-    /// taken up by [`Watch::take_up`]. It leaves the room alone that this one has taken.
+    /// A watch for those of these rules that count otherwise, to be told of the past for [`Watch::take_up`]; in the room
+    /// that this one leaves.
     #[must_use]
     pub fn beginning(&self, rules: &[Rule]) -> Self {
         let beside = self.of_project.iter().map(|(id, share)| (*id, (share.subjects, share.addresses)));
@@ -188,14 +188,13 @@ impl Watch {
         watch
     }
 
-    /// Watches these rules from now on; those of a watch that began beside this one with what that has seen, all
-    /// others as with [`Watch::replace_rules`].
+    /// As [`Watch::replace_rules`], and rules of a watch that began beside this one with what that has seen.
     pub fn take_up(&mut self, rules: Vec<Rule>, begun: Self) {
         self.replace_rules(rules);
-        for fresh in begun.rules {
-            if let Some(own) = self.rules.iter_mut().find(|own| own.rule.id == fresh.rule.id) {
-                own.subjects = fresh.subjects;
-            }
+        let mut seen: HashMap<u64, _> =
+            begun.rules.into_iter().map(|own| (own.rule.id, own.subjects)).collect();
+        for own in &mut self.rules {
+            own.subjects = seen.remove(&own.rule.id).unwrap_or_else(|| std::mem::take(&mut own.subjects));
         }
         self.left_out += begun.left_out;
         self.count_room();
@@ -290,10 +289,9 @@ impl Watch {
             self.addresses += addresses;
         }
         for (project, (subjects, addresses)) in &self.beside {
-            if let Some(share) = self.of_project.get_mut(project) {
-                share.subjects += subjects;
-                share.addresses += addresses;
-            }
+            let share = self.of_project.entry(*project).or_default();
+            share.subjects += subjects;
+            share.addresses += addresses;
             self.subjects += subjects;
             self.addresses += addresses;
         }
@@ -489,21 +487,6 @@ impl State {
 const fn network(address: u128) -> u128 {
     let is_v4 = address >> 32 == 0xFFFF;
     if is_v4 { address } else { address >> 64 << 64 }
-}
-
-/// Whether what one rule has counted means the same to the other.
-fn counts_the_same(one: &Rule, other: &Rule) -> bool {
-    one.metric == other.metric
-        && one.service == other.service
-        && one.code == other.code
-        && one.per == other.per
-        && one.window_us == other.window_us
-        && one.currency == other.currency
-}
-
-/// Whether one rule has done what the other would do.
-fn does_the_same(one: &Rule, other: &Rule) -> bool {
-    (one.mode, one.action, one.closes) == (other.mode, other.action, other.closes)
 }
 
 #[cfg(test)]

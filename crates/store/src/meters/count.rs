@@ -14,7 +14,7 @@ use tollgate_core::{
 use tollgate_journal::{Entry, Flags, LentRecord};
 
 use super::Meters;
-use crate::{ingest::Event, usage::Recorded};
+use crate::ingest::Event;
 
 /// Counts a record into the meters that `counts` says.
 pub(crate) fn record(meters: &Meters, event: &Event<'_>, tally: &mut Tally, counts: impl Fn(&Meter) -> bool) {
@@ -32,7 +32,7 @@ pub(crate) fn record(meters: &Meters, event: &Event<'_>, tally: &mut Tally, coun
 }
 
 /// Counts a request of a lane as it is shipped.
-pub(crate) fn request(meters: &Meters, lane: (u64, u16), record: &LentRecord<'_>, tally: &mut Tally) {
+pub(crate) fn shipped(meters: &Meters, lane: (u64, u16), record: &LentRecord<'_>, tally: &mut Tally) {
     let request = Request {
         entry: &record.entry,
         tokens: (record.tokens.input, record.tokens.output),
@@ -40,35 +40,28 @@ pub(crate) fn request(meters: &Meters, lane: (u64, u16), record: &LentRecord<'_>
         cost: record.cost,
         currency: currency(record),
     };
-    add(meters, &request, tally, |meter| {
+    self::request(meters, &request, tally, |meter| {
         record.entry.at_us >= meter.from_us && !meters.leaves(lane, record.position, meter.series)
     });
 }
 
-/// Counts a decision of the past.
-pub(super) fn decision(meters: &Meters, recorded: &Recorded, tally: &mut Tally) {
-    let used = &recorded.used;
-    let request = Request {
-        entry: &recorded.entry,
-        tokens: (used.input, used.output),
-        model: &used.model,
-        cost: i64::try_from(used.cost).unwrap_or(i64::MAX),
-        currency: used.currency,
-    };
-    add(meters, &request, tally, |_| true);
-}
-
 /// A request, however it lies.
-struct Request<'r> {
-    entry: &'r Entry,
+pub(crate) struct Request<'r> {
+    pub(crate) entry: &'r Entry,
     /// Read and written.
-    tokens: (u64, u64),
-    model: &'r str,
-    cost: i64,
-    currency: Option<Currency>,
+    pub(crate) tokens: (u64, u64),
+    pub(crate) model: &'r str,
+    pub(crate) cost: i64,
+    pub(crate) currency: Option<Currency>,
 }
 
-fn add(meters: &Meters, request: &Request<'_>, tally: &mut Tally, counts: impl Fn(&Meter) -> bool) {
+/// Counts a request into the meters that `counts` says.
+pub(crate) fn request(
+    meters: &Meters,
+    request: &Request<'_>,
+    tally: &mut Tally,
+    counts: impl Fn(&Meter) -> bool,
+) {
     let entry = request.entry;
     let service = ServiceId(entry.service);
     let project = match entry.project {

@@ -87,14 +87,14 @@ pub(crate) async fn load_set(conn: &mut AnyConnection) -> Result<Meters, StoreEr
                   JOIN shipped h ON h.boot = l.boot AND h.lane = l.lane JOIN meter_series m ON m.backfill = l.backfill \
                   WHERE l.ends > h.upto";
     for row in all(sql(select), conn).await? {
-        let lane = (row.count(0)?, crate::keys::small(row.int(1)?));
+        let lane = (row.count(0)?, u16::try_from(row.int(1)?).unwrap_or(u16::MAX));
         meters.borders.entry(lane).or_default().push((row.int(3)?, row.count(2)?));
     }
     Ok(meters)
 }
 
 /// Reads them, or those whose past is counted by one backfill.
-pub(super) async fn load_set_of(conn: &mut AnyConnection, past: Option<i64>) -> Result<Meters, StoreError> {
+pub(crate) async fn load_set_of(conn: &mut AnyConnection, past: Option<i64>) -> Result<Meters, StoreError> {
     let version = only(sql("SELECT version FROM meter_head WHERE id = 1"), conn).await?.int(0)?;
     let select = "SELECT m.id, m.series, m.project, m.spec, m.from_position, m.from_us, s.backfill FROM meters m \
                   JOIN meter_series s ON s.series = m.series";

@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     error::{Entity, StoreError},
-    meters::begin_past,
     random,
     sql::{Columns as _, Statement, only, run, sql},
 };
@@ -113,7 +112,7 @@ pub(super) async fn meters_change(conn: &mut AnyConnection, edits: &[Edit]) -> R
     begin_past(conn, version, counts).await
 }
 
-/// It counts as they come what comes after its past ([`begin_past`]).
+/// It counts as they come what comes after its past ([`crate::past`]).
 pub(super) fn meter_inserted(edit: &Edit, series: i64, now_us: i64) -> Statement {
     sql("INSERT INTO meters (id, project, name, spec, version, series, from_us, from_position) \
          VALUES ($1, $2, $3, $4, 1, $5, $6, (SELECT b.until_position FROM meter_backfills b \
@@ -136,4 +135,38 @@ pub(super) fn meter_updated(edit: &Edit, series: i64, now_us: i64) -> Statement 
     .bind(series)
     .bind(now_us)
     .bind(edit.id)
+}
+
+/// Begins to count what is there for the meters of a version, by whoever holds `meter_head`: they count what comes
+/// after from here on. The first record that they count as it comes is `until_position`.
+async fn begin_past(
+    conn: &mut AnyConnection,
+    version: i64,
+    (of_records, of_requests): (bool, bool),
+) -> Result<(), StoreError> {
+    let select =
+        sql("SELECT next, (SELECT MIN(starts) FROM event_blocks WHERE shard = 0) FROM event_shards \
+                      WHERE shard = 0");
+    let row = only(select, conn).await?;
+    let next = row.int(0)?;
+    let first = row.opt_int(1)?.filter(|_| of_records).unwrap_or(next).min(next);
+    let begin =
+        sql("INSERT INTO meter_backfills (id, began_position, position, until_position, requests, done) \
+                     VALUES ($1, $2, $3, $4, 0, 0)");
+    run(begin.bind(version).bind(first).bind(first).bind(next), conn).await?;
+    if !of_requests {
+        return Ok(());
+    }
+    let lanes = "INSERT INTO meter_backfill_lanes (backfill, boot, lane, next, upto, ends) \
+                 SELECT h.version, s.boot, s.lane, \
+                   (SELECT MIN(b.starts) FROM decision_blocks b WHERE b.boot = s.boot AND b.lane = s.lane), s.upto, \
+                   COALESCE((SELECT MIN(b.starts) FROM decision_blocks b \
+                             WHERE b.boot = s.boot AND b.lane = s.lane AND b.starts >= s.upto), s.kept) \
+                 FROM shipped s, meter_head h WHERE h.id = 1 AND EXISTS (SELECT 1 FROM decision_blocks b \
+                   WHERE b.boot = s.boot AND b.lane = s.lane AND b.starts < s.upto)";
+    run(sql(lanes), conn).await?;
+    let note = "UPDATE meter_backfills SET requests = COALESCE((SELECT CAST(SUM(upto - next) AS BIGINT) \
+                FROM meter_backfill_lanes WHERE backfill = $1), 0) WHERE id = $1";
+    run(sql(note).bind(version), conn).await?;
+    Ok(())
 }

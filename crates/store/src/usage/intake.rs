@@ -138,7 +138,7 @@ impl Intake {
                 self.sums.add(record);
                 self.models.add(record);
                 if !self.meters.is_empty() {
-                    meters::request(&self.meters, (boot, number), record, &mut self.tally);
+                    meters::shipped(&self.meters, (boot, number), record, &mut self.tally);
                 }
                 if keep {
                     self.calls.add(boot, number, record);

@@ -5,7 +5,7 @@
 //! next position, and of each lane the blocks that begin before what is summed up. What lies behind it is counted as
 //! it comes. A step commits with the place that it moves, so a killed one was never made, and a repeated one finds
 //! the place moved. Where a block reaches over what was summed up, shipments leave its decisions to the past
-//! ([`super::Meters::leaves`]), and its lane waits until their sums are there. What the store forgets meanwhile is not
+//! ([`Meters::leaves`]), and its lane waits until their sums are there. What the store forgets meanwhile is not
 //! counted.
 
 use std::sync::Arc;
@@ -13,16 +13,10 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use tollgate_core::meter::set::Tally;
 
-use super::{
-    Meters,
-    count::{decision, record},
-    set::{is_same, load_set_of},
-    write::write_tally,
-};
 use crate::{
     counting::Counting,
     error::StoreError,
-    ingest::SHARD,
+    meters::{Meters, Request, is_same, load_set_of, record, request, write_tally},
     open::Store,
     outbox::Outbox,
     sql::{Columns as _, all, one, only, run, sql},
@@ -66,7 +60,17 @@ impl Past {
                 }
             })?,
             Piece::Decisions { recorded, .. } => {
-                recorded.iter().for_each(|recorded| decision(&self.meters, recorded, &mut tally));
+                for own in recorded {
+                    let used = &own.used;
+                    let seen = Request {
+                        entry: &own.entry,
+                        tokens: (used.input, used.output),
+                        model: &used.model,
+                        cost: i64::try_from(used.cost).unwrap_or(i64::MAX),
+                        currency: used.currency,
+                    };
+                    request(&self.meters, &seen, &mut tally, |_| true);
+                }
             }
             Piece::End => {}
         }
@@ -196,38 +200,4 @@ async fn decisions(conn: &mut AnyConnection, id: i64) -> Result<Option<Piece>, S
     let blocks = BlocksOf { lane, from, to: row.int(3)? };
     let (recorded, to) = blocks.read(conn, DECISION_BLOCKS).await?;
     Ok(Some(Piece::Decisions { recorded, lane, from, to }))
-}
-
-/// Begins to count what is there for the meters of a version, by whoever holds `meter_head`: they count what comes
-/// after from here on. The first record that they count as it comes is `until_position`.
-pub(crate) async fn begin_past(
-    conn: &mut AnyConnection,
-    version: i64,
-    (of_records, of_requests): (bool, bool),
-) -> Result<(), StoreError> {
-    let select =
-        sql("SELECT next, (SELECT MIN(starts) FROM event_blocks WHERE shard = $1) FROM event_shards \
-                      WHERE shard = $1");
-    let row = only(select.bind(SHARD), conn).await?;
-    let next = row.int(0)?;
-    let first = row.opt_int(1)?.filter(|_| of_records).unwrap_or(next).min(next);
-    let begin =
-        sql("INSERT INTO meter_backfills (id, began_position, position, until_position, requests, done) \
-                     VALUES ($1, $2, $3, $4, 0, 0)");
-    run(begin.bind(version).bind(first).bind(first).bind(next), conn).await?;
-    if !of_requests {
-        return Ok(());
-    }
-    let lanes = "INSERT INTO meter_backfill_lanes (backfill, boot, lane, next, upto, ends) \
-                 SELECT h.version, s.boot, s.lane, \
-                   (SELECT MIN(b.starts) FROM decision_blocks b WHERE b.boot = s.boot AND b.lane = s.lane), s.upto, \
-                   COALESCE((SELECT MIN(b.starts) FROM decision_blocks b \
-                             WHERE b.boot = s.boot AND b.lane = s.lane AND b.starts >= s.upto), s.kept) \
-                 FROM shipped s, meter_head h WHERE h.id = 1 AND EXISTS (SELECT 1 FROM decision_blocks b \
-                   WHERE b.boot = s.boot AND b.lane = s.lane AND b.starts < s.upto)";
-    run(sql(lanes), conn).await?;
-    let note = "UPDATE meter_backfills SET requests = COALESCE((SELECT CAST(SUM(upto - next) AS BIGINT) \
-                FROM meter_backfill_lanes WHERE backfill = $1), 0) WHERE id = $1";
-    run(sql(note).bind(version), conn).await?;
-    Ok(())
 }
