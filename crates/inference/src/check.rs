@@ -10,7 +10,7 @@ use tollgate_core::{
 };
 use tollgate_wire::predict::read_inputs;
 
-use crate::onnx::{Onnx, Unusable};
+use crate::{onnx::Onnx, unusable::Unusable};
 
 /// What was found out of a file that can be used.
 #[derive(Clone, Debug, PartialEq)]

@@ -26,10 +26,11 @@ use tollgate_core::{
 
 use crate::{
     check::{check, warm_up},
-    onnx::{FILE_BYTES_MAX, Onnx, Unusable},
+    onnx::{FILE_BYTES_MAX, Onnx},
     pool::{Joining, Pool},
     serve::Serving,
     state::{Condition, ModelState},
+    unusable::Unusable,
 };
 
 /// How often it is looked whether the tables have changed.

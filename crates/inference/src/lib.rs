@@ -18,8 +18,10 @@ mod onnx;
 mod pool;
 mod serve;
 mod state;
+mod unusable;
 
 pub use check::{Checked, check, rehearse, run_native};
 pub use host::{Host, HostOptions, Trial, TrialInside};
-pub use onnx::{FILE_BYTES_MAX, Unusable};
+pub use onnx::FILE_BYTES_MAX;
 pub use state::{Condition, ModelState};
+pub use unusable::Unusable;

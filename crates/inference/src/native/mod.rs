@@ -31,7 +31,7 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use crate::onnx::Unusable;
+use crate::unusable::Unusable;
 
 /// What a question may cost that runs on the lane that read it, in nodes of a tree that are visited: each takes 1 to
 /// 3 ns, or 100 ns where its memory was not touched for long.

@@ -17,7 +17,7 @@ use tract_onnx::pb::{
     tensor_proto::DataType,
 };
 
-use super::Unusable;
+use crate::unusable::Unusable;
 
 /// With fewer classes tract takes scores for those of the second of two.
 const CLASSES_MIN: usize = 3;

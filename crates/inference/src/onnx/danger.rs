@@ -16,7 +16,7 @@ use tract_onnx::{
     },
 };
 
-use super::Unusable;
+use crate::unusable::Unusable;
 
 /// Operators that are run, by what they are for; some of them only with indices and sizes of the model's own
 /// ([`CHOOSING`]). What scikit-learn, XGBoost, perceptrons and convolutions are written in.

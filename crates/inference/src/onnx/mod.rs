@@ -23,30 +23,15 @@ use tract_onnx::{
 };
 
 use self::convert::{from_tract, into_tract, kind_of};
-use crate::native::{Native, Refusal, VISITS_ON_LANE_MAX, check_trees};
+use crate::{
+    native::{Native, Refusal, VISITS_ON_LANE_MAX, check_trees},
+    unusable::Unusable,
+};
 
 /// The largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Inputs and outputs of one model.
 const ENDS_MAX: usize = 256;
-
-/// Why a file is no model that can run here.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unusable(pub(crate) String);
-
-impl Unusable {
-    pub(crate) fn new(problem: impl std::fmt::Display) -> Self {
-        Self(problem.to_string())
-    }
-
-    /// What tract says, with its causes.
-    fn of(what: &str, error: &impl std::fmt::Debug) -> Self {
-        let words: String = format!("{error:?}").chars().filter(|sign| *sign != '\u{1b}').take(600).collect();
-        let words = words.split("\n\nStack backtrace").next().unwrap_or_default();
-        Self(format!("{what}: {}", words.split_whitespace().collect::<Vec<_>>().join(" ")))
-    }
-}
 
 /// A model that is ready to run, on any thread, as often at once as wanted.
 pub(crate) struct Onnx {
