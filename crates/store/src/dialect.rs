@@ -30,6 +30,9 @@ pub(crate) const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// The first PostgreSQL that has everything used here.
 pub(crate) const POSTGRES_VERSION_MIN: u32 = 110_000;
 
+/// 16 MiB of pages for a connection of SQLite that only reads.
+const READER_CACHE: &str = "PRAGMA cache_size = -16384";
+
 impl Engine {
     /// Its name as people write it.
     #[must_use]
@@ -51,8 +54,7 @@ impl Engine {
             // The WAL file is cut back to this after a checkpoint.
             "PRAGMA journal_size_limit = 67108864",
         ];
-        const SQLITE_READS: &[&str] =
-            &["PRAGMA busy_timeout = 2000", "PRAGMA cache_size = -16384", "PRAGMA query_only = ON"];
+        const SQLITE_READS: &[&str] = &["PRAGMA busy_timeout = 2000", READER_CACHE, "PRAGMA query_only = ON"];
         const POSTGRES: &[&str] = &[
             "SET lock_timeout = '2s'",
             "SET statement_timeout = '30s'",
@@ -97,6 +99,15 @@ impl Engine {
     /// lock poll it, so one that writes a lot has to leave gaps.
     pub(crate) const fn queues_writers(self) -> bool {
         matches!(self, Self::Postgres)
+    }
+
+    /// What narrows the cache of a reading connection for rows that are read once, in order, and what widens it
+    /// again. The allocator keeps most of what it has handed out once, whatever SQLite gives back later.
+    pub(crate) const fn read_once(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Sqlite => Some(("PRAGMA cache_size = -2048", READER_CACHE)),
+            Self::Postgres => None,
+        }
     }
 
     /// Gives back the memory of pages that nothing has changed. Shipping writes megabytes that nobody

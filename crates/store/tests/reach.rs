@@ -56,9 +56,9 @@ fn fields<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> Vec<String> {
 }
 
 async fn operator(world: &World, services: &[ServiceSpec]) {
-    let mut all = Resources::default();
-    all.services =
+    let services =
         services.iter().map(|spec| ServiceSpec { project: "acme/maps".into(), ..spec.clone() }).collect();
+    let all = Resources { services, ..Resources::default() };
     world.apply(&all, ApplyMode::default()).await.unwrap();
 }
 

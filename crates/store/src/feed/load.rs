@@ -57,14 +57,20 @@ impl Store {
 
     async fn load_ranges(&self, ranges: &Ranges, snapshot: &Snapshot) -> Result<(), StoreError> {
         let mut conn = self.reader().await?;
+        let (narrow, widen) = self.engine().read_once().unzip();
+        if let Some(narrow) = narrow {
+            sqlx::raw_sql(narrow).execute(&mut *conn).await?;
+        }
         while let Some((low, high)) = ranges.next() {
             let which = Which::Range(low, high);
             load_consumers(&mut conn, &which, snapshot).await?;
             load_keys(self.engine(), &mut conn, &which, snapshot).await?;
             load_slow(&mut conn, &which, snapshot).await?;
         }
-        // Sixteen megabytes of pages that are not read again soon.
-        self.shrink_cache(&mut conn).await
+        if let Some(widen) = widen {
+            sqlx::raw_sql(widen).execute(&mut *conn).await?;
+        }
+        Ok(())
     }
 }
 
