@@ -21,7 +21,7 @@ impl ModelTrial for Picky {
 fn ranker(version: &str, aliases: Value) -> Value {
     json!({
         "project": "maps", "name": "ranker", "version": version, "aliases": aliases,
-        "remote": {"protocol": "kserve-v2", "url": "http://10.0.0.7:8000"},
+        "remote": {"protocol": "kserve-v2", "url": "http://127.0.0.7:8000"},
         "input": [{"name": "features", "datatype": "FP32", "shape": [-1, 12]}],
     })
 }
