@@ -37,7 +37,7 @@ pub(crate) struct Load<'l> {
     pub(crate) numbers: &'l AtomicU64,
 }
 
-/// Posts for that long; a batch that has begun is finished.
+/// Posts for that long. A batch that has begun is finished, unless it is told to come again when the time is over.
 pub(crate) fn run(load: &Load<'_>, length: Duration) -> Outcome<Posted> {
     let start = Instant::now();
     let results: Vec<Result<Posted, String>> = std::thread::scope(|scope| {
@@ -85,6 +85,9 @@ fn program(load: &Load<'_>, index: usize, start: Instant, length: Duration) -> O
         batch.number(load.numbers.fetch_add(RECORDS as u64, Ordering::Relaxed), 1);
         let begun = Instant::now();
         while !line.post(&head, &batch.bytes, &mut posted)? {
+            if start.elapsed() >= length {
+                return Ok(posted);
+            }
             std::thread::sleep(Duration::from_millis(200));
         }
         posted.longest_ms = posted.longest_ms.max(begun.elapsed().as_secs_f64() * 1000.0);

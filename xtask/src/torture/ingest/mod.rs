@@ -81,7 +81,9 @@ pub(super) fn run(ingest: &Ingest) -> Outcome {
 impl Stage {
     fn set(ingest: &Ingest, home: &Path) -> Outcome<Self> {
         let binary = match &ingest.binary {
-            Some(binary) => std::path::absolute(binary)?,
+            Some(binary) => binary
+                .canonicalize()
+                .map_err(|error| format!("--binary: {} cannot be used: {error}", binary.display()))?,
             None => {
                 show(cargo().args(["build", "--release", "-p", "tollgate"]))?;
                 workspace::target().join("release/tollgate")
