@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tollgate_core::{
-    key::{Digest, Environment, ShapeError, check_prefix, check_shape, face, mint},
+    key::{Digest, Environment, ShapeError, check_prefix, check_shape, face, has_outline, mint},
     secret::Secret,
 };
 
@@ -18,6 +18,7 @@ proptest! {
         let environment = if live { Environment::Live } else { Environment::Test };
         let key = mint(&prefix, environment, &Secret::new(random)).unwrap();
         prop_assert_eq!(check_shape(key.expose().as_bytes()), Ok(environment));
+        prop_assert!(has_outline(key.expose().as_bytes()));
         prop_assert_eq!(key.expose().len(), prefix.len() + 6 + 32);
         let head = format!("{prefix}_{environment}_");
         prop_assert!(key.expose().starts_with(&head));
@@ -31,6 +32,14 @@ proptest! {
     #[test]
     fn texts_of_the_right_length_and_alphabet_fail_the_checksum(text in "[a-z]{2}_live_[0-9A-Za-z]{32}") {
         prop_assert_eq!(check_shape(text.as_bytes()), Err(ShapeError::Checksum));
+    }
+
+    #[test]
+    fn what_has_not_the_outline_has_not_the_shape(
+        text in "[a-z0-9]{0,14}_(live|test|liv|tests)_[0-9A-Za-z]{31,33}",
+    ) {
+        let is_shaped = check_shape(text.as_bytes()) != Err(ShapeError::Shape);
+        prop_assert!(has_outline(text.as_bytes()) || !is_shaped, "{}", text);
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn wildcards_hand_over_what_they_matched() {
     let pattern = PathPattern::parse("/v1/*/items/**").unwrap();
     for (path, matched) in [("/v1/shop/items/a/b", ["shop", "a/b"]), ("/v1/shop/items", ["shop", ""])] {
         let mut captured = Vec::new();
-        assert!(pattern.captures(path, |bytes| captured.push(&path[bytes])));
+        assert!(pattern.captures(path, |bytes| captured.push(path.get(bytes).unwrap())));
         assert_eq!(captured, matched);
     }
 }

@@ -122,7 +122,19 @@ fn system_wall_us() -> i64 {
 mod tests {
     use tollgate_core::time::Clock as _;
 
-    use super::{SystemClock, system_wall_us};
+    use super::{SYSTEM, SystemClock, WALL_EVERY_NS, mono_ns, system_wall_us, wall_at};
+
+    #[test]
+    fn wall_time_goes_on_with_the_monotonic_clock_for_a_millisecond_and_no_longer() {
+        let (now_ns, now_us) = (mono_ns(), system_wall_us());
+        // As if the clock was set between then and now.
+        SYSTEM.set((42, now_ns));
+        assert_eq!(wall_at(now_ns), 42);
+        assert_eq!(wall_at(now_ns + WALL_EVERY_NS - 1), 42 + 999);
+        assert!(wall_at(now_ns + WALL_EVERY_NS) >= now_us);
+        SYSTEM.set((42, now_ns));
+        assert!(wall_at(now_ns - 1) >= now_us);
+    }
 
     #[test]
     fn wall_time_never_runs_backwards_even_over_a_restart() {

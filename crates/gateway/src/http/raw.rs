@@ -323,6 +323,7 @@ impl NameSieve {
 #[cfg(test)]
 mod tests {
     use http::header::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -353,6 +354,28 @@ mod tests {
             start += line.len();
         }
         RawFields::received(BytesMut::from(head), places)
+    }
+
+    proptest! {
+        /// No spelling of a name lets the sieve say that there is no such field.
+        #[test]
+        fn a_field_is_found_by_its_name_and_by_no_other(
+            names in proptest::collection::vec("[a-cA-C_.-]{1,4}|[!-9;-~]{1,20}", 0..12),
+            other in "[a-c_.-]{0,4}",
+        ) {
+            let head: String = names.iter().map(|name| format!("{name}: 1\r\n")).collect();
+            let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+            let mut fields = received(&head);
+            for asked in names.iter().chain([&other]) {
+                let wanted = names.iter().filter(|name| *name == asked).count();
+                prop_assert_eq!(fields.named(asked).count(), wanted, "{}", asked);
+            }
+            for gone in names.iter().chain([&other]) {
+                fields.remove(gone);
+                prop_assert_eq!(fields.iter().filter(|field| field.name == gone.as_bytes()).count(), 0);
+            }
+            prop_assert_eq!(fields.len(), 0);
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl NameList {
 pub struct StripList {
     names: NameList,
     prefixes: SmallVec<[&'static str; 2]>,
-    /// A bit for the third byte of each prefix, where those that there are differ from most names.
+    /// A bit for the third byte of each prefix: few other names have the same one there.
     thirds: u64,
 }
 
@@ -66,7 +66,27 @@ fn third(name: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const PREFIXES: [&str; 3] = ["x-forwarded-", "x-tollgate-", "cf-"];
+
+    proptest! {
+        /// Whatever is held besides, and however short a name is.
+        #[test]
+        fn a_list_holds_what_comparing_each_would(
+            names in proptest::collection::vec("[a-c-]{1,3}", 0..8),
+            prefixes in proptest::sample::subsequence(PREFIXES.to_vec(), 0..=3),
+            asked in "[a-c-]{1,3}|(x-forwarded-|x-tollgate-|cf-|x-)[a-c]{0,2}",
+        ) {
+            let mut list = StripList::default();
+            names.iter().for_each(|name| list.add(&FieldName::parse(name).unwrap()));
+            prefixes.iter().copied().for_each(|prefix| list.add_prefix(prefix));
+            let wanted = names.contains(&asked) || prefixes.iter().any(|prefix| asked.starts_with(prefix));
+            prop_assert_eq!(list.holds(asked.as_bytes()), wanted);
+        }
+    }
 
     #[test]
     fn a_list_holds_its_names_and_prefixes_and_nothing_else() {

@@ -85,19 +85,21 @@ fn write_target(head: &mut RequestHead, passage: &Passage) -> Result<(), Denial>
     write_path(head, &path, &passage.caller)
 }
 
-/// Writes this path, and the query without the credential.
+/// Writes this path, and the query without credentials.
 pub(crate) fn write_path(head: &mut RequestHead, path: &str, caller: &Caller) -> Result<(), Denial> {
-    let parameter = caller.strip.iter().find_map(|place| match place {
+    let mut parameters = caller.strip.iter().filter_map(|place| match place {
         Place::Query(name) => Some(*name),
         Place::Authorization | Place::Field(_) => None,
     });
-    if parameter.is_none() && path == head.path() {
+    let first = parameters.next();
+    if first.is_none() && path == head.path() {
         return Ok(());
     }
-    let query = match (head.query(), parameter) {
-        (Some(query), Some(name)) => query_without(query, name),
-        (query, _) => query.map(str::to_owned),
-    };
+    // Only where no key is asked for can there be several.
+    let query = first
+        .into_iter()
+        .chain(parameters)
+        .fold(head.query().map(str::to_owned), |left, name| query_without(&left?, name));
     head.set_target(path, query.as_deref()).map_err(|_| {
         Denial::new(Code::MalformedRequest, "the path or query has a character that must be percent-encoded")
     })

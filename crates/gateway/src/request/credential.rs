@@ -114,7 +114,8 @@ pub(crate) fn extract_with<'h>(
 
 /// Calls `visit` with everything that stands where a credential may.
 ///
-/// Two `Authorization` fields are ambiguous whatever their schemes: servers differ in which counts.
+/// Two `Authorization` fields are ambiguous whatever their schemes: servers differ in which counts. What
+/// stands elsewhere is visited all the same, for it may have to be stripped.
 pub(crate) fn for_each<'h>(
     head: &'h RequestHead,
     query: Option<&'h str>,
@@ -122,13 +123,10 @@ pub(crate) fn for_each<'h>(
     mut visit: impl FnMut(Presented<'h>),
 ) -> Result<(), Flaw> {
     let mut lines = head.values("authorization");
-    if let Some(line) = lines.next() {
-        if lines.next().is_some() {
-            return Err(Flaw::Ambiguous);
-        }
-        if let Some(token) = bearer(line) {
-            visit(Presented { secret: Cow::Borrowed(token), place: Place::Authorization });
-        }
+    let only = lines.next();
+    let outcome = if lines.next().is_some() { Err(Flaw::Ambiguous) } else { Ok(()) };
+    if let Some(token) = only.filter(|_| outcome.is_ok()).and_then(bearer) {
+        visit(Presented { secret: Cow::Borrowed(token), place: Place::Authorization });
     }
     for name in std::iter::once(&names::X_API_KEY).chain(places.fields.iter().copied()) {
         for value in head.values(name.as_str()) {
@@ -136,7 +134,7 @@ pub(crate) fn for_each<'h>(
         }
     }
     if places.parameters.is_empty() {
-        return Ok(());
+        return outcome;
     }
     for pair in query.unwrap_or("").split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -148,7 +146,7 @@ pub(crate) fn for_each<'h>(
             }
         }
     }
-    Ok(())
+    outcome
 }
 
 /// The token of an `Authorization` field that is meant for us: of the scheme `Bearer`, or a bare

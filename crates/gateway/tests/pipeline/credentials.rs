@@ -199,3 +199,28 @@ async fn a_public_service_needs_no_key_is_journalled_and_keeps_keys_from_its_ups
     assert!(records.iter().all(|record| record.entry.code == 0 && record.entry.key == 0));
     assert!(records.iter().all(|record| record.entry.service != 0));
 }
+
+#[tokio::test]
+async fn a_public_service_keeps_every_key_from_its_upstream_wherever_it_stands() {
+    let resources = TILES.replace(
+        "upstreams = [\"{upstream}\"]",
+        "upstreams = [\"{upstream}\"]\n public = true\n credentials = [\"api-key\", \"query:api_key\", \"query:key\"]",
+    );
+    let world = Plan::new(&resources).start();
+    let (one, other) = (world.key("standard"), world.key("standard"));
+    for call in [
+        Call::get(&format!("/tiles/1?key={one}&a=1&api_key={other}")),
+        Call::get(&format!("/tiles/1?api_key={one}&key={other}&a=1&key={one}")),
+        Call::get("/tiles/1?a=1").header("x-api-key", &one).header("api-key", &other),
+        // Of two fields nobody knows which counts; that is no reason to look no further.
+        Call::get("/tiles/1?a=1").bearer("x").bearer("y").header("x-api-key", &one),
+        Call::get(&format!("/tiles/1?a=1&key={one}")).bearer(&one).bearer(&other).header("api-key", &one),
+    ] {
+        let shown = format!("{call:?}");
+        assert_eq!(world.send(call).await.status, 200, "{shown}");
+        let seen = world.upstream.take_seen().pop().unwrap();
+        assert_eq!(seen.target, "/tiles/1?a=1", "{shown}");
+        let head = String::from_utf8_lossy(&seen.head).into_owned();
+        assert!(!head.contains(&one) && !head.contains(&other), "{shown}: {head}");
+    }
+}
