@@ -34,13 +34,13 @@ mod sign_in;
 mod smtp;
 mod state;
 mod throttle;
+mod trial;
 mod who;
 
 pub use admin::{METHODS, document as openapi_document, permissions as endpoint_permissions};
 pub use follow::Follow;
 pub use health::{Health, ModelCondition, Part, Report};
 pub use mail::{Courier, Mail};
-pub use model_trial::{ModelTrial, NotTried};
 pub use password::{PASSWORD_CHARS_MIN, hash_password, password_problem};
 pub use providers::{
     FirebaseOptions, LdapOptions, OidcOptions, ProviderFinding, ProviderOptions, RoleMap, examine_providers,
@@ -48,3 +48,4 @@ pub use providers::{
 pub use routes::serve;
 pub use smtp::{Sender, SmtpCourier, SmtpOptions, SmtpSecurity, check_smtp};
 pub use state::{Control, Kept, SignInOptions};
+pub use trial::{ModelTrial, NotTried};

@@ -19,6 +19,7 @@ mod failure;
 mod hypothetical;
 mod import_file;
 pub mod located;
+mod model_file;
 mod password;
 mod print;
 pub mod resource_file;

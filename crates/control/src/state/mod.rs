@@ -15,11 +15,11 @@ use crate::{
     follow::Follow,
     health::Health,
     mail::Courier,
-    model_trial::{ModelTrial, TRIALS_MAX},
     password::Passwords,
     problem::Refused,
     providers::{ProviderOptions, Providers},
     throttle::Throttle,
+    trial::{ModelTrial, TRIALS_MAX},
 };
 
 /// What the listener shows, and what it works on.

@@ -30,8 +30,6 @@ mod usage;
 mod view;
 mod webhooks;
 
-pub(crate) use models::problem_of as problem_of_model;
-
 use crate::{
     cli::{Command, Global, ModelsCommand},
     context::Context,

@@ -1,21 +1,20 @@
 //! `tollgate models …`: what is registered, and whether a file can be used.
 
-use std::{io::Read as _, path::Path};
+use std::path::Path;
 
 use serde::Serialize;
-use tollgate_control::NotTried;
 use tollgate_core::{
     predict_spec::{ModelSpec, SampleSpec},
     tensor::{Tensor, TensorSpec},
 };
-use tollgate_inference::{Checked, FILE_BYTES_MAX, Trial as _};
+use tollgate_inference::Checked;
 
 use crate::{
     cli::{CheckArgs, Global, ModelsCommand},
     context::Context,
     failure::Failure,
+    model_file::{problem_in_words, read},
     print::{self, Printer},
-    serve::ChildTrial,
 };
 
 #[derive(Serialize)]
@@ -112,20 +111,6 @@ async fn list(context: &Context) -> Result<(), Failure> {
     })
 }
 
-/// What is wrong with the file of a model on this host.
-pub(crate) fn problem_of(spec: &ModelSpec) -> Option<NotTried> {
-    let file = spec.file.as_deref()?;
-    match read(Path::new(file)) {
-        Err(problem) => Some(NotTried::Unreadable(problem)),
-        Ok(bytes) => ChildTrial.run(&bytes, spec).err().map(NotTried::Unfit),
-    }
-}
-
-/// The same in words.
-pub(super) fn problem_in_words(spec: &ModelSpec) -> Option<String> {
-    problem_of(spec).map(|(NotTried::Unreadable(problem) | NotTried::Unfit(problem))| problem)
-}
-
 fn source_of(spec: &ModelSpec) -> String {
     match (&spec.file, &spec.remote) {
         (Some(file), _) => file.clone(),
@@ -214,19 +199,4 @@ impl End {
             shape: spec.shape.iter().map(axis).collect(),
         }
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let problem = |error: std::io::Error| format!("{}: {error}", file.display());
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(problem)?;
-    } else {
-        let open = std::fs::File::open(file).map_err(problem)?;
-        open.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(problem)?;
-    }
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("{}: it is larger than {FILE_BYTES_MAX} bytes", file.display()));
-    }
-    Ok(bytes)
 }

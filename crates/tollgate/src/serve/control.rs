@@ -8,8 +8,8 @@ use tollgate_control::{Courier, Kept, SmtpCourier};
 use tollgate_core::time::Clock as _;
 use tollgate_store::{SessionLimits, Store};
 
-use super::{health::NodeHealth, listeners, models::ChildTrial};
-use crate::{cli::Role, clock::SystemClock, config::Config, failure::Failure};
+use super::{health::NodeHealth, listeners};
+use crate::{cli::Role, clock::SystemClock, config::Config, failure::Failure, model_file::ChildTrial};
 
 /// The running control listener.
 pub(super) struct ControlServer {

@@ -21,7 +21,6 @@ use crate::{
     telemetry::{start_log, start_metrics},
 };
 
-pub(crate) use models::ChildTrial;
 pub(crate) use node::{Addresses, Node};
 pub(crate) use process::prepare as prepare_process;
 

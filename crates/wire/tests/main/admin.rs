@@ -79,7 +79,8 @@ fn everything() -> Value {
     }]);
     document["model"] = json!([{
         "project": "maps", "name": "fraud", "version": "3", "file": "/srv/fraud.onnx",
-        "remote": {"protocol": "tf-serving", "url": "http://127.0.0.1:8501", "model": "m", "version": "7"},
+        "remote": {"protocol": "tf-serving", "url": "http://127.0.0.1:8501", "internet_only": true, "model": "m",
+                   "version": "7"},
         "aliases": ["stable"], "sample": {"inputs": "[[1]]", "shapes": {"y": [1, 2]}},
         "batch": {"window": "2ms", "rows_max": 64}, "concurrency_max": 8, "timeout": "2s", "record_inputs": true,
         "input": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],

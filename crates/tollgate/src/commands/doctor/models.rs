@@ -1,7 +1,7 @@
 //! The look at the files of models.
 
 use super::finding::Finding;
-use crate::{commands::models::problem_in_words, context::Context};
+use crate::{context::Context, model_file::problem_in_words};
 
 /// Whether each file can be used on this host.
 pub(super) async fn models(context: &Context) -> Vec<Finding> {
