@@ -148,6 +148,7 @@ impl Shell {
         let path = if matches!(path, "/prices" | "/spend") { "/budgets" } else { path };
         let path = if path == "/blocks" { "/rules" } else { path };
         let path = if path.starts_with("/meters") { "/dashboards" } else { path };
+        let path = if path.starts_with("/models") { "/services" } else { path };
         let below =
             path.strip_prefix(place.href).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let is_account = place.href == "/settings" && path.starts_with("/account");
