@@ -126,8 +126,7 @@ struct Runner {
 impl Engine for Runner {
     fn run_here(&self, inputs: Vec<Tensor>) -> Result<Ran, Vec<Tensor>> {
         // Who wants requests joined gets them joined.
-        let rows = inputs.first().map_or(1, Tensor::rows);
-        if self.joining.is_some() || !self.model.is_cheap(rows) {
+        if self.joining.is_some() || !self.model.is_cheap(&inputs) {
             return Err(inputs);
         }
         Ok(self.model.run(inputs).map_err(NotRun::Failed))

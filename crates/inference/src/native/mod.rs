@@ -37,6 +37,9 @@ use crate::unusable::Unusable;
 /// 3 ns, or 100 ns where its memory was not touched for long.
 pub(crate) const VISITS_ON_LANE_MAX: u64 = 1 << 14;
 
+/// Elements that are worked on one by one for what a visit costs.
+const ELEMENTS_A_VISIT: u64 = 4;
+
 /// Why a graph is not run here.
 pub(crate) enum Refusal {
     /// It has something that is not known here; perhaps tract knows it.
@@ -152,7 +155,10 @@ pub(crate) struct Native {
     values: usize,
     /// Which values are answered.
     outputs: Vec<usize>,
+    /// What one row costs, but for axes that are open.
     visits: u64,
+    /// Operators that work on rows of any length.
+    open: u64,
 }
 
 /// A graph as it is read.
@@ -162,6 +168,7 @@ struct Graph<'g> {
     names: HashMap<&'g str, usize>,
     forms: Vec<Form>,
     steps: Vec<Step>,
+    open: u64,
 }
 
 impl Native {
@@ -188,12 +195,17 @@ impl Native {
         }
         let visits = known.steps.iter().fold(1_u64, |sum, step| sum.saturating_add(step.operator.visits()));
         let values = known.forms.len();
-        Ok((Self { steps: known.steps, inputs: inputs.len(), values, outputs, visits }, inputs, specs))
+        let Graph { steps, open, .. } = known;
+        Ok((Self { steps, inputs: inputs.len(), values, outputs, visits, open }, inputs, specs))
     }
 
-    /// What so many rows cost, in nodes of a tree that are visited.
-    pub(crate) fn visits(&self, rows: usize) -> u64 {
-        self.visits.saturating_mul(rows as u64)
+    /// What these inputs cost at most, in nodes of a tree that are visited: as much as if each had as many rows as the
+    /// longest of them.
+    pub(crate) fn visits(&self, inputs: &[Tensor]) -> u64 {
+        let rows = inputs.iter().map(Tensor::rows).max().unwrap_or(1);
+        let elements = inputs.iter().map(|input| input.data.len()).max().unwrap_or(0);
+        let of_rows = self.visits.saturating_mul(rows as u64);
+        of_rows.saturating_add(self.open.saturating_mul(elements as u64 / ELEMENTS_A_VISIT))
     }
 
     /// Runs it on inputs that are as it said.
@@ -255,6 +267,7 @@ impl<'g> Graph<'g> {
                 *to = Some(self.name(name, form)?);
             }
         }
+        self.open += u64::from(input.columns == Columns::Open);
         self.steps.push(Step { operator, from, to });
         Ok(())
     }
@@ -314,5 +327,56 @@ fn grid(tensor: &Tensor) -> Result<(usize, usize), String> {
     match *tensor.shape {
         [rows, width] => Ok((rows, width)),
         _ => Err("it works on rows of features".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_core::tensor::Data;
+    use tract_onnx::pb::{TensorShapeProto, TypeProto, tensor_shape_proto::Dimension};
+
+    use super::*;
+
+    fn end(name: &str, columns: Option<i64>) -> ValueInfoProto {
+        let dim = [None, columns].map(|length| Dimension {
+            value: length.map(dimension::Value::DimValue),
+            ..Dimension::default()
+        });
+        let tensor = type_proto::Tensor {
+            elem_type: tensor_proto::DataType::Float as i32,
+            shape: Some(TensorShapeProto { dim: dim.into() }),
+        };
+        let value = Some(type_proto::Value::TensorType(tensor));
+        let r#type = Some(TypeProto { value, ..TypeProto::default() });
+        ValueInfoProto { name: name.into(), r#type, ..ValueInfoProto::default() }
+    }
+
+    fn sigmoid(from: &str, to: &str) -> NodeProto {
+        NodeProto {
+            op_type: "Sigmoid".into(),
+            input: vec![from.into()],
+            output: vec![to.into()],
+            ..NodeProto::default()
+        }
+    }
+
+    #[test]
+    fn a_question_costs_what_its_longest_input_and_its_open_axes_cost() {
+        let graph = GraphProto {
+            node: vec![sigmoid("a", "x"), sigmoid("b", "y")],
+            input: vec![end("a", Some(4)), end("b", None)],
+            output: vec![end("x", None), end("y", None)],
+            ..GraphProto::default()
+        };
+        let (native, ..) = Native::read(&graph).ok().unwrap();
+        let tensor = |rows: usize, width: usize| Tensor {
+            shape: vec![rows, width],
+            data: Data::F32(vec![0.0; rows * width]),
+        };
+        for (rows, width, is_cheap) in [(1, 4, true), (1, 1_024, true), (6_000, 1, false), (1, 80_000, false)]
+        {
+            let visits = native.visits(&[tensor(1, 4), tensor(rows, width)]);
+            assert_eq!(visits <= VISITS_ON_LANE_MAX, is_cheap, "{rows} rows of {width} cost {visits}");
+        }
     }
 }

@@ -35,7 +35,7 @@ fn made<T: Send + Sync + 'static>(
     run: fn(&T, &Tensor) -> Result<Tensor, String>,
     (input, output): (Form, Form),
 ) -> Made {
-    // An axis that is open is as long as a body allows; what is sent pays for it by being read.
+    // What an axis that is open costs is known when it is asked ([`super::Native::visits`]).
     let width = if let Columns::Of(width) = input.columns { width } else { 1 };
     Made::new(Plain { what, run, visits: 1 + width as u64 / 4 }, vec![output])
 }

@@ -107,9 +107,9 @@ impl Onnx {
         Ok(Self { ready: Ready::Tract { plan, texts }, inputs: inputs.into(), outputs: outputs.into() })
     }
 
-    /// Whether so many rows cost so little that a lane may run them itself.
-    pub(crate) fn is_cheap(&self, rows: usize) -> bool {
-        matches!(&self.ready, Ready::Native(native) if native.visits(rows) <= VISITS_ON_LANE_MAX)
+    /// Whether these inputs cost so little that a lane may run them itself.
+    pub(crate) fn is_cheap(&self, inputs: &[Tensor]) -> bool {
+        matches!(&self.ready, Ready::Native(native) if native.visits(inputs) <= VISITS_ON_LANE_MAX)
     }
 
     /// Whether it runs without tract.
