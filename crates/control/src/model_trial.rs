@@ -24,13 +24,19 @@ pub(crate) async fn try_sample(
     if new.file.is_none() || new.file != present.file || new.sample == present.sample {
         return Ok(());
     }
-    let Ok(_place) = app.trials().try_acquire_owned() else {
+    let Ok(place) = app.trials().try_acquire_owned() else {
         return Err(Refused::Busy(
             "other models are tried right now; nothing was changed, try again".to_owned(),
         ));
     };
     let (trial, spec) = (Arc::clone(&app.control().models), new.clone());
-    let tried = tokio::task::spawn_blocking(move || trial.attempt(&spec)).await;
+    // The place is the trial's: who asked may leave, and it goes on.
+    let tried = tokio::task::spawn_blocking(move || {
+        let tried = trial.attempt(&spec);
+        drop(place);
+        tried
+    });
+    let tried = tried.await;
     let tried = tried.map_err(|error| {
         tracing::error!(%error, "trying a model ended with its thread");
         Refused::Unavailable("the model could not be tried; the log has the cause".to_owned())

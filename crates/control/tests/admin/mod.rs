@@ -62,7 +62,8 @@ promises! { sqlite:
         only_owners_make_and_unmake_owners, invitations_are_sent_and_taken_back;
     tokens: a_token_is_shown_once_and_revoked;
     meters: a_meter_is_made_asked_replaced_and_deleted;
-    models: versions_are_registered_and_an_alias_moves_at_once, files_of_the_host_are_named_by_its_operator_only;
+    models: versions_are_registered_and_an_alias_moves_at_once, files_of_the_host_are_named_by_its_operator_only,
+        a_trial_keeps_its_place_when_who_asked_for_it_leaves;
     dashboards: a_dashboard_is_ones_own_until_it_is_shared, what_a_widget_cannot_show_names_its_field;
     webhooks: a_webhook_has_its_secret_in_one_answer, what_is_wrong_with_a_webhook_names_its_field;
     budgets: a_budget_lives_and_is_topped_up, a_developer_sees_budgets_of_own_consumers_only,

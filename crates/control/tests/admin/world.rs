@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<Hand>,
     pub(crate) acme: TenantId,
+    /// Trials of models that take their time.
+    pub(crate) slow: Arc<super::models::Slow>,
     people: u8,
     _folder: Option<tempfile::TempDir>,
 }
@@ -95,6 +97,7 @@ impl World {
         let clock = Arc::new(Hand(AtomicI64::new(NOW)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let slow = Arc::new(super::models::Slow::default());
         let control = Control {
             health: Arc::new(Well),
             metrics: Arc::new(String::new),
@@ -103,11 +106,11 @@ impl World {
             clock: clock.clone(),
             sign_in: SignInOptions::default(),
             follow: Arc::new(()),
-            models: Arc::new(super::models::Picky),
+            models: Arc::new(super::models::Picky(slow.clone())),
             kept: crate::KEPT,
         };
         tokio::spawn(serve(listener, control, std::future::pending()));
-        Self { store, url, address, clock, acme: made.tenant, people: 0, _folder: folder }
+        Self { store, url, address, clock, acme: made.tenant, slow, people: 0, _folder: folder }
     }
 
     /// Time goes on.

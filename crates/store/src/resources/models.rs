@@ -58,14 +58,21 @@ impl Diff<'_> {
 
     /// What stands on the host belongs to its operator: nobody else says which of its files is read.
     fn check_file(&mut self, field: &str, project: &ProjectRow, spec: &ModelSpec) {
-        if self.is_host || spec.file.is_none() {
+        if self.is_host {
             return;
         }
         let name = spec.full_version();
         let present =
             |row: &&SpecRow<ModelSpec>| row.project == project.id && row.spec.full_version() == name;
-        let present = self.state.models.iter().find(present).map(|row| &row.spec.file);
-        if present != Some(&spec.file) {
+        let present = self.state.models.iter().find(present).and_then(|row| row.spec.file.as_ref());
+        if present == spec.file.as_ref() {
+            return;
+        }
+        if spec.file.is_none() {
+            let problem =
+                "it is a file of the host and stays it; take this version away, or register another one";
+            self.error(format!("{field}.file"), problem);
+        } else {
             let problem = "files of the host are named by its operator only, with `tollgate apply` there; \
                            serve the model from a server of yours and name it as `remote`";
             self.error(format!("{field}.file"), problem);
