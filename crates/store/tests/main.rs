@@ -172,6 +172,7 @@ conformance! {
     quota_holds:
         what_a_call_held_when_its_run_ended_is_used_once,
         the_journal_proves_what_a_call_used_before_its_hold_counts,
+        what_a_command_ships_for_a_killed_node_is_held_by_that_node,
         what_is_held_of_a_lease_is_withheld_and_then_used, many_holds_are_counted_in_turns,
         holds_do_what_their_model_does;
     quota_leases:

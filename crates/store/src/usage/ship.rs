@@ -120,12 +120,21 @@ impl Store {
     /// When the database cannot be written; unless the commit itself was cut off nothing was taken
     /// over. Shipping the same again is right in any case.
     pub async fn ship(&self, batches: &[Batch], keep: bool) -> Result<Shipped, StoreError> {
+        self.ship_of(0, batches, keep).await
+    }
+
+    /// The same of the journals of a node: what calls in flight hold of quotas counts as used when it starts anew
+    /// ([`Store::count_quota_holds`]), whoever ships.
+    ///
+    /// # Errors
+    /// As [`Store::ship`].
+    pub async fn ship_of(&self, node: u64, batches: &[Batch], keep: bool) -> Result<Shipped, StoreError> {
         let mut batches: Vec<&Batch> = batches.iter().collect();
         batches.sort_by_key(|batch| (batch.boot, batch.lane, batch.from));
         let mut tx = self.begin_write().await?;
         let held = is_same(&mut tx, self.engine().share_row(), 0).await?;
         let meters = if held { Meters::default() } else { load_set(&mut tx).await? };
-        let mut intake = Intake::new(keep).with_meters(meters);
+        let mut intake = Intake::new(keep).with_meters(meters).read_by(node);
         let mut before = None;
         for batch in batches {
             if before.replace((batch.boot, batch.lane)) != Some((batch.boot, batch.lane)) {
