@@ -182,6 +182,8 @@ async fn streams_that_a_kill_cut_off_count_against_their_token_quota_once() {
     // Nothing is counted again by further starts, and one more in flight is counted beside them.
     streams.push(begun(&node, &key, 700).await);
     node.kill9();
+    // Whoever looks at usage meanwhile ships the journal in its place.
+    node.cli(&["usage"]).success();
     node.restart();
     node.kill9();
     node.restart();

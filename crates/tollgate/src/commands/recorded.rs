@@ -11,7 +11,7 @@ use std::{collections::HashSet, time::Duration};
 use tollgate_journal::{Reader, SegmentName};
 use tollgate_store::{LiveNode, Store, StoreError};
 
-use crate::{context::Context, failure::Failure, print::say};
+use crate::{context::Context, data_dir, failure::Failure, print::say};
 
 /// Records of one lane that go into one transaction.
 const RECORDS_MAX: usize = 5_000;
@@ -55,7 +55,7 @@ pub(super) async fn ship_local(context: &Context, store: &Store) -> HashSet<u64>
     let boots = boots(&dir);
     // A database that refuses to be asked refuses the shipment too, and that says why.
     if !matches!(ask_local(store, &boots, context.now_us()).await, Ok(true))
-        && let Err(failure) = ship(&dir, store).await
+        && let Err(failure) = ship(context, &dir, store).await
     {
         let why = failure.message().unwrap_or_default().replace('\n', " ");
         say(&format!("warning: the latest usage of this node is not included: {why}"));
@@ -95,7 +95,9 @@ async fn count(store: &Store, is_so: impl Fn(&LiveNode) -> bool) -> Result<usize
     Ok(store.live_nodes().await?.iter().filter(|node| is_so(node)).count())
 }
 
-async fn ship(dir: &std::path::Path, store: &Store) -> Result<(), Failure> {
+async fn ship(context: &Context, dir: &std::path::Path, store: &Store) -> Result<(), Failure> {
+    // What calls held of quotas when it was killed is used once it starts anew, and it asks for its own.
+    let node = data_dir::node_id(&context.config.data_dir)?;
     let mut reader = Reader::open(dir)?;
     let mut marks = store.shipped_marks().await?;
     loop {
@@ -103,7 +105,7 @@ async fn ship(dir: &std::path::Path, store: &Store) -> Result<(), Failure> {
         if batches.is_empty() {
             return Ok(());
         }
-        store.ship(&batches, true).await?;
+        store.ship_of(node, &batches, true).await?;
         // A lane that gave less than it might is at its end; what is appended from now on was
         // answered after the call.
         if batches.iter().all(|batch| batch.records.len() < RECORDS_MAX) {

@@ -20,8 +20,9 @@ const ANSWER_BYTES_MAX: u64 = 1 << 20;
 const BURST: usize = 12;
 /// Refusals in a row that the demo's rule is told by: one more than it lets pass.
 const KNOCKS: usize = 6;
-/// How often it is looked whether the rule has acted, and how long between.
-const LOOKS: usize = 50;
+/// How often it is looked whether the rule has acted, and how long between: half a minute, for under load decisions
+/// are shipped within ten seconds only.
+const LOOKS: usize = 150;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// What a sample request came to.
