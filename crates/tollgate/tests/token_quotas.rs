@@ -183,7 +183,7 @@ async fn streams_that_a_kill_cut_off_count_against_their_token_quota_once() {
     streams.push(begun(&node, &key, 700).await);
     node.kill9();
     // Whoever looks at usage meanwhile ships the journal in its place.
-    node.cli(&["usage"]).success();
+    let _shown = node.cli(&["usage"]).success();
     node.restart();
     node.kill9();
     node.restart();

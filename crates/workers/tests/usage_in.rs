@@ -148,7 +148,7 @@ async fn reports_count_once_over_faults_of_the_topic_and_wrong_ones_are_passed_o
         .await
         .unwrap()
         .into_iter()
-        .map(|one| (one.place, one.reason.contains("key_id")))
+        .map(|one| (one.place, one.reason.contains("no such key")))
         .collect();
     refused.sort();
     let places = [("usage/0/40", false), ("usage/0/41", false), ("usage/0/42", true), ("usage/0/43", true)];

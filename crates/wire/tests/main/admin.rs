@@ -27,7 +27,7 @@ fn everything() -> Value {
             "tls": {"ca_file": "ca.pem", "server_name": "a.example"},
             "cors": {"origins": ["*"], "methods": ["GET"], "headers": ["x-a"], "expose": ["x-b"],
                      "credentials": false, "max_age": "10m"},
-            "headers": "both",
+            "headers": "both", "internet_only": true,
         }],
         "policy": [{
             "project": "maps", "name": "standard", "services": ["tiles"], "scopes": ["read"],
