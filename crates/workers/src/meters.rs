@@ -59,6 +59,7 @@ impl Metering {
             kept,
             forgot_us: 0,
             past_us: 0,
+            past_faults: Faults::of("the past of meters"),
         };
         Self { stop, task: tokio::spawn(counter.run(Stop::new(stopped))) }
     }
@@ -85,8 +86,9 @@ struct Counter {
     kept: MetersKept,
     /// When it looked for what can go.
     forgot_us: i64,
-    /// When it found nothing of the past.
+    /// When it found nothing of the past, or could not count it.
     past_us: i64,
+    past_faults: Faults,
 }
 
 impl Counter {
@@ -136,7 +138,7 @@ impl Counter {
             }
             faults.worked();
             self.forget(stop).await?;
-            let pause = match (self.count_past(now_us).await?, is_idle) {
+            let pause = match (self.look_back(now_us).await, is_idle) {
                 (true, _) => Some(PAST_BREATH),
                 (false, true) => Some(LOOK_EVERY),
                 (false, false) => None,
@@ -151,11 +153,26 @@ impl Counter {
         }
     }
 
-    /// Counts a piece of what was there before meters; whether there was one.
-    async fn count_past(&mut self, now_us: i64) -> Result<bool, StoreError> {
+    /// Counts a piece of what was there before meters; whether there was one. What cannot be counted is tried again
+    /// later and does not hold up what comes now.
+    async fn look_back(&mut self, now_us: i64) -> bool {
         if now_us.abs_diff(self.past_us) < PAST_EVERY_US.unsigned_abs() {
-            return Ok(false);
+            return false;
         }
+        match self.count_past(now_us).await {
+            Ok(was_there) => {
+                self.past_faults.worked();
+                was_there
+            }
+            Err(error) => {
+                self.past_us = now_us;
+                self.past_faults.failed(self.clock.now(), &error, error.cause());
+                false
+            }
+        }
+    }
+
+    async fn count_past(&mut self, now_us: i64) -> Result<bool, StoreError> {
         let Some(past) = self.store.meters_past().await? else {
             self.past_us = now_us;
             return Ok(false);
