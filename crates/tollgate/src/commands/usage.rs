@@ -213,13 +213,22 @@ fn in_words(columns: &[UsageColumn], report: &CallReport) -> String {
         .collect();
     let line = |row: &CallRow| -> Vec<String> {
         let keys = columns.iter().map(|column| value(*column, row).unwrap_or_else(|| "-".to_owned()));
-        keys.chain(numbers(&row.usage.sums, &row.calls)).collect()
+        let mut numbers = numbers(&row.usage.sums, &row.calls);
+        if is_of_model(columns, row) {
+            // Sums by model have neither bytes nor times; a zero would be a lie.
+            numbers.iter_mut().rev().take(3).for_each(|number| number.clear());
+        }
+        keys.chain(numbers).collect()
     };
     let mut rows: Vec<Vec<String>> =
         if columns.is_empty() { Vec::new() } else { report.rows.iter().map(line).collect() };
     let total = columns.iter().enumerate().map(|(index, _)| if index == 0 { "total" } else { "" }.to_owned());
     rows.push(total.chain(numbers(&report.total, &report.calls)).collect());
     print::columns(&header, rows)
+}
+
+fn is_of_model(columns: &[UsageColumn], row: &CallRow) -> bool {
+    columns.iter().any(|column| *column == UsageColumn::Model && value(*column, row).is_some())
 }
 
 fn numbers(sums: &UsageSums, calls: &CallSums) -> [String; 9] {
