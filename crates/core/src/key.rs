@@ -1,10 +1,9 @@
 //! The grammar of keys: `<prefix>_<live|test>_<26 random><6 checksum>`.
 //!
 //! The random part is 26 base62 characters (155 bits), the checksum the CRC-32 (IEEE) of all that
-//! stands before it in base62. The checksum is no security control: it tells garbage
-//! from keys that are not known, and lets scanners recognise a leaked key offline. What is stored of a key is
-//! its SHA-256 (NIST SP 800-63B: an approved one-way hash is enough for secrets of 112 bits and
-//! more).
+//! stands before it in base62. The checksum is no security control: it tells garbage from keys that are
+//! not known, and lets scanners recognise a leaked key offline. What is stored of a key is its SHA-256
+//! (NIST SP 800-63B: an approved one-way hash is enough for secrets of 112 bits and more).
 
 use std::{fmt, str::FromStr};
 

@@ -88,7 +88,7 @@ fn batch(boot: u64, records: Vec<StoredRecord>) -> Batch {
 }
 
 pub(crate) async fn ship(store: &Store, boot: u64, records: Vec<StoredRecord>) {
-    store.ship(&[batch(boot, records)], true).await.unwrap();
+    store.ship(0, &[batch(boot, records)], true).await.unwrap();
 }
 
 /// I7: never more than is free, the same step once; what is given back is free again.
@@ -304,7 +304,7 @@ pub(crate) async fn a_lost_journal_charges_the_whole_lease(world: World) {
     let mut holes = batch(FIRST.boot, vec![call(3, 3, vec![])]);
     // The positions before it are gone.
     holes.lost = 3;
-    store.ship(&[holes], true).await.unwrap();
+    store.ship(0, &[holes], true).await.unwrap();
     let ended = store.end_leases(Lessee { boot: 101, ..FIRST }, NOW).await.unwrap();
     assert_eq!((ended.leases, ended.charged), (1, 1));
     assert_eq!(balance(store, POT).await, [1_000, 0, 100, 0]);

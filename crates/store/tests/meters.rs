@@ -329,7 +329,7 @@ pub(crate) async fn requests_count_once_however_often_they_are_shipped(world: Wo
         let records = (from..to).map(record).collect();
         world
             .store
-            .ship(&[Shipment { boot: 0xABCD, lane: 0, from, to, lost: 0, records }], true)
+            .ship(0, &[Shipment { boot: 0xABCD, lane: 0, from, to, lost: 0, records }], true)
             .await
             .unwrap();
     }

@@ -119,7 +119,7 @@ pub(crate) async fn the_journal_proves_what_a_call_used_before_its_hold_counts(w
 pub(crate) async fn what_a_command_ships_for_a_killed_node_is_held_by_that_node(world: World) {
     let store = &world.store;
     let batch = Batch { boot: RUN.boot, lane: 0, from: 0, to: 1, lost: 0, records: vec![holds(1, 500)] };
-    store.ship_of(RUN.node, &[batch], true).await.unwrap();
+    store.ship(RUN.node, &[batch], true).await.unwrap();
     assert_eq!(store.count_quota_holds(Lessee { node: 2, boot: 20 }, false).await.unwrap(), 0, "not its own");
     assert_eq!(store.count_quota_holds(NEXT, false).await.unwrap(), 1);
     assert_eq!(used(store).await, 500);

@@ -80,7 +80,7 @@ async fn requests(world: &World) -> u64 {
 
 pub(crate) async fn shipping_again_counts_once(world: World) {
     for time in 0..3 {
-        let shipped = world.store.ship(&[batch(0, 0..100), batch(1, 0..50)], true).await.unwrap();
+        let shipped = world.store.ship(0, &[batch(0, 0..100), batch(1, 0..50)], true).await.unwrap();
         assert_eq!(shipped.records, if time == 0 { 150 } else { 0 });
         assert_eq!(requests(&world).await, 150);
         assert_eq!(world.store.quota_usage(NOW).await.unwrap(), [total(300)]);
@@ -107,7 +107,7 @@ pub(crate) async fn overlapping_and_concurrent_shipments_count_once(world: World
             calls.push(tokio::spawn(async move {
                 let piece = [batch(0, start * 7..start * 7 + 20)];
                 loop {
-                    match store.ship(&piece, true).await {
+                    match store.ship(0, &piece, true).await {
                         Ok(_) => break,
                         Err(StoreError::Busy { .. }) => {}
                         Err(error) => panic!("{error}: {:?}", error.cause()),
@@ -127,30 +127,30 @@ pub(crate) async fn overlapping_and_concurrent_shipments_count_once(world: World
     assert_eq!(world.store.count_decisions(&DecisionFilter::default()).await.unwrap(), counted);
     assert_eq!(world.store.quota_usage(NOW).await.unwrap(), [total(counted * 2)]);
     assert!((20..=83).contains(&counted));
-    world.store.ship(&[batch(0, 60..100)], true).await.unwrap();
+    world.store.ship(0, &[batch(0, 60..100)], true).await.unwrap();
     assert_eq!(requests(&world).await, counted + 17);
 }
 
 pub(crate) async fn losses_count_once(world: World) {
     let lost = Batch { lost: 10, ..batch(0, 10..20) };
-    assert_eq!(world.store.ship(std::slice::from_ref(&lost), false).await.unwrap().lost, 10);
-    assert_eq!(world.store.ship(&[lost], false).await.unwrap().lost, 0);
+    assert_eq!(world.store.ship(0, std::slice::from_ref(&lost), false).await.unwrap().lost, 10);
+    assert_eq!(world.store.ship(0, &[lost], false).await.unwrap().lost, 0);
     let only_lost = Batch { lost: 5, records: vec![], ..batch(0, 25..25) };
-    assert_eq!(world.store.ship(&[only_lost], false).await.unwrap().lost, 5);
+    assert_eq!(world.store.ship(0, &[only_lost], false).await.unwrap().lost, 5);
     assert_eq!(world.store.records_lost().await.unwrap(), 15);
     assert_eq!((requests(&world).await, world.store.shipped_upto(0xABCD, 0).await.unwrap()), (10, 25));
     assert_eq!(world.store.count_decisions(&DecisionFilter::default()).await.unwrap(), 0, "not kept");
 }
 
 pub(crate) async fn quotas_are_exact(world: World) {
-    let first = world.store.ship(&[batch(0, 0..30)], false).await.unwrap();
+    let first = world.store.ship(0, &[batch(0, 0..30)], false).await.unwrap();
     assert_eq!(first.quotas, [total(60)]);
-    let second = world.store.ship(&[batch(1, 0..5), batch(0, 30..40)], false).await.unwrap();
+    let second = world.store.ship(0, &[batch(1, 0..5), batch(0, 30..40)], false).await.unwrap();
     assert_eq!(second.quotas, [total(90)], "the total over all lanes");
     let mut next = batch(0, 40..41);
     next.records[0].charges[0].period_start_us = NOW + MONTH;
     next.records[0].charges[0].period_end_us = NOW + 2 * MONTH;
-    world.store.ship(&[next], false).await.unwrap();
+    world.store.ship(0, &[next], false).await.unwrap();
     let mut open: Vec<_> =
         world.store.quota_usage(NOW + MONTH - 1).await.unwrap().iter().map(|one| one.used).collect();
     open.sort_unstable();
@@ -170,7 +170,7 @@ pub(crate) async fn usage_is_grouped(world: World) {
         record.entry.project = project.id.0;
         record.entry.key = if record.position < 10 { 0 } else { 21 };
     }
-    world.store.ship(&[batch], false).await.unwrap();
+    world.store.ship(0, &[batch], false).await.unwrap();
     let all = UsageFilter::default();
     let report = world.store.usage(&[UsageBy::Key, UsageBy::Service, UsageBy::Code], &all).await.unwrap();
     assert_eq!(report.rows.len(), 4);
@@ -215,7 +215,7 @@ pub(crate) async fn usage_is_grouped(world: World) {
 }
 
 pub(crate) async fn decisions_are_kept_and_paged(world: World) {
-    world.store.ship(&[batch(0, 0..60), batch(1, 0..60)], true).await.unwrap();
+    world.store.ship(0, &[batch(0, 0..60), batch(1, 0..60)], true).await.unwrap();
     for oldest_first in [false, true] {
         let filter = DecisionFilter { oldest_first, ..DecisionFilter::default() };
         let mut seen = Vec::new();
@@ -274,9 +274,9 @@ pub(crate) async fn the_last_use_is_shown(world: World) {
     };
     let records = vec![use_of(0, 0, NOW + 5), use_of(1, 1, NOW + 9), use_of(2, 0, NOW + 3)];
     let first = Batch { records, ..batch(0, 0..3) };
-    world.store.ship(&[first], false).await.unwrap();
+    world.store.ship(0, &[first], false).await.unwrap();
     let late = Batch { records: vec![use_of(0, 1, NOW + 1)], ..batch(1, 0..1) };
-    world.store.ship(&[late], false).await.unwrap();
+    world.store.ship(0, &[late], false).await.unwrap();
     let shown = world.store.show_key(&key.id.to_string()).await.unwrap();
     let uses: Vec<_> = shown.secrets.iter().map(|secret| (secret.generation, secret.last_used_us)).collect();
     assert_eq!(uses, [(1, Some(NOW + 9)), (0, Some(NOW + 5))]);
@@ -284,7 +284,7 @@ pub(crate) async fn the_last_use_is_shown(world: World) {
 }
 
 pub(crate) async fn what_is_old_is_forgotten(world: World) {
-    world.store.ship(&[batch(0, 0..120)], true).await.unwrap();
+    world.store.ship(0, &[batch(0, 0..120)], true).await.unwrap();
     assert_eq!(world.store.oldest_decision_us().await.unwrap(), Some(NOW));
     assert_eq!(world.store.forget_decisions_before(NOW + 100 * SECOND).await.unwrap(), 100);
     assert_eq!(world.store.forget_decisions_before(NOW + 100 * SECOND).await.unwrap(), 0);
@@ -301,7 +301,7 @@ pub(crate) async fn what_is_old_is_forgotten(world: World) {
     assert_eq!(requests(&world).await, 0);
     assert_eq!(world.store.forget_quotas_ended_before(NOW + MONTH).await.unwrap(), 0);
     assert_eq!(world.store.forget_quotas_ended_before(NOW + MONTH + 1).await.unwrap(), 1);
-    world.store.ship(&[batch(0, 0..120)], true).await.unwrap();
+    world.store.ship(0, &[batch(0, 0..120)], true).await.unwrap();
     assert_eq!(requests(&world).await, 0, "what was forgotten does not come back");
 }
 
@@ -312,7 +312,7 @@ pub(crate) async fn times_of_answers_add_up(world: World) {
         record.entry.service = 6 + u64::from(ms % 2);
     }
     for _ in 0..2 {
-        world.store.ship(std::slice::from_ref(&batch), false).await.unwrap();
+        world.store.ship(0, std::slice::from_ref(&batch), false).await.unwrap();
     }
     let all = world.store.latency(&LatencyFilter::default()).await.unwrap();
     assert_eq!(all.requests(), 160, "once, and those that were allowed");
@@ -341,7 +341,7 @@ pub(crate) async fn secrets_ended_long_ago_are_forgotten(world: World) {
     world.store.rotate_key(&permit(Action::ChangeKeys), rotation, &random(2), NOW).await.unwrap();
     let mut old = batch(0, 0..1);
     (old.records[0].entry.key, old.records[0].entry.generation) = (key.id.0, 0);
-    world.store.ship(&[old], false).await.unwrap();
+    world.store.ship(0, &[old], false).await.unwrap();
     assert_eq!(world.store.forget_secrets_ended_before(NOW + SECOND).await.unwrap(), 0, "it ends just then");
     assert_eq!(world.store.show_key(&key.id.to_string()).await.unwrap().secrets.len(), 2);
     assert_eq!(world.store.forget_secrets_ended_before(NOW + SECOND + 1).await.unwrap(), 1);

@@ -33,7 +33,7 @@ async fn ship(world: &World, records: Vec<StoredRecord>) {
     let to = records.len() as u64;
     let batch = Batch { boot: 9, lane: 0, from: 0, to, lost: 0, records };
     for _ in 0..2 {
-        world.store.ship(std::slice::from_ref(&batch), true).await.unwrap();
+        world.store.ship(0, std::slice::from_ref(&batch), true).await.unwrap();
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn no_record_stops_shipping(world: World) {
             .await;
     }
     let batch = Batch { boot: 9, lane: 0, from: 3, to: 4, lost: 0, records: vec![great(3)] };
-    world.store.ship(&[batch], true).await.unwrap();
+    world.store.ship(0, &[batch], true).await.unwrap();
     let report = world.store.usage_with_calls(&[], true, &all).await.unwrap();
     let full = 1_000_000_000_000_000_000;
     assert_eq!(shown(&report.rows)[1], (Some("gpt-5"), 3, full as u64, 3 * of, full));

@@ -230,7 +230,7 @@ pub(crate) async fn sums_of_any_span_are_those_of_its_records(world: World) {
         let piece = batch(lane as u16, shipped[lane], &own);
         shipped[lane] += own.len() as u64;
         for _ in 0..1 + chance.below(2) {
-            world.store.ship(std::slice::from_ref(&piece), false).await.unwrap();
+            world.store.ship(0, std::slice::from_ref(&piece), false).await.unwrap();
         }
         entries.extend(own);
         if chance.is_one_of(2) {
@@ -263,7 +263,7 @@ pub(crate) async fn folding_beside_shipments_counts_each_record_once(world: Worl
                 let piece = [batch(lane as u16, number as u64 * 20, part)];
                 // Whoever does not know whether a commit took place ships again.
                 for _ in 0..2 {
-                    while is_busy(store.ship(&piece, false).await) {}
+                    while is_busy(store.ship(0, &piece, false).await) {}
                 }
             }
         }));
@@ -303,7 +303,7 @@ pub(crate) async fn what_was_summed_up_by_minute_only_is_folded_too(world: World
             entry(chance, at_us)
         })
         .collect();
-    world.store.ship(&[batch(0, 0, &old)], false).await.unwrap();
+    world.store.ship(0, &[batch(0, 0, &old)], false).await.unwrap();
     // As a database looks that an earlier version has written.
     for table in ["usage_hour", "usage_day", "usage_consumer_hour", "usage_consumer_day"] {
         world.raw(&format!("DELETE FROM {table}")).await;
@@ -324,7 +324,7 @@ pub(crate) async fn what_was_summed_up_by_minute_only_is_folded_too(world: World
                 entry(chance, at_us)
             })
             .collect();
-        world.store.ship(&[batch(1, number as u64 * 50, &more)], false).await.unwrap();
+        world.store.ship(0, &[batch(1, number as u64 * 50, &more)], false).await.unwrap();
         all.extend(more);
         compare(&world.store, chance, &all, 20).await;
         fold_all(&world.store, NOW + (number as i64 + 1) * 6 * HOUR).await;
@@ -342,7 +342,7 @@ pub(crate) async fn hours_and_days_outlive_minutes(world: World) {
             entry(chance, at_us)
         })
         .collect();
-    world.store.ship(&[batch(0, 0, &entries)], false).await.unwrap();
+    world.store.ship(0, &[batch(0, 0, &entries)], false).await.unwrap();
     fold_all(&world.store, NOW + 2 * DAY).await;
     // What is not folded is not forgotten, whatever the settings say.
     while world.store.forget_minutes_before(NOW + DAYS as i64 * DAY).await.unwrap() > 0 {}
@@ -371,7 +371,7 @@ pub(crate) async fn hours_and_days_outlive_minutes(world: World) {
     compare_days(&world.store, &entries, DAY).await;
     // A record that comes late still counts, in what is kept.
     let late = entry(chance, NOW + 5 * HOUR);
-    world.store.ship(&[batch(1, 0, &[late])], false).await.unwrap();
+    world.store.ship(0, &[batch(1, 0, &[late])], false).await.unwrap();
     let all: Vec<Entry> = entries.iter().copied().chain([late]).collect();
     while world.store.forget_minutes_before(NOW + 3 * DAY).await.unwrap() > 0 {}
     compare_days(&world.store, &all, DAY).await;
@@ -418,7 +418,7 @@ pub(crate) async fn the_keys_with_the_most_requests_are_found_among_many(world: 
         })
         .collect();
     for (number, part) in (0..).zip(entries.chunks(1_000)) {
-        world.store.ship(&[batch(0, number * 1_000, part)], false).await.unwrap();
+        world.store.ship(0, &[batch(0, number * 1_000, part)], false).await.unwrap();
     }
     while world.store.fold_usage_before(NOW + 4 * DAY, 1_000).await.unwrap() > 0 {}
     while world.store.rank_usage(8).await.unwrap() > 0 {}
@@ -433,7 +433,7 @@ pub(crate) async fn the_keys_with_the_most_requests_are_found_among_many(world: 
             Entry { key: 119, consumer: 1, tenant: 5, service: 1, ..entry(chance, at_us) }
         })
         .collect();
-    world.store.ship(&[batch(1, 0, &late)], false).await.unwrap();
+    world.store.ship(0, &[batch(1, 0, &late)], false).await.unwrap();
     entries.extend(late);
     most_are_right(&world.store, chance, &entries).await;
 }

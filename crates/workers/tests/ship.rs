@@ -11,7 +11,7 @@ async fn commit_without_release(world: &World, dir: &std::path::Path) {
     let from = world.store.shipped_marks().await.unwrap();
     let batches = reader.batches(&from, usize::MAX).unwrap();
     assert!(!batches.is_empty());
-    world.store.ship(&batches, true).await.unwrap();
+    world.store.ship(0, &batches, true).await.unwrap();
 }
 
 fn charge(rule: u64, amount: u64) -> Charge {
@@ -219,7 +219,7 @@ async fn somebody_else_who_ships_the_same_is_noticed() {
         let mut reader = Reader::open(process.journal.dir()).unwrap();
         let from = world.store.shipped_marks().await.unwrap();
         let batches = reader.batches(&from, 10).unwrap();
-        world.store.ship(&batches, true).await.unwrap();
+        world.store.ship(0, &batches, true).await.unwrap();
         if round % 10 == 0 {
             until("all are counted", || async { world.counted().await == round * 25 }).await;
         }

@@ -45,7 +45,7 @@ async fn ship(world: &World, person: &Person, count: u64) -> String {
     };
     let records = (0..count).map(|position| record(position, &ids)).collect();
     let batch = Batch { boot: 0xABCD, lane: 0, from: 0, to: count, lost: 0, records };
-    world.store.ship(&[batch], true).await.unwrap();
+    world.store.ship(0, &[batch], true).await.unwrap();
     key
 }
 

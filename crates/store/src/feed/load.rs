@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sqlx::AnyConnection;
 use tollgate_core::tables::Snapshot;
 
 use super::{
@@ -61,14 +62,25 @@ impl Store {
         if let Some(narrow) = narrow {
             sqlx::raw_sql(narrow).execute(&mut *conn).await?;
         }
-        while let Some((low, high)) = ranges.next() {
-            let which = Which::Range(low, high);
-            load_consumers(&mut conn, &which, snapshot).await?;
-            load_keys(self.engine(), &mut conn, &which, snapshot).await?;
-            load_slow(&mut conn, &which, snapshot).await?;
-        }
+        let loaded = self.load_next_ranges(&mut conn, ranges, snapshot).await;
+        // The connection goes back to others, whatever came of this.
         if let Some(widen) = widen {
             sqlx::raw_sql(widen).execute(&mut *conn).await?;
+        }
+        loaded
+    }
+
+    async fn load_next_ranges(
+        &self,
+        conn: &mut AnyConnection,
+        ranges: &Ranges,
+        snapshot: &Snapshot,
+    ) -> Result<(), StoreError> {
+        while let Some((low, high)) = ranges.next() {
+            let which = Which::Range(low, high);
+            load_consumers(conn, &which, snapshot).await?;
+            load_keys(self.engine(), conn, &which, snapshot).await?;
+            load_slow(conn, &which, snapshot).await?;
         }
         Ok(())
     }

@@ -62,8 +62,9 @@ const GROUP_BYTES: u64 = 8 << 20;
 /// Batches of one group.
 const GROUP_BATCHES: usize = 1024;
 
-/// How often it is looked how much lies in the database where nothing is said, beside the task that commits: the look goes over all
-/// blocks. What this process adds in between is counted; what others add may lie there beyond the bound.
+/// How often it is looked how much lies in the database where nothing is said, beside the task that commits: the
+/// look goes over all blocks. What this process adds in between is counted; what others add may lie there beyond
+/// the bound.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// Takes batches; cheap to clone.

@@ -113,22 +113,14 @@ impl Store {
         Ok(tx)
     }
 
-    /// Takes over batches in one transaction: roll-ups, quotas, last uses, raw decisions when `keep`
-    /// is set. However often a range comes, it counts once (I13).
+    /// Takes over batches of a node's journals in one transaction: roll-ups, quotas, last uses, raw decisions when
+    /// `keep` is set. However often a range comes, it counts once (I13). What calls in flight hold of quotas counts
+    /// as used when that node starts anew ([`Store::count_quota_holds`]), whoever ships.
     ///
     /// # Errors
     /// When the database cannot be written; unless the commit itself was cut off nothing was taken
     /// over. Shipping the same again is right in any case.
-    pub async fn ship(&self, batches: &[Batch], keep: bool) -> Result<Shipped, StoreError> {
-        self.ship_of(0, batches, keep).await
-    }
-
-    /// The same of the journals of a node: what calls in flight hold of quotas counts as used when it starts anew
-    /// ([`Store::count_quota_holds`]), whoever ships.
-    ///
-    /// # Errors
-    /// As [`Store::ship`].
-    pub async fn ship_of(&self, node: u64, batches: &[Batch], keep: bool) -> Result<Shipped, StoreError> {
+    pub async fn ship(&self, node: u64, batches: &[Batch], keep: bool) -> Result<Shipped, StoreError> {
         let mut batches: Vec<&Batch> = batches.iter().collect();
         batches.sort_by_key(|batch| (batch.boot, batch.lane, batch.from));
         let mut tx = self.begin_write().await?;

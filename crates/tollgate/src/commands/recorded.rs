@@ -105,7 +105,7 @@ async fn ship(context: &Context, dir: &std::path::Path, store: &Store) -> Result
         if batches.is_empty() {
             return Ok(());
         }
-        store.ship_of(node, &batches, true).await?;
+        store.ship(node, &batches, true).await?;
         // A lane that gave less than it might is at its end; what is appended from now on was
         // answered after the call.
         if batches.iter().all(|batch| batch.records.len() < RECORDS_MAX) {
