@@ -106,7 +106,7 @@ pub use outbox::{
     Stream, StreamLease,
 };
 pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
-pub use past::Past;
+pub use past::{PassedOver, Past, PastTally};
 pub use people::{
     Account, CONSUMERS_MAX, ExternalAccount, ExternalPerson, InvitationView, MemberRef, MemberView,
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,

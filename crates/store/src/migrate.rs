@@ -40,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0031_meter_backfills.sql"),
     include_str!("../migrations/0032_usage_refused.sql"),
     include_str!("../migrations/0033_quota_holds.sql"),
+    include_str!("../migrations/0034_meter_damage.sql"),
 ];
 
 /// Runs what is missing.

@@ -4,11 +4,11 @@
 //! The border is drawn in the transaction that makes a meter known, while it holds `meter_head`: records before the
 //! next position, and of each lane the blocks that begin before what is summed up. What lies behind it is counted as
 //! it comes. A step commits with the place that it moves, so a killed one was never made, and a repeated one finds
-//! the place moved. Where a block reaches over what was summed up, shipments leave its decisions to the past
+//! the place moved. A damaged block is passed over, and that is counted and told. Where a block reaches over what was summed up, shipments leave its decisions to the past
 //! ([`Meters::leaves`]), and its lane waits until their sums are there. What the store forgets meanwhile is not
 //! counted.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use sqlx::AnyConnection;
 use tollgate_core::meter::set::Tally;
@@ -16,11 +16,12 @@ use tollgate_core::meter::set::Tally;
 use crate::{
     counting::Counting,
     error::StoreError,
+    keys::small,
     meters::{Meters, Request, is_same, load_set_of, record, request, write_tally},
     open::Store,
     outbox::Outbox,
     sql::{Columns as _, all, one, only, run, sql},
-    usage::{BlocksOf, Recorded},
+    usage::{BlocksOf, Opened},
 };
 
 /// Blocks of records that a step counts.
@@ -40,27 +41,95 @@ pub struct Past {
 enum Piece {
     /// Records from one position to before another.
     Records { outbox: Outbox, from: u64, to: u64 },
-    /// Decisions of a lane, from where its place stands; `None` when they are the last.
-    Decisions { recorded: Vec<Recorded>, lane: (i64, i64), from: i64, to: Option<i64> },
+    /// Decisions of a lane, from where its place stands.
+    Decisions { opened: Opened, lane: (i64, i64), from: i64 },
     /// There is nothing left.
     End,
 }
 
+/// Something of the past that cannot be counted: it is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedOver {
+    /// A damaged block of records.
+    Records {
+        /// The position of the first that was to be counted.
+        position: u64,
+        /// How many of them.
+        records: u64,
+    },
+    /// A damaged block of raw decisions.
+    Decisions {
+        /// The run that made them.
+        boot: u64,
+        /// Its lane.
+        lane: u16,
+        /// Where the block begins in the journal of the lane.
+        position: u64,
+        /// How many are in it.
+        decisions: u64,
+    },
+}
+
+impl PassedOver {
+    /// How many events are not counted.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        match self {
+            Self::Records { records, .. } => *records,
+            Self::Decisions { decisions, .. } => *decisions,
+        }
+    }
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records { position, records } => {
+                write!(to, "the block of {records} record(s) at position {position} is damaged")
+            }
+            Self::Decisions { boot, lane, position, decisions } => write!(
+                to,
+                "the block of {decisions} decision(s) at position {position} of lane {lane} of run {boot:016x} is \
+                 damaged"
+            ),
+        }
+    }
+}
+
+/// What meters count of a piece of the past.
+#[derive(Debug, Default)]
+pub struct PastTally {
+    tally: Tally,
+    passed: Vec<PassedOver>,
+}
+
+impl PastTally {
+    /// What cannot be counted of it.
+    #[must_use]
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed
+    }
+}
+
 impl Past {
-    /// What meters count of it.
-    ///
-    /// # Errors
-    /// When a block is damaged.
-    pub fn tally(&self) -> Result<Tally, StoreError> {
-        let mut tally = Tally::default();
+    /// What meters count of it. Of a damaged block nothing is counted.
+    #[must_use]
+    pub fn tally(&self) -> PastTally {
+        let PastTally { mut tally, mut passed } = PastTally::default();
         match &self.piece {
-            Piece::Records { outbox, from, to } => outbox.each(*from, |event| {
-                if event.position < *to {
-                    record(&self.meters, &event, &mut tally, |_| true);
-                }
-            })?,
-            Piece::Decisions { recorded, .. } => {
-                for own in recorded {
+            Piece::Records { outbox, from, to } => {
+                let broken = outbox.each_of_whole(*from, |event| {
+                    if event.position < *to {
+                        record(&self.meters, &event, &mut tally, |_| true);
+                    }
+                });
+                passed.extend(broken.into_iter().map(|(starts, ends)| {
+                    let position = starts.max(*from);
+                    PassedOver::Records { position, records: ends.min(*to).saturating_sub(position) }
+                }));
+            }
+            Piece::Decisions { opened, lane, .. } => {
+                for own in &opened.recorded {
                     let used = &own.used;
                     let seen = Request {
                         entry: &own.entry,
@@ -71,18 +140,25 @@ impl Past {
                     };
                     request(&self.meters, &seen, &mut tally, |_| true);
                 }
+                let (boot, lane) = (lane.0 as u64, small(lane.1));
+                passed.extend(opened.damaged.iter().map(|(position, decisions)| PassedOver::Decisions {
+                    boot,
+                    lane,
+                    position: *position,
+                    decisions: *decisions,
+                }));
             }
             Piece::End => {}
         }
-        Ok(tally)
+        PastTally { tally, passed }
     }
 
-    /// How many events are looked at.
+    /// How many events are looked at, damaged records among them.
     #[must_use]
     pub const fn len(&self) -> usize {
         match &self.piece {
             Piece::Records { from, to, .. } => to.saturating_sub(*from) as usize,
-            Piece::Decisions { recorded, .. } => recorded.len(),
+            Piece::Decisions { opened, .. } => opened.recorded.len(),
             Piece::End => 0,
         }
     }
@@ -99,7 +175,7 @@ impl Store {
     /// lane.
     ///
     /// # Errors
-    /// When the database cannot be read, or a block is damaged.
+    /// When the database cannot be read.
     pub async fn meters_past(&self) -> Result<Option<Past>, StoreError> {
         let mut tx = self.begin_read().await?;
         let select = "SELECT id, position, until_position FROM meter_backfills WHERE done = 0 ORDER BY id";
@@ -123,11 +199,12 @@ impl Store {
         Ok(None)
     }
 
-    /// Writes what was counted of a piece, and that it was, in one commit: so each event of the past counts once.
+    /// Writes what was counted of a piece, what of it was passed over, and that it was, in one commit: so each event
+    /// of the past counts once.
     ///
     /// # Errors
     /// When the database cannot be written. Whether it was is not known then: ask for the next piece.
-    pub async fn count_past(&self, past: &Past, tally: &Tally) -> Result<Counting, StoreError> {
+    pub async fn count_past(&self, past: &Past, counted: &PastTally) -> Result<Counting, StoreError> {
         let mut tx = self.begin_write().await?;
         if !moved(past, &mut tx).await? {
             tx.rollback().await?;
@@ -137,7 +214,12 @@ impl Store {
             tx.rollback().await?;
             return Ok(Counting::Changed);
         }
-        write_tally(&mut tx, tally).await?;
+        let damaged: u64 = counted.passed.iter().map(PassedOver::events).sum();
+        if damaged > 0 {
+            let note = sql("UPDATE meter_backfills SET damaged = damaged + $1 WHERE id = $2");
+            run(note.bind(damaged as i64).bind(past.id), &mut tx).await?;
+        }
+        write_tally(&mut tx, &counted.tally).await?;
         tx.commit().await?;
         Ok(Counting::Done)
     }
@@ -152,18 +234,13 @@ async fn moved(past: &Past, conn: &mut AnyConnection) -> Result<bool, StoreError
                 .bind(past.id)
                 .bind(*from as i64)
         }
-        Piece::Decisions { lane, from, to: Some(to), .. } => {
-            sql("UPDATE meter_backfill_lanes SET next = $1 \
-                 WHERE backfill = $2 AND boot = $3 AND lane = $4 AND next = $5")
-            .bind(*to)
-            .bind(past.id)
-            .bind(lane.0)
-            .bind(lane.1)
-            .bind(*from)
+        Piece::Decisions { lane, from, opened } => match opened.next {
+            Some(to) => sql("UPDATE meter_backfill_lanes SET next = $1 \
+                             WHERE backfill = $2 AND boot = $3 AND lane = $4 AND next = $5")
+            .bind(to),
+            None => sql("DELETE FROM meter_backfill_lanes \
+                         WHERE backfill = $1 AND boot = $2 AND lane = $3 AND next = $4"),
         }
-        Piece::Decisions { lane, from, to: None, .. } => sql(
-            "DELETE FROM meter_backfill_lanes WHERE backfill = $1 AND boot = $2 AND lane = $3 AND next = $4",
-        )
         .bind(past.id)
         .bind(lane.0)
         .bind(lane.1)
@@ -182,7 +259,7 @@ async fn records(conn: &mut AnyConnection, (from, until): (u64, u64)) -> Result<
     }
     let outbox = Outbox::read(conn, from, RECORD_BLOCKS).await?;
     // Where they are forgotten, there is nothing up to the border.
-    let to = if outbox.is_empty() { until } else { outbox.ends.min(until) };
+    let to = if outbox.ends == from { until } else { outbox.ends.min(until) };
     Ok(Some(Piece::Records { outbox, from, to }))
 }
 
@@ -198,6 +275,6 @@ async fn decisions(conn: &mut AnyConnection, id: i64) -> Result<Option<Piece>, S
     };
     let (lane, from) = ((row.int(0)?, row.int(1)?), row.int(2)?);
     let blocks = BlocksOf { lane, from, to: row.int(3)? };
-    let (recorded, to) = blocks.read(conn, DECISION_BLOCKS).await?;
-    Ok(Some(Piece::Decisions { recorded, lane, from, to }))
+    let opened = blocks.read(conn, DECISION_BLOCKS).await?;
+    Ok(Some(Piece::Decisions { opened, lane, from }))
 }

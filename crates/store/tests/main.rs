@@ -71,7 +71,8 @@ conformance! {
         a_report_counts_once_by_its_ids;
     meters_past:
         the_past_of_a_meter_counts_once_whatever_comes_between,
-        progress_of_the_past_is_seen_and_what_is_forgotten_is_passed_over;
+        progress_of_the_past_is_seen_and_what_is_forgotten_is_passed_over,
+        damage_of_the_past_is_passed_over_and_named;
     budgets:
         a_changed_price_is_a_new_version_and_the_old_one_stays,
         a_version_to_come_can_be_changed_until_it_begins, people_price_their_own_tenant_only,
@@ -162,6 +163,7 @@ conformance! {
         a_record_counts_once_by_tenant_source_and_id, a_named_request_takes_effect_once_and_has_one_answer,
         a_storm_of_the_same_requests_has_one_effect_each, ids_and_order_outlive_the_process,
         records_are_found_by_what_they_are, what_there_is_no_room_for_is_refused_at_once,
+        records_of_many_keys_in_one_batch_are_each_of_their_own,
         ids_from_before_are_known_to_the_next_run, only_the_present_relay_moves_the_cursor,
         types_of_events_have_versions_and_schemas_that_compile;
     leases:

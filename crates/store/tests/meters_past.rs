@@ -11,7 +11,8 @@ use tollgate_core::{
 };
 use tollgate_journal::{Entry, Extent, StoredRecord, Tokens};
 use tollgate_store::{
-    ApplyMode, Counting, DecisionFilter, Ingester, Intake, LastUses, MeterView, Taken, With,
+    ApplyMode, Counting, DecisionFilter, Engine, Ingester, Intake, LastUses, MeterView, PassedOver, Taken,
+    With,
 };
 
 use crate::{
@@ -126,7 +127,7 @@ impl Model {
     /// Counts a piece of the past; it may be killed before its commit, or commit twice.
     async fn step(&mut self) -> bool {
         let Some(past) = self.world.store.meters_past().await.unwrap() else { return false };
-        let tally = past.tally().unwrap();
+        let tally = past.tally();
         match self.numbers.below(4) {
             0 => {}
             1 => {
@@ -145,7 +146,7 @@ impl Model {
         self.rounds += 1;
         self.world.apply(&resources(meters(self.rounds)), ApplyMode::default()).await.unwrap();
         if let Some(past) = stale {
-            let tally = past.tally().unwrap();
+            let tally = past.tally();
             let counted = self.world.store.count_past(&past, &tally).await.unwrap();
             assert_eq!(counted, Counting::Changed, "other meters count nothing");
         }
@@ -274,14 +275,14 @@ pub(crate) async fn progress_of_the_past_is_seen_and_what_is_forgotten_is_passed
     let before = meter(&world, "bytes").await.past.unwrap();
     assert_eq!((before.events, before.left, before.is_done, before.percent()), (16, 16, false, 0));
     let past = world.store.meters_past().await.unwrap().unwrap();
-    let tally = past.tally().unwrap();
+    let tally = past.tally();
     assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
     let between = meter(&world, "bytes").await.past.unwrap();
     assert_eq!((between.left, between.percent()), (12, 25));
     // The rest is forgotten before it is counted.
     world.raw("DELETE FROM event_blocks WHERE starts > 0").await;
     while let Some(past) = world.store.meters_past().await.unwrap() {
-        let tally = past.tally().unwrap();
+        let tally = past.tally();
         assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
     }
     let after = meter(&world, "bytes").await.past.unwrap();
@@ -293,9 +294,68 @@ pub(crate) async fn progress_of_the_past_is_seen_and_what_is_forgotten_is_passed
     world.raw(gone).await;
     while let Some(past) = world.store.meters_past().await.unwrap() {
         assert!(past.is_empty(), "nobody counts it any more");
-        world.store.count_past(&past, &past.tally().unwrap()).await.unwrap();
+        world.store.count_past(&past, &past.tally()).await.unwrap();
     }
     while world.store.forget_meters_before(0, 0).await.unwrap() > 0 {}
     assert_eq!(world.count("SELECT COUNT(*) FROM meter_backfills").await, 0);
     assert_eq!(world.count("SELECT COUNT(*) FROM meter_backfill_lanes").await, 0);
+}
+
+/// A block of decisions and one of records are damaged, in two ways each: all others count.
+pub(crate) async fn damage_of_the_past_is_passed_over_and_named(world: World) {
+    let world = world.furnished().await;
+    let project = project(&world).await;
+    let ingester = ingester(&world.store);
+    let tile = |id| Tile { id, at_us: NOW, zoom: 1, tenths: 10, user: 1 };
+    for id in 0..5 {
+        ingester.submit(batch(project, &[tile(2 * id), tile(2 * id + 1)])).await.unwrap();
+    }
+    for (from, to) in [(0, 10), (10, 30), (30, 60), (60, 100)] {
+        let mut intake = world.store.intake(true, LastUses::default()).await.unwrap();
+        for position in from..to {
+            intake.add(BOOT, 0, &request(project, 0, position).lend());
+        }
+        intake.reached(&Extent { boot: BOOT, lane: 0, from, to, lost: 0 });
+        let done = world.store.take_over(&mut intake, With { uses: true, totals: true }).await.unwrap();
+        assert!(matches!(done, Taken::Done(_)));
+    }
+    // One does not unpack, one unpacks to what is no record.
+    world.raw(&format!("UPDATE event_blocks SET packed = {} WHERE starts = 2", world.blob("01FF"))).await;
+    let whole_but_no_records = world.blob("0128B52FFD200109000007");
+    world.raw(&format!("UPDATE event_blocks SET packed = {whole_but_no_records} WHERE starts = 6")).await;
+    world.raw(&format!("UPDATE decision_blocks SET packed = {} WHERE starts = 10", world.blob("00"))).await;
+    world.raw(&cut_short(&world, 60)).await;
+    world.apply(&resources(meters(0)), ApplyMode::default()).await.unwrap();
+    let mut passed = Vec::new();
+    while let Some(past) = world.store.meters_past().await.unwrap() {
+        let tally = past.tally();
+        passed.extend_from_slice(tally.passed_over());
+        assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
+    }
+    let decisions = |position, decisions| PassedOver::Decisions { boot: BOOT, lane: 0, position, decisions };
+    assert_eq!(
+        passed,
+        [
+            PassedOver::Records { position: 2, records: 2 },
+            PassedOver::Records { position: 6, records: 2 },
+            decisions(10, 20),
+            decisions(60, 40)
+        ]
+    );
+    let words = "the block of 20 decision(s) at position 10 of lane 0 of run 000000000000abcd is damaged";
+    assert_eq!(passed[2].to_string(), words);
+    let past = meter(&world, "bytes").await.past.unwrap();
+    assert_eq!((past.damaged, past.left, past.is_done, past.percent()), (64, 0, true, 100));
+    for (name, events) in [("bytes", 6), ("requests", 40)] {
+        assert_eq!(values(&world, name, (WindowUnit::Total, SPAN), &[]).await.total.events, events, "{name}");
+    }
+}
+
+/// SQL that takes the last bytes off a block of decisions.
+fn cut_short(world: &World, starts: u64) -> String {
+    let cut = match world.store.engine() {
+        Engine::Sqlite => "SUBSTR(packed, 1, LENGTH(packed) - 40)",
+        Engine::Postgres => "SUBSTRING(packed FROM 1 FOR LENGTH(packed) - 40)",
+    };
+    format!("UPDATE decision_blocks SET packed = {cut} WHERE starts = {starts}")
 }

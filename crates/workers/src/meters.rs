@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tollgate_core::{meter::set::Tally, time::Clock};
-use tollgate_store::{Counting, Meters, Outbox, RelayLease, Store, StoreError};
+use tollgate_store::{Counting, Meters, Outbox, PassedOver, RelayLease, Store, StoreError};
 
 use crate::{faults::Faults, stop::Stop};
 
@@ -98,6 +98,10 @@ impl Counter {
             "tollgate_meter_past_events_total",
             "Records and requests from before a meter that it has looked at"
         );
+        metrics::describe_counter!(
+            "tollgate_meter_past_damaged_total",
+            "Records and requests from before a meter that are damaged and not counted"
+        );
         let mut faults = Faults::of("meters");
         loop {
             match self.turn(&mut stop, &mut faults).await {
@@ -177,12 +181,13 @@ impl Counter {
             self.past_us = now_us;
             return Ok(false);
         };
-        let counted = tokio::task::spawn_blocking(move || past.tally().map(|tally| (past, tally))).await;
-        let broken = |_| Err(StoreError::Corrupt("what was there before could not be counted".to_owned()));
-        let (past, tally) = counted.unwrap_or_else(broken)?;
+        let counted = tokio::task::spawn_blocking(move || (past.tally(), past)).await;
+        let broken = |_| StoreError::Corrupt("what was there before could not be counted".to_owned());
+        let (tally, past) = counted.map_err(broken)?;
         // Where it was lost or meters have changed, the next piece is as it is now.
         if self.store.count_past(&past, &tally).await? == Counting::Done {
             metrics::counter!("tollgate_meter_past_events_total").increment(past.len() as u64);
+            tell(tally.passed_over());
         }
         Ok(true)
     }
@@ -223,6 +228,14 @@ impl Counter {
             }
         }
         Ok(())
+    }
+}
+
+/// Says what of the past is not counted, once: it is passed over for good.
+fn tell(passed: &[PassedOver]) {
+    for passed in passed {
+        metrics::counter!("tollgate_meter_past_damaged_total").increment(passed.events());
+        tracing::error!("{passed}; meters that count the past pass it over");
     }
 }
 

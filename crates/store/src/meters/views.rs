@@ -50,6 +50,8 @@ pub struct MeterPast {
     pub events: u64,
     /// Of these, those that were not looked at yet.
     pub left: u64,
+    /// Of these, those that were passed over because they are damaged.
+    pub damaged: u64,
     /// Whether all of it is counted.
     pub is_done: bool,
 }
@@ -80,7 +82,7 @@ pub struct MeterFilter {
 const SELECT: &str = "SELECT x.id, x.version, p.tenant, x.project, p.name, x.spec, x.series, x.from_us, s.groups, \
                       s.others, s.skipped, b.done, b.until_position - b.began_position + b.requests, \
                       b.until_position - b.position + COALESCE((SELECT CAST(SUM(l.upto - l.next) AS BIGINT) \
-                      FROM meter_backfill_lanes l WHERE l.backfill = b.id), 0) FROM meters x JOIN projects p ON p.id = x.project \
+                      FROM meter_backfill_lanes l WHERE l.backfill = b.id), 0), b.damaged FROM meters x JOIN projects p ON p.id = x.project \
                       JOIN meter_series s ON s.series = x.series LEFT JOIN meter_backfills b ON b.id = s.backfill";
 
 impl Store {
@@ -177,7 +179,12 @@ async fn load(conn: &mut AnyConnection, tenant: TenantId, id: MeterId) -> Result
 
 fn view(row: &Row) -> Result<MeterView, StoreError> {
     let past = match row.opt_int(11)? {
-        Some(done) => Some(MeterPast { events: row.count(12)?, left: row.count(13)?, is_done: done != 0 }),
+        Some(done) => Some(MeterPast {
+            events: row.count(12)?,
+            left: row.count(13)?,
+            damaged: row.count(14)?,
+            is_done: done != 0,
+        }),
         None => None,
     };
     Ok(MeterView {

@@ -51,14 +51,14 @@ pub struct Lag {
 /// Unpacked blocks, to be gone through.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// First position, the one after the last, and what is in it.
-    blocks: Vec<(u64, u64, Vec<u8>)>,
+    /// First position, the one after the last, and what is in it; `None` when it does not unpack.
+    blocks: Vec<(u64, u64, Option<Vec<u8>>)>,
     /// The position after the last record in here.
     pub ends: u64,
 }
 
 impl Outbox {
-    /// The records from a position on, of so many blocks at most.
+    /// The records from a position on, of so many blocks at most; damaged ones are among them.
     pub(crate) async fn read(
         conn: &mut AnyConnection,
         from: u64,
@@ -72,9 +72,7 @@ impl Outbox {
         for row in &rows {
             let (starts, ends) = (row.count(0)?, row.count(0)? + row.count(1)?);
             if ends > from {
-                let raw = unpack(row.blob(2)?);
-                let raw = raw.ok_or_else(|| StoreError::corrupt("a block of records cannot be read"))?;
-                outbox.blocks.push((starts, ends, raw));
+                outbox.blocks.push((starts, ends, unpack(row.blob(2)?)));
                 outbox.ends = ends;
             }
         }
@@ -87,14 +85,37 @@ impl Outbox {
     /// When a block is damaged.
     pub fn each<'o>(&'o self, from: u64, mut with: impl FnMut(Event<'o>)) -> Result<(), StoreError> {
         for (starts, _, raw) in self.blocks.iter().filter(|(_, ends, _)| *ends > from) {
-            let read = each(raw, *starts, |event| {
-                if event.position >= from {
-                    with(event);
-                }
+            let read = raw.as_ref().and_then(|raw| {
+                each(raw, *starts, |event| {
+                    if event.position >= from {
+                        with(event);
+                    }
+                })
             });
-            read.ok_or_else(|| StoreError::corrupt("a block of records cannot be read"))?;
+            read.ok_or_else(damaged)?;
         }
         Ok(())
+    }
+
+    /// Goes through the records from a position on, in order, of those blocks that are whole, and gives of each other
+    /// one its first position and the one after its last: nothing of it is gone through.
+    pub(crate) fn each_of_whole<'o>(&'o self, from: u64, mut with: impl FnMut(Event<'o>)) -> Vec<(u64, u64)> {
+        let mut broken = Vec::new();
+        for (starts, ends, raw) in self.blocks.iter().filter(|(_, ends, _)| *ends > from) {
+            // Looked at to its end first: what comes before the damage may not be true either.
+            let whole = raw.as_ref().filter(|raw| each(raw, *starts, |_| {}).is_some());
+            let read = whole.and_then(|raw| {
+                each(raw, *starts, |event| {
+                    if event.position >= from {
+                        with(event);
+                    }
+                })
+            });
+            if read.is_none() {
+                broken.push((*starts, *ends));
+            }
+        }
+        broken
     }
 
     /// Whether there is nothing.
@@ -181,7 +202,11 @@ impl Store {
     /// When the database cannot be read, or a block is damaged.
     pub async fn outbox(&self, from: u64) -> Result<Outbox, StoreError> {
         let mut conn = self.reader().await?;
-        Outbox::read(&mut conn, from, BLOCKS).await
+        let outbox = Outbox::read(&mut conn, from, BLOCKS).await?;
+        if outbox.blocks.iter().any(|(.., raw)| raw.is_none()) {
+            return Err(damaged());
+        }
+        Ok(outbox)
     }
 
     /// How far each sink is behind.
@@ -221,6 +246,10 @@ impl Store {
         let mut conn = self.reader().await?;
         only(sql("SELECT next FROM event_shards WHERE shard = $1").bind(SHARD), &mut conn).await?.count(0)
     }
+}
+
+fn damaged() -> StoreError {
+    StoreError::corrupt("a block of records cannot be read")
 }
 
 /// One notice a tenant, however many of its records are parked at once.

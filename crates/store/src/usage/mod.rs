@@ -51,7 +51,7 @@ pub use latency::{Latency, LatencyFilter};
 pub use models::{CallReport, CallRow, CallSums};
 pub use quota_leases::{QUOTAS_ROUND_MAX, QuotaKey, QuotaLeased, QuotaWant};
 pub use read_on::Cursors;
-pub(crate) use recorded::BlocksOf;
+pub(crate) use recorded::{BlocksOf, Opened};
 pub use recorded::{Parts, Recorded, Used};
 pub use replay::{Replay, ReplaySpan};
 pub(crate) use reported::write_reported;

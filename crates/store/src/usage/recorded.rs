@@ -102,8 +102,18 @@ pub(super) async fn unpack(
     (wanted, parts): (&Wanted, Parts),
     into: &mut Vec<Recorded>,
 ) -> Result<(), StoreError> {
-    let block = Block::open(&lying.packed).ok_or_else(unreadable)?;
-    let found = block.find(wanted).ok_or_else(unreadable)?;
+    try_unpack(conn, lying, (wanted, parts), into).await?.ok_or_else(unreadable)
+}
+
+/// As [`unpack`]; `None` when the block is damaged, or a later version packed it. Some of it may be in `into` then.
+async fn try_unpack(
+    conn: &mut AnyConnection,
+    lying: &Lying,
+    (wanted, parts): (&Wanted, Parts),
+    into: &mut Vec<Recorded>,
+) -> Result<Option<()>, StoreError> {
+    let Some(block) = Block::open(&lying.packed) else { return Ok(None) };
+    let Some(found) = block.find(wanted) else { return Ok(None) };
     let numbers = found.iter().map(|found| found.number);
     let mut calls = match numbers.clone().min().zip(numbers.max()) {
         Some(range) if parts.calls => calls(conn, lying, range).await?,
@@ -113,17 +123,15 @@ pub(super) async fn unpack(
     let text = |bytes: &[u8]| {
         if parts.texts { String::from_utf8_lossy(bytes).into_owned() } else { String::new() }
     };
-    block
-        .unpack(&found, |found, decision| {
-            into.push(Recorded {
-                id: DecisionId { boot, lane, number: found.number },
-                entry: decision.entry,
-                path: text(decision.path),
-                user_agent: text(decision.user_agent),
-                used: calls.remove(&found.number).unwrap_or_default(),
-            });
-        })
-        .ok_or_else(unreadable)
+    Ok(block.unpack(&found, |found, decision| {
+        into.push(Recorded {
+            id: DecisionId { boot, lane, number: found.number },
+            entry: decision.entry,
+            path: text(decision.path),
+            user_agent: text(decision.user_agent),
+            used: calls.remove(&found.number).unwrap_or_default(),
+        });
+    }))
 }
 
 /// Blocks of a lane that begin from one position to before another.
@@ -135,25 +143,39 @@ pub(crate) struct BlocksOf {
     pub(crate) to: i64,
 }
 
+/// What the first of them hold.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) recorded: Vec<Recorded>,
+    /// Where damaged blocks begin, and how many decisions each had; none of them is in `recorded`.
+    pub(crate) damaged: Vec<(u64, u64)>,
+    /// From where on the others begin; `None` when there are none.
+    pub(crate) next: Option<i64>,
+}
+
 impl BlocksOf {
-    /// The decisions of the first of them, and from where on the others begin; `None` when there are none.
+    /// The decisions of the first of them.
     pub(crate) async fn read(
         self,
         conn: &mut AnyConnection,
         blocks_max: usize,
-    ) -> Result<(Vec<Recorded>, Option<i64>), StoreError> {
+    ) -> Result<Opened, StoreError> {
         let (boot, lane) = self.lane;
-        let text = "SELECT starts, packed FROM decision_blocks WHERE boot = $1 AND lane = $2 AND starts >= $3 \
-                    AND starts < $4 ORDER BY starts LIMIT $5";
+        let text = "SELECT starts, packed, records FROM decision_blocks WHERE boot = $1 AND lane = $2 \
+                    AND starts >= $3 AND starts < $4 ORDER BY starts LIMIT $5";
         let ask = sql(text).bind(boot).bind(lane).bind(self.from).bind(self.to).bind(blocks_max as i64 + 1);
         let rows = all(ask, conn).await?;
-        let mut recorded = Vec::new();
+        let (mut recorded, mut damaged) = (Vec::new(), Vec::new());
+        let wanted = (&Wanted::default(), Parts { texts: false, calls: true });
         for row in rows.iter().take(blocks_max) {
             let lying = Lying { boot, lane, packed: row.blob(1)?.to_vec() };
-            unpack(conn, &lying, (&Wanted::default(), Parts { texts: false, calls: true }), &mut recorded)
-                .await?;
+            let before = recorded.len();
+            if try_unpack(conn, &lying, wanted, &mut recorded).await?.is_none() {
+                recorded.truncate(before);
+                damaged.push((row.count(0)?, row.count(2)?));
+            }
         }
-        Ok((recorded, rows.get(blocks_max).map(|row| row.int(0)).transpose()?))
+        Ok(Opened { recorded, damaged, next: rows.get(blocks_max).map(|row| row.int(0)).transpose()? })
     }
 }
 

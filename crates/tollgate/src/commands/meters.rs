@@ -59,18 +59,20 @@ async fn list(context: &Context, store: &Store) -> Result<(), Failure> {
     })
 }
 
-/// How far what was there before a meter is counted.
+/// How far what was there before a meter is counted, and what of it is not.
 fn past_words(meter: &MeterView) -> String {
-    match meter.past {
-        None => "not counted".to_owned(),
-        Some(past) if past.is_done => "counted".to_owned(),
-        Some(past) => format!("{} % counted", past.percent()),
+    let Some(past) = meter.past else { return "not counted".to_owned() };
+    let mut words = if past.is_done { "counted".to_owned() } else { format!("{} % counted", past.percent()) };
+    if past.damaged > 0 {
+        words.push_str(&format!(", {} damaged and passed over", past.damaged));
     }
+    words
 }
 
 fn listed(meter: &MeterView) -> Value {
-    let past =
-        meter.past.map(|past| json!({ "done": past.is_done, "events": past.events, "left": past.left }));
+    let past = meter.past.map(|past| {
+        json!({ "done": past.is_done, "events": past.events, "left": past.left, "damaged": past.damaged })
+    });
     json!({
         "id": meter.id.to_string(),
         "project": meter.spec.project,
