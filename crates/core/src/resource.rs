@@ -215,7 +215,8 @@ pub struct MatchSpec {
 pub struct RewriteSpec {
     /// The pattern (see [`crate::pattern::PathPattern`]).
     pub from: String,
-    /// The new path; `{n}` is what the n-th wildcard matched.
+    /// The new path; `{n}` is what the n-th wildcard matched. Where a `**` matched nothing, or its match
+    /// ends with a slash, one slash is left.
     pub to: String,
 }
 
