@@ -2,6 +2,8 @@
 //!
 //! Bounds of connections, heads and idle times are the engine's ([`crate::http::bounds`]).
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use tollgate_core::{limits::Gcra, webhook::Egress};
 
@@ -32,6 +34,9 @@ pub struct GatewayOptions {
     /// Bytes that batches of records on their way may take, over all lanes; more get `overloaded`.
     /// Default 256 MiB.
     pub ingest_bytes_max: u64,
+    /// How long a large question to a model may wait to be read by the threads of the models; then it gets
+    /// `overloaded`. Default 10 s.
+    pub aside_timeout: Duration,
     /// Signs the assertions of services that ask for them; without keys their upstreams get none.
     pub assertion: Option<AssertionKeys>,
 }
@@ -48,6 +53,7 @@ impl Default for GatewayOptions {
             slow_hash_queue: 64,
             bound_hosts: BoundHostOptions::default(),
             ingest_bytes_max: 256 << 20,
+            aside_timeout: Duration::from_secs(10),
             assertion: None,
         }
     }

@@ -40,6 +40,7 @@ mod serving;
 mod shared_limits;
 mod signed;
 mod signing_in;
+mod slow_clients;
 mod token_quotas;
 mod topics;
 mod webhooks;

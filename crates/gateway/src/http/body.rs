@@ -42,6 +42,9 @@ pub enum BodyError {
     /// Came slower than the least rate.
     #[error("the request body arrives too slowly")]
     TooSlow,
+    /// Is held whole, and was not all there in the time that such a body has.
+    #[error("the request body took too long to arrive")]
+    Late,
     /// Framing that can be read in more than one way: answer 400.
     #[error("the framing of the request body is malformed: {0}")]
     Malformed(Malformed),
@@ -94,7 +97,12 @@ impl RequestBody {
             lane: Rc::clone(lane),
             facts: Rc::clone(&facts),
             limit_bytes: u64::MAX,
-            pace: Pace { deadline: Deadline::new(&lane.ticks), waiting_since_ms: None, waited_ms: 0 },
+            pace: Pace {
+                deadline: Deadline::new(&lane.ticks),
+                waiting_since_ms: None,
+                waited_ms: 0,
+                is_held: false,
+            },
         };
         (Self { source: Source::Client(Box::new(client)) }, facts)
     }
@@ -140,6 +148,16 @@ impl RequestBody {
         }
     }
 
+    /// Says that what is read is kept until the whole body is there. It then has to be there in time, however steadily
+    /// it comes ([`Bounds::held_body_timeout`]): what was read of it takes memory for as long.
+    ///
+    /// [`Bounds::held_body_timeout`]: super::bounds::Bounds::held_body_timeout
+    pub fn hold(&mut self) {
+        if let Source::Client(client) = &mut self.source {
+            client.pace.is_held = true;
+        }
+    }
+
     /// The next piece; `None` at the end.
     ///
     /// # Errors
@@ -154,6 +172,7 @@ impl RequestBody {
     /// [`BodyError`]; [`BodyError::TooLarge`] beyond `bytes_max`.
     pub async fn collect(&mut self, bytes_max: u64) -> Result<Bytes, BodyError> {
         self.limit(bytes_max)?;
+        self.hold();
         let mut whole = Vec::new();
         while let Some(frame) = self.frame().await {
             let Frame::Data(data) = frame? else { continue };
@@ -343,6 +362,8 @@ struct Pace {
     deadline: Deadline,
     waiting_since_ms: Option<u64>,
     waited_ms: u64,
+    /// The whole body is kept before anything is done with it.
+    is_held: bool,
 }
 
 impl Pace {
@@ -355,14 +376,18 @@ impl Pace {
 
     fn poll_overdue(&mut self, cx: &mut Context<'_>, received: u64, lane: &LaneState) -> Option<BodyError> {
         let bounds = &lane.bounds;
-        let may_wait = may_wait(received, bounds.body_rate_min, bounds.body_grace);
-        let left = may_wait.saturating_sub(Duration::from_millis(self.waited_ms));
+        let left = |may_wait: Duration| may_wait.saturating_sub(Duration::from_millis(self.waited_ms));
+        let at_rate = left(may_wait(received, bounds.body_rate_min, bounds.body_grace));
+        let whole = if self.is_held { left(bounds.held_body_timeout) } else { Duration::MAX };
+        let (patience, error) =
+            [(bounds.body_idle, BodyError::Idle), (at_rate, BodyError::TooSlow), (whole, BodyError::Late)]
+                .into_iter()
+                .min_by_key(|(patience, _)| *patience)?;
         if self.waiting_since_ms.is_none() {
             self.waiting_since_ms = Some(self.deadline.ticks().now_ms());
-            self.deadline.arm(left.min(bounds.body_idle));
+            self.deadline.arm(patience);
         }
-        let overdue = self.deadline.poll_due(cx);
-        overdue.then_some(if left < bounds.body_idle { BodyError::TooSlow } else { BodyError::Idle })
+        self.deadline.poll_due(cx).then_some(error)
     }
 }
 

@@ -29,12 +29,17 @@ pub struct Bounds {
     pub body_rate_min: u64,
     /// How long a body may be slower than [`Bounds::body_rate_min`]. Default 15 s.
     pub body_grace: Duration,
+    /// How long a request body may take that is held whole before anything is done with it (records, questions to
+    /// models, calls of models, signed requests), counting only time spent waiting for the client. Default 5 min:
+    /// 16 MiB at half a megabit per second. What a proxy passes on as it comes has no such bound.
+    pub held_body_timeout: Duration,
     /// How long the client may leave no room for bytes we want to send, in all; bytes it takes give time back.
     /// Default 60 s.
     pub write_idle: Duration,
     /// Bytes per second that a client has to take in the long run while bytes wait for it: each byte it takes
     /// gives back the time that it takes at this rate. Default 240, as for [`Bounds::body_rate_min`]. 0: any
-    /// byte gives back all.
+    /// byte gives back all. On a stream of HTTP/2 it is seen by pieces of up to 16 KiB what is taken, and one that
+    /// stops altogether is ended after at most twice [`Bounds::write_idle`].
     pub write_rate_min: u64,
     /// How long a tunnel (WebSocket) may be silent in both directions. Default 5 min.
     pub tunnel_idle: Duration,
@@ -72,6 +77,7 @@ impl Default for Bounds {
             body_idle: Duration::from_secs(60),
             body_rate_min: 240,
             body_grace: Duration::from_secs(15),
+            held_body_timeout: Duration::from_secs(300),
             write_idle: Duration::from_secs(60),
             write_rate_min: 240,
             tunnel_idle: Duration::from_secs(300),

@@ -32,6 +32,7 @@ pub(crate) async fn read(
     let declared = exchange.body.declared_len().unwrap_or(0).min(bytes_max);
     let whole = usize::try_from(declared).unwrap_or(usize::MAX).min(FIRST_BYTES_MAX);
     let sink = Sink { bytes: Vec::with_capacity(whole), bytes_max, share, fault: None };
+    exchange.body.hold();
     let mut reader = Reader::new(coding, sink).map_err(|_| broken(coding))?;
     while let Some(frame) = exchange.body.frame().await {
         let Frame::Data(data) = frame.map_err(body_denial)? else { continue };

@@ -244,9 +244,11 @@ pub(crate) fn denial_of(kind: &UpstreamErrorKind) -> Denial {
 pub(crate) fn body_denial(error: BodyError) -> Denial {
     let code = match error {
         BodyError::TooLarge { .. } => Code::BodyTooLarge,
-        BodyError::Idle | BodyError::TooSlow | BodyError::Malformed(_) | BodyError::Disconnected => {
-            Code::MalformedRequest
-        }
+        BodyError::Idle
+        | BodyError::TooSlow
+        | BodyError::Late
+        | BodyError::Malformed(_)
+        | BodyError::Disconnected => Code::MalformedRequest,
     };
     Denial::new(code, error.to_string())
 }

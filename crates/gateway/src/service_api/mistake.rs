@@ -51,9 +51,11 @@ impl Mistake {
     pub(super) fn of_body(error: BodyError) -> Self {
         let code = match error {
             BodyError::TooLarge { .. } => Code::BodyTooLarge,
-            BodyError::Idle | BodyError::TooSlow | BodyError::Malformed(_) | BodyError::Disconnected => {
-                Code::MalformedRequest
-            }
+            BodyError::Idle
+            | BodyError::TooSlow
+            | BodyError::Late
+            | BodyError::Malformed(_)
+            | BodyError::Disconnected => Code::MalformedRequest,
         };
         Self::new(entry(code), error.to_string())
     }

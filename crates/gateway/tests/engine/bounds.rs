@@ -92,6 +92,36 @@ fn a_body_that_drips_is_408() {
     takes_a_moment(|| assert_eq!(client.answer().status, 408));
 }
 
+/// Sends a body of so many bytes one by one, each after 20 ms, and gives the status of the answer.
+fn sent_slowly(rig: &Rig, path: &str, bytes: usize) -> u16 {
+    let mut client = rig.client();
+    client.send(&format!("POST {path} HTTP/1.1$Host: a$Content-Length: {bytes}$$"));
+    let mut writer = client.stream.try_clone().unwrap();
+    std::thread::spawn(move || {
+        for _ in 0..bytes {
+            std::thread::sleep(Duration::from_millis(20));
+            if std::io::Write::write_all(&mut writer, b"x").is_err() {
+                return;
+            }
+        }
+    });
+    client.answer().status
+}
+
+#[test]
+fn a_body_that_is_held_whole_has_to_be_there_in_time() {
+    let bounds = Bounds { held_body_timeout: SHORT, body_rate_min: 0, ..Bounds::default() };
+    let upstream = upstream(|_, mut client| {
+        client.head();
+        client.exactly(40);
+        client.send("HTTP/1.1 201 Created$Content-Length: 0$$");
+    });
+    let rig = Rig::start(Setup { bounds, origin: Some(origin("http", upstream.addr)), ..Setup::default() });
+    takes_a_moment(|| assert_eq!(sent_slowly(&rig, "/echo", 10_000), 408));
+    // What is passed on as it comes is held by nobody.
+    takes_a_moment(|| assert_eq!(sent_slowly(&rig, "/up", 40), 201));
+}
+
 #[test]
 fn a_client_that_reads_nothing_is_cut() {
     let upstream = upstream(|_, mut client| {

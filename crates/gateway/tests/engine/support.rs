@@ -123,6 +123,9 @@ pub(crate) fn eventually(what: &str, state: impl Fn() -> bool) {
     }
 }
 
+/// Bytes of the answer at `/whole`, which is there at once.
+pub(crate) const WHOLE_BYTES: usize = 160 * 1024;
+
 struct Forwarder {
     upstreams: Upstreams,
     setup: Setup,
@@ -146,6 +149,7 @@ impl Forwarder {
         let path = exchange.head.path().to_owned();
         match path.as_str() {
             "/hello" | "/unaccountable" => Answer::new(200).with_body("hello"),
+            "/whole" => Answer::new(200).with_body(vec![b'w'; WHOLE_BYTES]),
             "/nothing" => Answer::new(204).with_body("must not be sent"),
             "/ignore" => Answer::new(200).with_body("ignored"),
             "/gate" => {
@@ -204,7 +208,7 @@ impl Forwarder {
 fn status_of(error: BodyError) -> u16 {
     match error {
         BodyError::TooLarge { .. } => 413,
-        BodyError::Idle | BodyError::TooSlow => 408,
+        BodyError::Idle | BodyError::TooSlow | BodyError::Late => 408,
         BodyError::Malformed(_) | BodyError::Disconnected => 400,
     }
 }

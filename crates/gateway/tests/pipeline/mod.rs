@@ -25,6 +25,7 @@ mod metrics;
 mod models;
 mod paths;
 mod ports;
+mod predict;
 mod services;
 mod signed;
 mod streams;

@@ -27,6 +27,7 @@ use tollgate_core::{
     route::Router,
     secret::Secret,
     service::{Service, ServiceRow},
+    serving::{Models, NoModels},
     tables::{ById, Consumer, EventType, Foreign, Project, Snapshot, Tables, Tenant},
     time::Clock as _,
 };
@@ -64,6 +65,7 @@ pub(crate) struct Plan {
     pub(crate) bounds: Bounds,
     pub(crate) journal: Options,
     pub(crate) lanes: u16,
+    pub(crate) models: Arc<dyn Models>,
 }
 
 /// A running gateway.
@@ -111,6 +113,7 @@ impl Plan {
             bounds: Bounds::default(),
             journal: Options { segment_bytes: 256 * 1024, bytes_max: 16 * 1024 * 1024, ..Options::default() },
             lanes: 1,
+            models: Arc::new(NoModels),
         }
     }
 
@@ -151,7 +154,7 @@ impl Plan {
             clock: clock.clone(),
             rehash: rehash.clone(),
             intake: intake.clone(),
-            models: Arc::new(tollgate_core::serving::NoModels),
+            models: self.models,
             host_lookup: host_lookup(&names, &door, &asked),
         };
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

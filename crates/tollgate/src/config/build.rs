@@ -239,6 +239,7 @@ fn blank(data_dir: PathBuf) -> Config {
             keep_alive_idle: Duration::ZERO,
             body_idle: Duration::ZERO,
             body_rate_min: 0,
+            held_body_timeout: Duration::ZERO,
             write_idle: Duration::ZERO,
             write_rate_min: 0,
             tunnel_idle: Duration::ZERO,

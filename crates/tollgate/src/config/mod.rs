@@ -117,6 +117,8 @@ pub struct Gateway {
     pub body_idle: Duration,
     /// Bytes per second of a request body that a client has to send.
     pub body_rate_min: u64,
+    /// How long a request body may take that is held whole.
+    pub held_body_timeout: Duration,
     /// How long a client may leave no room for an answer.
     pub write_idle: Duration,
     /// Bytes per second of an answer that a client has to take while they wait for it.

@@ -190,6 +190,13 @@ const GENERAL: &[Setting] = &[
         read: |written, config| put(&mut config.gateway.body_rate_min, bytes(written, 0..=1 << 20)),
     },
     Setting {
+        path: "gateway.held_body_timeout",
+        shape: "length of time, 100ms to 1d",
+        default: "5m",
+        doc: "How long the body of a request may take, however steadily it comes, where it is held whole before anything is done with it: records and points, questions to models, calls of models, signed requests, questions of services. Only time counts in which the gateway waits for the client. What a proxy passes on as it comes has no such bound.",
+        read: |written, config| put(&mut config.gateway.held_body_timeout, duration(written, "100ms", "1d")),
+    },
+    Setting {
         path: "gateway.write_idle",
         shape: "length of time, 100ms to 1d",
         default: "60s",

@@ -46,6 +46,7 @@ pub(super) fn listener(config: &Config, own: &ListenerConfig) -> Result<Listener
         keep_alive_idle: gateway.keep_alive_idle,
         body_idle: gateway.body_idle,
         body_rate_min: gateway.body_rate_min,
+        held_body_timeout: gateway.held_body_timeout,
         write_idle: gateway.write_idle,
         write_rate_min: gateway.write_rate_min,
         tunnel_idle: gateway.tunnel_idle,

@@ -68,6 +68,7 @@ pub(crate) async fn read_held<C: Counters + 'static>(
     bytes_max: u64,
 ) -> Result<Whole<C>, Denial> {
     body.limit(bytes_max).map_err(body_denial)?;
+    body.hold();
     let mut room = Room { shared: Arc::clone(&gateway.shared), bytes: 0 };
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {

@@ -3,9 +3,10 @@
 //!
 //! Small bodies are read on the lane. Larger ones are read aside, on the threads of the models, twice: reading takes
 //! as long as it likes there, and no other request of the lane waits for it. What waits there is bounded by the room
-//! that bodies hold, as each holds over [`LANE_BYTES_MAX`] of it until it was read.
+//! that bodies hold, as each holds over [`LANE_BYTES_MAX`] of it until it was read, and in time: nobody waits longer
+//! than `aside_timeout` of the options, and what nobody waits for any more is not read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use tollgate_core::{code::Code, counters::Counters, serving::Served, tensor::Tensor};
@@ -109,7 +110,8 @@ impl<'b> Outline<'b> {
             return Ok(Self(Read::Here(Asked::read(&body.bytes, of).map_err(malformed)?)));
         }
         let (own, path) = (Arc::clone(body), of.map(|of| Name::new(of, true)));
-        let name = aside(gateway, move || match path {
+        let patience = gateway.shared.options.aside_timeout;
+        let name = aside(gateway, patience, move || match path {
             Some(path) => Asked::read(&own.bytes, Some(path.of())).map(|_| path.clone()),
             None => Asked::read(&own.bytes, None).map(|asked| Name::new(asked.of(), false)),
         });
@@ -134,27 +136,38 @@ impl<'b> Outline<'b> {
         let read = match self.0 {
             Read::Here(asked) => asked.inputs(served),
             Read::Aside(body, name) => {
-                let served = Arc::clone(served);
+                let (served, timeout) = (Arc::clone(served), served.model.spec.timeout().to_std());
                 let read = move || Asked::read(&body.bytes, name.path())?.inputs(&served);
-                aside(gateway, read).await?
+                // It holds a place of its model.
+                let patience = gateway.shared.options.aside_timeout.min(timeout);
+                aside(gateway, patience, read).await?
             }
         };
         read.map_err(invalid)
     }
 }
 
-/// Does something on the threads of the models.
+/// Does something on the threads of the models, which has to be done within this time.
 async fn aside<C: Counters + 'static, T: Send + 'static>(
     gateway: &Gateway<C>,
+    patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Denial> {
     let (tell, told) = oneshot::channel();
     gateway.shared.models.aside(Box::new(move || {
-        // Who asked may have left.
-        let _heard = tell.send(work());
+        // Who asked may have left, before and meanwhile.
+        if !tell.is_closed() {
+            let _heard = tell.send(work());
+        }
     }));
-    let gone = |_| Denial::new(Code::ModelUnavailable, "this node runs no models now; ask again");
-    told.await.map_err(gone)
+    match tokio::time::timeout(patience, told).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_gone)) => Err(Denial::new(Code::ModelUnavailable, "this node runs no models now; ask again")),
+        Err(_late) => {
+            let detail = "too many large questions wait to be read; send this one again";
+            Err(Denial::new(Code::Overloaded, detail).wait_ns(1_000_000_000))
+        }
+    }
 }
 
 fn malformed(mistake: InputMistake) -> Denial {
