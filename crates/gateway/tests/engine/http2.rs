@@ -13,7 +13,7 @@ use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, RST_STREAM, WINDOW_UPDATE, frame,
     get, hpack, status,
 };
-use super::support::{PATIENCE, Rig, Setup, eventually, origin, upstream};
+use super::support::{PATIENCE, Rig, Setup, WHOLE_BYTES, eventually, origin, upstream};
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -359,6 +359,55 @@ fn a_stream_that_is_taken_in_sips_is_reset() {
         }
     });
     assert!(rig.finished(1)[0].1.aborted);
+}
+
+/// Asks for an answer that is there at once and larger than the first window, then makes room for `step` bytes every
+/// 20 ms. Gives the bytes that came, and whether the stream was reset.
+fn taken_slowly(rig: &Rig, step: u32) -> (usize, bool) {
+    let mut frames = Frames::new(rig);
+    frames.write(WINDOW_UPDATE, 0, 0, &(1_u32 << 24).to_be_bytes());
+    frames.write(HEADERS, END_STREAM | END_HEADERS, 1, &hpack(&get("/whole")));
+    let mut writer = frames.0.stream.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let more = frame(WINDOW_UPDATE, 0, 1, &step.to_be_bytes());
+        while std::io::Write::write_all(&mut writer, &more).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let mut taken = 0;
+    while taken < WHOLE_BYTES {
+        let frame = frames.read();
+        match frame.kind {
+            DATA => taken += frame.payload.len(),
+            RST_STREAM => return (taken, true),
+            GOAWAY => assert!(taken > 64 * 1024, "the connection is ended for nothing"),
+            _ => {}
+        }
+    }
+    (taken, false)
+}
+
+#[test]
+fn a_client_that_makes_room_byte_by_byte_is_cut_however_much_was_handed_over() {
+    let bounds =
+        Bounds { write_idle: Duration::from_millis(300), write_rate_min: 100_000, ..Bounds::default() };
+    let rig = Rig::start(Setup { bounds, ..Setup::default() });
+    let (taken, is_reset) = taken_slowly(&rig, 1);
+    assert!(is_reset && taken < 80 * 1024, "{taken}");
+}
+
+#[test]
+fn a_client_that_makes_room_slowly_and_fast_enough_gets_all_of_its_answer() {
+    // The answer takes two seconds, which is longer than a client may let bytes wait and a connection may rest.
+    let bounds = Bounds {
+        write_idle: Duration::from_secs(1),
+        write_rate_min: 2_000,
+        keep_alive_idle: Duration::from_millis(300),
+        head_timeout: Duration::from_millis(300),
+        ..Bounds::default()
+    };
+    let rig = Rig::start(Setup { bounds, ..Setup::default() });
+    assert_eq!(taken_slowly(&rig, 1_000), (WHOLE_BYTES, false));
 }
 
 #[test]

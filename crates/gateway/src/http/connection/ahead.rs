@@ -1,5 +1,6 @@
 //! A stream some bytes of which were read already, with a bound on how slowly it may take bytes of ours.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,11 +22,18 @@ pub(super) struct Ahead {
     unused: Bytes,
     lane: Rc<LaneState>,
     pace: WritePace,
+    written: Rc<Cell<u64>>,
 }
 
 impl Ahead {
     pub(super) fn new(stream: Stream, unused: Bytes, lane: &Rc<LaneState>) -> Self {
-        Self { stream, unused, lane: Rc::clone(lane), pace: WritePace::default() }
+        let (pace, written) = (WritePace::default(), Rc::default());
+        Self { stream, unused, lane: Rc::clone(lane), pace, written }
+    }
+
+    /// Bytes that the stream has taken.
+    pub(super) fn written(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.written)
     }
 
     /// What became of a write, of which `bytes` were taken; an error when they wait for too long.
@@ -36,9 +44,13 @@ impl Ahead {
         bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
         match &wrote {
-            Poll::Ready(Ok(done)) => self.pace.took(bytes(done) as u64, &self.lane),
+            Poll::Ready(Ok(done)) => {
+                let taken = bytes(done) as u64;
+                self.written.set(self.written.get() + taken);
+                self.pace.took(taken, &self.lane);
+            }
             Poll::Ready(Err(_)) => {}
-            Poll::Pending if self.pace.poll_overdue(cx, &self.lane) => {
+            Poll::Pending if self.pace.poll_overdue(cx, 0, &self.lane) => {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             Poll::Pending => {}

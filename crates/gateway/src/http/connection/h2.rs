@@ -115,7 +115,7 @@ where
             Some(progress) => tokio::task::spawn_local(Watched {
                 stream: Box::pin(stream),
                 progress,
-                bytes: 0,
+                taken: 0,
                 pace: WritePace::default(),
                 lane: Rc::clone(&self.0.lane),
             }),
@@ -123,11 +123,14 @@ where
     }
 }
 
+/// A client is slow that has let bytes wait for this part of the time that it may.
+const SLOW_PART: u8 = 64;
+
 struct Watched<F> {
     stream: Pin<Box<F>>,
     progress: Rc<Progress>,
-    /// Bytes handed over when it was looked at last.
-    bytes: u64,
+    /// Bytes that the client had taken when it was looked at last.
+    taken: u64,
     pace: WritePace,
     lane: Rc<LaneState>,
 }
@@ -137,20 +140,22 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let (progress, pace, lane) = (&this.progress, &mut this.pace, &this.lane);
+        let slow_ms = lane.bounds.write_idle.as_millis() / u128::from(SLOW_PART);
+        progress.is_slow.set(u128::from(pace.waited_ms(lane)) > slow_ms);
         if this.stream.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        let progress = &this.progress;
-        let handed_over = progress.bytes.get();
-        if handed_over != this.bytes {
-            this.pace.took(handed_over - this.bytes, &this.lane);
-            this.bytes = handed_over;
+        let taken = progress.taken();
+        if taken > this.taken {
+            pace.took(taken - this.taken, lane);
+            this.taken = taken;
         }
         if !progress.begun.get() || progress.starved.get() {
-            this.pace.rest(&this.lane);
+            pace.rest(lane);
             return Poll::Pending;
         }
         // Dropping the stream resets it.
-        if this.pace.poll_overdue(cx, &this.lane) { Poll::Ready(()) } else { Poll::Pending }
+        if pace.poll_overdue(cx, progress.on_their_way(), lane) { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -14,6 +14,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::server::conn::http2;
@@ -26,6 +27,7 @@ use self::ahead::Ahead;
 use self::h2::{Executor, Streams};
 use self::service::Service;
 use self::state::ConnState;
+use super::bounds::Bounds;
 use super::exchange::{Handler, Peer};
 use super::lane::LaneState;
 use super::stream::Stream;
@@ -125,12 +127,14 @@ async fn http2<H: Handler>(
         .keep_alive_interval(bounds.h2_ping_every)
         .keep_alive_timeout(bounds.h2_ping_timeout);
     let service = Service::new(handler, state, &streams);
-    let io = TokioIo::new(Ahead::new(stream, Bytes::from(sniffed), lane));
-    let mut codec = pin!(builder.serve_connection(io, service));
+    let stream = Ahead::new(stream, Bytes::from(sniffed), lane);
+    let written = stream.written();
+    let mut codec = pin!(builder.serve_connection(TokioIo::new(stream), service));
 
     let idle = Deadline::new(&lane.ticks);
     let mut was_busy = true;
     let mut told = false;
+    let mut written_before = 0;
     poll_fn(|cx| {
         if lane.is_draining() && !told {
             told = true;
@@ -141,18 +145,37 @@ async fn http2<H: Handler>(
         }
         if state.is_busy() != was_busy {
             was_busy = state.is_busy();
+            written_before = written.get();
             if was_busy { idle.disarm() } else { idle.arm(bounds.keep_alive_idle) }
         }
-        if idle.poll_due(cx) && !state.is_busy() && !told {
+        if !idle.poll_due(cx) || state.is_busy() {
+            return Poll::Pending;
+        }
+        let patience = if told { bounds.head_timeout } else { bounds.keep_alive_idle };
+        if takes(written.get() - written_before, patience, bounds) {
+            // The end of an answer is on its way still.
+            idle.arm(patience);
+        } else if told {
+            return Poll::Ready(Ok(()));
+        } else {
             told = true;
             idle.arm(bounds.head_timeout);
             codec.as_mut().graceful_shutdown();
-            cx.waker().wake_by_ref();
-        } else if idle.poll_due(cx) && told && !state.is_busy() {
-            return Poll::Ready(Ok(()));
         }
+        written_before = written.get();
+        cx.waker().wake_by_ref();
         Poll::Pending
     })
     .await
     .unwrap_or_else(|error| tracing::debug!(peer = %state.peer.addr, %error, "HTTP/2 connection failed"));
+}
+
+/// Bytes in the time that a connection may rest which are no sign that its client takes an answer: pings, settings.
+const CHATTER_BYTES: u64 = 1024;
+
+/// Whether a client of HTTP/2 that took so many bytes in this time is taking the end of an answer, which the codec
+/// has been handed whole.
+fn takes(bytes: u64, time: Duration, bounds: &Bounds) -> bool {
+    let least = u128::from(bounds.write_rate_min) * time.as_millis() / 1000;
+    u128::from(bytes) >= least.max(u128::from(CHATTER_BYTES))
 }

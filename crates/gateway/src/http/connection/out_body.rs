@@ -29,20 +29,58 @@ pub(in crate::http) enum Cut {
     Client,
 }
 
+/// How much of the body of an HTTP/2 answer is handed over at once: as much as fits into a frame, and less to a client
+/// that is slow. Only once all of a piece has left is it seen that the client takes anything.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+const SLOW_PIECE_BYTES_MAX: usize = 1024;
+
 /// Where the body of an HTTP/2 answer stands, for whoever watches that it moves.
+///
+/// The codec asks for a piece, keeps it until the client's flow control has room for its first byte, sends as much of
+/// it as there is room for, keeps the rest, and asks for the next. So while it does not ask, the last piece waits for
+/// room, some of the one before it may, and everything before those two has left.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The answer has begun.
     pub(super) begun: Cell<bool>,
-    /// Bytes handed over.
-    pub(super) bytes: Cell<u64>,
     /// The body is waiting for its source, not for the client.
     pub(super) starved: Cell<bool>,
+    /// The client is slow.
+    pub(super) is_slow: Cell<bool>,
+    /// Bytes handed over.
+    handed_over: Cell<u64>,
+    /// Of which in the last piece, and in the one before it.
+    last: Cell<u64>,
+    before: Cell<u64>,
+}
+
+impl Progress {
+    /// Bytes that the client has taken, at least.
+    pub(super) fn taken(&self) -> u64 {
+        let waiting = if self.starved.get() { 0 } else { self.last.get() + self.before.get() };
+        self.handed_over.get() - waiting
+    }
+
+    /// Bytes that it has to take before it is seen that it took any, at most.
+    pub(super) fn on_their_way(&self) -> u64 {
+        self.before.get()
+    }
+
+    fn piece_bytes_max(&self) -> usize {
+        if self.is_slow.get() { SLOW_PIECE_BYTES_MAX } else { PIECE_BYTES_MAX }
+    }
+
+    fn hand_over(&self, bytes: u64) {
+        self.handed_over.set(self.handed_over.get() + bytes);
+        self.before.set(self.last.replace(bytes));
+    }
 }
 
 /// The body of one answer on its way out.
 pub(in crate::http) struct OutBody {
     source: Source,
+    /// What the source gave beyond one piece (HTTP/2).
+    rest: Bytes,
     /// Bytes still to come, when the length is known.
     left: Option<u64>,
     sent: u64,
@@ -86,6 +124,7 @@ impl OutBody {
     pub(super) fn done(terms: Terms) -> Self {
         Self {
             source: Source::Done,
+            rest: Bytes::new(),
             left: Some(0),
             sent: 0,
             finish: None,
@@ -110,6 +149,9 @@ impl OutBody {
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, SourceFailed>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::Data(std::mem::take(&mut self.rest)))));
+        }
         match &mut self.source {
             Source::Done => Poll::Ready(None),
             Source::Whole(bytes) => Poll::Ready(Some(Ok(Frame::Data(std::mem::take(bytes))))),
@@ -120,6 +162,9 @@ impl OutBody {
 
     /// The source has no more after what it just gave.
     fn is_source_at_end(&self) -> bool {
+        if !self.rest.is_empty() {
+            return false;
+        }
         match &self.source {
             Source::Upstream(upstream) => upstream.is_end(),
             Source::Done | Source::Whole(_) => true,
@@ -127,7 +172,13 @@ impl OutBody {
         }
     }
 
-    fn data(&mut self, data: Bytes) -> Result<Frame, Cut> {
+    fn data(&mut self, mut data: Bytes) -> Result<Frame, Cut> {
+        if let Some(progress) = &self.progress {
+            if data.len() > progress.piece_bytes_max() {
+                self.rest = data.split_off(progress.piece_bytes_max());
+            }
+            progress.hand_over(data.len() as u64);
+        }
         let len = data.len() as u64;
         let last = match &mut self.left {
             Some(left) => {
@@ -152,9 +203,6 @@ impl OutBody {
         let polled = self.poll_source(cx);
         if let Some(progress) = &self.progress {
             progress.starved.set(polled.is_pending());
-            if let Poll::Ready(Some(Ok(Frame::Data(data)))) = &polled {
-                progress.bytes.set(progress.bytes.get() + data.len() as u64);
-            }
         }
         let piece = match ready!(polled) {
             Some(Ok(Frame::Data(data))) => self.data(data),

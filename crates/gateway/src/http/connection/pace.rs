@@ -5,6 +5,9 @@
 //! bytes are spread, and no haste at the beginning buys time for later. While nothing waits no time passes:
 //! an event stream or a tunnel may be silent for as long as its own bounds allow.
 //!
+//! What counts as taken is what the kernel took (HTTP/1, tunnels, whole connections of HTTP/2) or what the client's
+//! flow control made room for (streams of HTTP/2), never what was handed to a codec that keeps it.
+//!
 //! [`Bounds::write_idle`]: crate::http::bounds::Bounds::write_idle
 //! [`Bounds::write_rate_min`]: crate::http::bounds::Bounds::write_rate_min
 
@@ -34,26 +37,41 @@ impl WritePace {
     pub(super) fn took(&mut self, bytes: u64, lane: &LaneState) {
         self.rest(lane);
         if self.waited_ms > 0 {
-            let given_back_ms = bytes.saturating_mul(1000).checked_div(lane.bounds.write_rate_min);
+            let given_back_ms = time_ms(bytes, lane);
             self.waited_ms = given_back_ms.map_or(0, |back_ms| self.waited_ms.saturating_sub(back_ms));
         }
     }
 
     /// Nothing waits any more.
     pub(super) fn rest(&mut self, lane: &LaneState) {
-        if let Some(waiting) = self.waiting.take() {
-            self.waited_ms += lane.ticks.now_ms().saturating_sub(waiting.since_ms);
-        }
+        self.waited_ms = self.waited_ms(lane);
+        self.waiting = None;
+    }
+
+    /// For how long bytes waited, less what was given back.
+    pub(super) fn waited_ms(&self, lane: &LaneState) -> u64 {
+        let present_ms = |waiting: &Waiting| lane.ticks.now_ms().saturating_sub(waiting.since_ms);
+        self.waited_ms + self.waiting.as_ref().map_or(0, present_ms)
     }
 
     /// Bytes wait: whether they did for too long. The task is woken when they have.
-    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>, lane: &LaneState) -> bool {
+    ///
+    /// So many of them are on their way, and only when the client has taken all will it be seen that it took any: it
+    /// gets the time that they take besides, at most as much as it may let bytes wait in all.
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>, on_their_way: u64, lane: &LaneState) -> bool {
         let waited_ms = self.waited_ms;
         let waiting = self.waiting.get_or_insert_with(|| {
             let until = Deadline::new(&lane.ticks);
-            until.arm(lane.bounds.write_idle.saturating_sub(Duration::from_millis(waited_ms)));
+            let patience = lane.bounds.write_idle;
+            let more = Duration::from_millis(time_ms(on_their_way, lane).unwrap_or(0)).min(patience);
+            until.arm((patience + more).saturating_sub(Duration::from_millis(waited_ms)));
             Waiting { since_ms: lane.ticks.now_ms(), until }
         });
         waiting.until.poll_due(cx)
     }
+}
+
+/// The time that bytes take at the least rate; `None` where there is no such rate.
+fn time_ms(bytes: u64, lane: &LaneState) -> Option<u64> {
+    bytes.saturating_mul(1000).checked_div(lane.bounds.write_rate_min)
 }

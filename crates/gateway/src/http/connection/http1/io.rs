@@ -388,7 +388,7 @@ impl Inner {
                 }
             };
             let Poll::Ready(wrote) = wrote else {
-                return match self.pace.poll_overdue(cx, lane) {
+                return match self.pace.poll_overdue(cx, 0, lane) {
                     true => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                     false => Poll::Pending,
                 };
