@@ -106,6 +106,10 @@ pub struct BatchName {
 pub struct Batch {
     /// Who sent it.
     pub sender: Sender,
+    /// Whose its records are where they are of others: from which record on, rising, and whose from there on. What
+    /// stands before the first is the batch's own sender's. All are of the tenant of [`Batch::sender`]. What a key
+    /// sends has none; it is for what is told of many keys at once (predictions, reports of usage).
+    pub senders: Vec<(u32, Sender)>,
     /// When it was received, wall microseconds.
     pub received_us: i64,
     /// What its sender calls the request.
@@ -152,6 +156,17 @@ impl Batch {
         let (start, count) = (record.attributes.0 as usize, usize::from(record.attributes.1));
         let all = self.attributes.get(start..start + count).unwrap_or_default();
         all.iter().map(|(name, value)| (self.text(*name), self.text(*value)))
+    }
+
+    /// Its records with whose they are, in their order.
+    pub fn records_of(&self) -> impl Iterator<Item = (Sender, &Record)> {
+        let (mut own, mut runs) = (self.sender, self.senders.iter().peekable());
+        self.records.iter().enumerate().map(move |(index, record)| {
+            while let Some((_, sender)) = runs.next_if(|(from, _)| *from as usize <= index) {
+                own = *sender;
+            }
+            (own, record)
+        })
     }
 
     /// What one of its records is told apart by; `None` when it has no id and is always new.
@@ -236,6 +251,47 @@ mod tests {
         ];
         for (index, first) in different.iter().enumerate() {
             assert!(different.iter().skip(index + 1).all(|second| first != second));
+        }
+    }
+
+    #[test]
+    fn a_record_is_of_the_last_sender_that_stands_before_it() {
+        let sender = |key| Sender {
+            tenant: TenantId(1),
+            project: ProjectId(2),
+            service: ServiceId(3),
+            consumer: ConsumerId(4),
+            key: KeyId(key),
+        };
+        let record = Record {
+            id: None,
+            kind: None,
+            source: None,
+            version: None,
+            time_us: None,
+            data: Slice::default(),
+            content: Content::Json,
+            attributes: (0, 0),
+        };
+        let batch = |senders: &[(u32, u64)]| Batch {
+            sender: sender(0),
+            senders: senders.iter().map(|(from, key)| (*from, sender(*key))).collect(),
+            received_us: 0,
+            name: None,
+            source: "".into(),
+            default_type: "t".into(),
+            buffer: Vec::new(),
+            records: vec![record; 5],
+            attributes: Vec::new(),
+        };
+        for (senders, keys) in [
+            (&[][..], [0, 0, 0, 0, 0]),
+            (&[(0, 7)], [7, 7, 7, 7, 7]),
+            (&[(2, 7), (3, 8)], [0, 0, 7, 8, 8]),
+            (&[(1, 7), (1, 8), (4, 9), (9, 1)], [0, 8, 8, 8, 9]),
+        ] {
+            let of: Vec<u64> = batch(senders).records_of().map(|(sender, _)| sender.key.0).collect();
+            assert_eq!(of, keys, "{senders:?}");
         }
     }
 }

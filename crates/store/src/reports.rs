@@ -9,7 +9,7 @@ use std::pin::Pin;
 use sqlx::AnyConnection;
 use tollgate_core::{
     code::Code,
-    event::{Batch, NotTaken, Sender, Taken},
+    event::{Batch, NotTaken, Taken},
     id::{ConsumerId, KeyId, PolicyId, ProjectId, TenantId},
     usage_report::Counted,
 };
@@ -48,10 +48,6 @@ struct Reported {
 }
 
 impl Beside for Reported {
-    fn sender(&self, index: usize) -> Option<Sender> {
-        self.counted.get(index).map(|counted| counted.sender)
-    }
-
     fn write<'w>(
         &'w self,
         conn: &'w mut AnyConnection,
@@ -92,16 +88,17 @@ impl Store {
     }
 
     /// Keeps a report and counts what is new in it, in one commit; answers once it is durable, with which of its
-    /// records were new. `counted` has one for each record of the batch.
+    /// records were new. `counted` has one for each record of the batch, which says whose it is.
     ///
     /// # Errors
     /// [`NotTaken`]; nothing of it was kept, but where that is not known.
     pub async fn take_report(
         &self,
         ingester: &Ingester,
-        batch: Batch,
+        mut batch: Batch,
         counted: Vec<Counted>,
     ) -> Result<(Taken, Vec<bool>), NotTaken> {
+        batch.senders = (0..).zip(&counted).map(|(index, counted)| (index, counted.sender)).collect();
         let beside = Reported { counted, share: self.engine().share_row() };
         ingester.submit_beside(batch, Box::new(beside)).await
     }

@@ -72,7 +72,8 @@ conformance! {
     meters_past:
         the_past_of_a_meter_counts_once_whatever_comes_between,
         progress_of_the_past_is_seen_and_what_is_forgotten_is_passed_over,
-        damage_of_the_past_is_passed_over_and_named;
+        damage_of_the_past_is_passed_over_and_named,
+        a_lost_journal_holds_the_past_up_for_an_hour_only;
     budgets:
         a_changed_price_is_a_new_version_and_the_old_one_stays,
         a_version_to_come_can_be_changed_until_it_begins, people_price_their_own_tenant_only,

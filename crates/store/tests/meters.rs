@@ -139,7 +139,7 @@ pub(crate) async fn count(world: &World) {
 
 /// Counts all that was there before meters.
 async fn count_past(world: &World) {
-    while let Some(past) = world.store.meters_past().await.unwrap() {
+    while let Some(past) = world.store.meters_past(NOW).await.unwrap() {
         let tally = past.tally();
         assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
     }

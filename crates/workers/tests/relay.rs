@@ -118,6 +118,7 @@ async fn ingest(store: &Store, tenant: TenantId, records: std::ops::Range<u32>) 
     };
     let batch = Batch {
         sender,
+        senders: Vec::new(),
         received_us: START_US,
         name: None,
         source: "/t".into(),

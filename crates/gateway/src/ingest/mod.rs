@@ -92,6 +92,7 @@ pub(crate) async fn take<C: Counters + 'static>(
     };
     let mut batch = Batch {
         sender,
+        senders: Vec::new(),
         received_us: gateway.now().wall_us,
         name,
         source: settings.source.unwrap_or_else(|| format!("urn:tollgate:{}", sender.consumer)).into(),

@@ -1,9 +1,9 @@
 //! Events of predictions on their way from a lane to the intake of records.
 //!
-//! An answer does not wait for its event: predictions of one key are gathered for a few milliseconds and handed over
-//! together. Bounded in bytes, keys and batches on their way; what is beyond a bound, or is not taken, is counted and
-//! said in the log. What a process that is killed had gathered is gone, its requests are in the journal all the same
-//! (decision 0019). What an event says is the business of `predict`.
+//! An answer does not wait for its event: predictions of one service are gathered for a few milliseconds and handed over
+//! together, whoever asked. Bounded in bytes and in predictions on their way; what is beyond a bound, or is not taken,
+//! is counted and said in the log. What a process that is killed had gathered is gone, its requests are in the journal
+//! all the same (decision 0019). What an event says is the business of `predict`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tollgate_core::{
     counters::Counters,
     event::{Batch, Content, Record, Sender, Slice},
+    id::ServiceId,
 };
 
 use super::Gateway;
@@ -27,15 +28,16 @@ const KIND: &str = "tollgate.prediction";
 /// How long predictions are gathered.
 const GATHER: Duration = Duration::from_millis(20);
 /// Predictions of one batch.
-const RECORDS_MAX: usize = 512;
+const RECORDS_MAX: usize = 2048;
 /// Bytes that a lane gathers.
 const GATHERED_BYTES_MAX: usize = 8 << 20;
-/// Predictions of a lane that wait to be durable. They are many batches where many keys ask: each is of one key.
-const UNDER_WAY_MAX: usize = 8192;
+/// Predictions of a lane that wait to be durable: half a second of what one asks. Their bytes are bounded where they
+/// wait.
+const UNDER_WAY_MAX: usize = 32_768;
 
 /// What a lane has gathered.
 pub(crate) struct Events {
-    gathered: RefCell<HashMap<Sender, Batch>>,
+    gathered: RefCell<HashMap<ServiceId, Batch>>,
     bytes: Cell<usize>,
     is_armed: Cell<bool>,
     under_way: Cell<usize>,
@@ -74,8 +76,9 @@ pub(crate) fn gather<C: Counters + 'static>(
     }
     let now_us = gateway.now().wall_us;
     let mut gathered = events.gathered.borrow_mut();
-    let batch = gathered.entry(sender).or_insert_with(|| Batch {
+    let batch = gathered.entry(sender.service).or_insert_with(|| Batch {
         sender,
+        senders: Vec::new(),
         received_us: now_us,
         name: None,
         source: format!("urn:tollgate:{}", sender.service).into(),
@@ -90,12 +93,15 @@ pub(crate) fn gather<C: Counters + 'static>(
     if events.bytes.get() + (end - start) > GATHERED_BYTES_MAX {
         batch.buffer.truncate(start);
         if batch.records.is_empty() {
-            gathered.remove(&sender);
+            gathered.remove(&sender.service);
         }
         drop(gathered);
         return events.lose(gateway, 1, "too many are gathered");
     }
     let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    if batch.senders.last().map_or(batch.sender, |(_, last)| *last) != sender {
+        batch.senders.push((place(batch.records.len()), sender));
+    }
     batch.records.push(Record {
         id: None,
         kind: None,
@@ -107,7 +113,7 @@ pub(crate) fn gather<C: Counters + 'static>(
         attributes: (0, 0),
     });
     events.bytes.set(events.bytes.get() + (end - start));
-    let full = (batch.records.len() >= RECORDS_MAX).then(|| gathered.remove(&sender)).flatten();
+    let full = (batch.records.len() >= RECORDS_MAX).then(|| gathered.remove(&sender.service)).flatten();
     drop(gathered);
     if let Some(batch) = full {
         hand_over(gateway, [batch]);

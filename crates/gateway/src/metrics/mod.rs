@@ -64,6 +64,7 @@ pub(crate) async fn take<C: Counters + 'static>(
     };
     let mut batch = Batch {
         sender,
+        senders: Vec::new(),
         received_us,
         name: name.map(|name| digests(&name, sender, &form, &body)),
         source: format!("urn:tollgate:{}", sender.consumer).into(),

@@ -3,15 +3,11 @@
 use std::pin::Pin;
 
 use sqlx::AnyConnection;
-use tollgate_core::event::Sender;
 
 use crate::error::StoreError;
 
 /// Something that stands or falls with a batch.
 pub(crate) trait Beside: Send + Sync {
-    /// Whose a record of the batch is; the batch's own sender's when `None`.
-    fn sender(&self, index: usize) -> Option<Sender>;
-
     /// Writes it, knowing which records of the batch are new.
     fn write<'w>(
         &'w self,

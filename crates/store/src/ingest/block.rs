@@ -98,6 +98,8 @@ pub(super) struct Builder {
     times: (i64, i64),
     received_us: i64,
     holds: u64,
+    /// Whose marks were set last in `holds`.
+    marked: Option<Sender>,
     /// Whether a segment is begun and not ended.
     is_open: bool,
     /// Whose it is.
@@ -116,6 +118,7 @@ impl Builder {
             times: (i64::MAX, i64::MIN),
             received_us: 0,
             holds: 0,
+            marked: None,
             is_open: false,
             sender: None,
         })
@@ -126,19 +129,18 @@ impl Builder {
         self.next
     }
 
-    /// Adds those records of a batch whose index `takes` allows, each of the sender that `sender` says; gives blocks
-    /// that are full on the way.
+    /// Adds those records of a batch whose index `takes` allows; gives blocks that are full on the way.
     pub(super) fn add(
         &mut self,
         (batch, id): (&Batch, BatchId),
-        (takes, sender): (impl Fn(usize) -> bool, impl Fn(usize) -> Sender),
+        takes: impl Fn(usize) -> bool,
         full: &mut Vec<Packed>,
     ) -> std::io::Result<()> {
-        for (index, record) in batch.records.iter().enumerate().filter(|(index, _)| takes(*index)) {
+        let default_type = mark(b't', batch.default_type.as_bytes());
+        for (index, (own, record)) in batch.records_of().enumerate().filter(|(index, _)| takes(*index)) {
             if self.records >= RECORDS_MAX || self.raw.len() >= RAW_BYTES_FULL {
                 full.extend(self.finish()?);
             }
-            let own = sender(index);
             if self.is_open && self.sender != Some(own) {
                 self.close();
             }
@@ -146,6 +148,7 @@ impl Builder {
                 self.open(batch, id, own);
             }
             self.record(batch, index, record);
+            self.holds |= record.kind.map_or(default_type, |kind| mark(b't', batch.bytes(kind)));
         }
         self.close();
         Ok(())
@@ -166,8 +169,24 @@ impl Builder {
         push_bytes(&mut self.raw, batch.source.as_bytes());
         push_bytes(&mut self.raw, batch.default_type.as_bytes());
         self.received_us = self.received_us.max(batch.received_us);
-        self.holds |= holds_of(sender);
+        self.hold(sender);
         (self.is_open, self.sender) = (true, Some(sender));
+    }
+
+    /// Sets what a sender sets in `holds`. Many senders in a row have all but their key in common.
+    fn hold(&mut self, sender: Sender) {
+        let Sender { tenant, project, service, consumer, key } = sender;
+        let of = |marked: Sender| (marked.tenant, marked.project, marked.service);
+        let before = self.marked.replace(sender);
+        if before.map(of) != Some(of(sender)) {
+            self.holds |= mark(b'T', &tenant.0.to_le_bytes());
+            self.holds |= mark(b'P', &project.0.to_le_bytes());
+            self.holds |= mark(b'S', &service.0.to_le_bytes());
+        }
+        if before.map(|marked| marked.consumer) != Some(consumer) {
+            self.holds |= mark(b'C', &consumer.0.to_le_bytes());
+        }
+        self.holds |= mark(b'K', &key.0.to_le_bytes());
     }
 
     fn record(&mut self, batch: &Batch, index: usize, record: &Record) {
@@ -205,7 +224,6 @@ impl Builder {
         push_bytes(&mut self.raw, batch.bytes(record.data));
         let at_us = record.time_us.unwrap_or(batch.received_us);
         self.times = (self.times.0.min(at_us), self.times.1.max(at_us));
-        self.holds |= mark(b't', batch.kind(record).as_bytes());
         self.records += 1;
         self.next += 1;
     }
@@ -229,20 +247,10 @@ impl Builder {
             packed,
         };
         self.raw.clear();
-        (self.starts, self.records, self.holds) = (self.next, 0, 0);
+        (self.starts, self.records, self.holds, self.marked) = (self.next, 0, 0, None);
         (self.times, self.received_us) = ((i64::MAX, i64::MIN), 0);
         Ok(Some(block))
     }
-}
-
-/// What a sender sets in `holds`.
-fn holds_of(sender: Sender) -> u64 {
-    let Sender { tenant, project, service, consumer, key } = sender;
-    mark(b'T', &tenant.0.to_le_bytes())
-        | mark(b'P', &project.0.to_le_bytes())
-        | mark(b'S', &service.0.to_le_bytes())
-        | mark(b'C', &consumer.0.to_le_bytes())
-        | mark(b'K', &key.0.to_le_bytes())
 }
 
 /// The bit of a value in `holds` (FNV-1a, so that it is the same in every version).

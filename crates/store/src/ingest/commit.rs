@@ -23,7 +23,7 @@ use super::{
     SHARD,
     block::{Builder, Packed},
     known::{Fresh, Known, packed, unpacked},
-    queue::{Answer, IngestOptions, Waiting},
+    queue::{Answer, IngestOptions, Waiting, answer},
     retention::hold_shard,
 };
 use crate::{
@@ -86,12 +86,7 @@ impl Committer {
                 group.iter().map(|_| Err(refusal.clone())).collect()
             }
         };
-        for (waiting, answer) in group.into_iter().zip(answers) {
-            let Waiting { answer: to, place, .. } = waiting;
-            drop(place);
-            // Who went away does not want to know; the batch is kept all the same.
-            let _gone = to.send(answer);
-        }
+        answer(group, answers);
     }
 
     async fn try_commit(&mut self, group: &[Waiting]) -> Result<Vec<Answer>, Failed> {
@@ -165,7 +160,7 @@ impl Committer {
         let mut builder = Builder::new(next).map_err(cannot_pack)?;
         let (mut added, mut fresh) = (Added::default(), Fresh::default());
         let mut answers = Vec::with_capacity(group.len());
-        for Waiting { batch, beside, .. } in group {
+        for Waiting { batch, .. } in group {
             let tenant = batch.sender.tenant;
             if let Some(name) = batch.name
                 && let Some(before) = named.get(&(tenant, name.name.0.to_vec()))
@@ -192,9 +187,7 @@ impl Committer {
                 })
                 .collect();
             let takes = |index: usize| is_new.get(index).copied().unwrap_or(false);
-            let sender =
-                |index| beside.as_ref().and_then(|beside| beside.sender(index)).unwrap_or(batch.sender);
-            builder.add((batch, id), (takes, sender), &mut added.blocks).map_err(cannot_pack)?;
+            builder.add((batch, id), takes, &mut added.blocks).map_err(cannot_pack)?;
             let accepted = is_new.iter().filter(|is_new| **is_new).count() as u64;
             let taken =
                 Taken { batch: id, accepted, duplicates: is_new.len() as u64 - accepted, replayed: false };

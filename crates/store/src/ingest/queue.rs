@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -83,6 +83,9 @@ struct Shared {
     /// What lay in the database at the last look, less (wrapping) what was written until that began: with
     /// `written_bytes` it is what lies there now.
     looked_bytes: AtomicU64,
+    /// Whether too little was free on the disk at the last look, which is before each group. Then each batch looks
+    /// again, so that nothing waits for nothing.
+    is_disk_full: AtomicBool,
     /// Requests with a name that are on their way.
     names: Mutex<HashSet<Name>>,
 }
@@ -92,6 +95,14 @@ impl Shared {
     fn kept_bytes(&self) -> u64 {
         let written = self.written_bytes.load(Ordering::Relaxed);
         self.looked_bytes.load(Ordering::Relaxed).wrapping_add(written)
+    }
+
+    /// Why nothing can be taken: the disk of the database is almost full. Asks the operating system.
+    fn look_at_disk(&self) -> Option<NotTaken> {
+        let is_full = self.store.free_bytes().is_some_and(|free| free < self.options.disk_free_min);
+        self.is_disk_full.store(is_full, Ordering::Relaxed);
+        let why = "the disk of the database is almost full; records are taken again when there is room";
+        is_full.then_some(NotTaken::Overloaded { why, retry_after_s: 30 })
     }
 
     async fn look(self: Arc<Self>) {
@@ -145,7 +156,16 @@ impl Ingester {
             Committer { store: store.clone(), known, options, written_bytes: Arc::clone(&written_bytes) };
         let names = Mutex::default();
         let (waiting_bytes, looked_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-        let shared = Arc::new(Shared { store, options, waiting_bytes, written_bytes, looked_bytes, names });
+        let is_disk_full = AtomicBool::new(false);
+        let shared = Arc::new(Shared {
+            store,
+            options,
+            waiting_bytes,
+            written_bytes,
+            looked_bytes,
+            is_disk_full,
+            names,
+        });
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run((committer, Arc::clone(&shared)), inbox, stopped));
         (Self { shared, queue }, Committing { stop, task })
@@ -186,10 +206,11 @@ impl Ingester {
         beside: Option<Box<dyn Beside>>,
     ) -> Result<oneshot::Receiver<Answer>, NotTaken> {
         let overloaded = |why| NotTaken::Overloaded { why, retry_after_s: 1 };
-        let Shared { store, options, waiting_bytes, names, .. } = &*self.shared;
-        if store.free_bytes().is_some_and(|free| free < options.disk_free_min) {
-            let why = "the disk of the database is almost full; records are taken again when there is room";
-            return Err(NotTaken::Overloaded { why, retry_after_s: 30 });
+        let Shared { options, waiting_bytes, is_disk_full, names, .. } = &*self.shared;
+        if is_disk_full.load(Ordering::Relaxed)
+            && let Some(refused) = self.shared.look_at_disk()
+        {
+            return Err(refused);
         }
         if self.shared.kept_bytes() >= options.kept_bytes_max {
             let why = "as many records lie in the database as may; they are taken again when some have gone";
@@ -236,6 +257,16 @@ impl Committing {
     }
 }
 
+/// Tells who waits for each batch of a group what became of it.
+pub(super) fn answer(group: Vec<Waiting>, answers: impl IntoIterator<Item = Answer>) {
+    for (waiting, answer) in group.into_iter().zip(answers) {
+        let Waiting { answer: to, place, .. } = waiting;
+        drop(place);
+        // Who went away does not want to know; the batch is kept all the same.
+        let _gone = to.send(answer);
+    }
+}
+
 async fn run(
     (mut committer, shared): (Committer, Arc<Shared>),
     mut inbox: mpsc::Receiver<Waiting>,
@@ -274,6 +305,10 @@ async fn run(
             bytes += next.batch.buffer.len() as u64;
             group.push(next);
         }
-        committer.commit(std::mem::take(&mut group)).await;
+        let group = std::mem::take(&mut group);
+        match shared.look_at_disk() {
+            None => committer.commit(group).await,
+            Some(refused) => answer(group, std::iter::repeat_with(|| Err(refused.clone()))),
+        }
     }
 }

@@ -316,6 +316,7 @@ impl<'r> Report<'r> {
         };
         Some(Batch {
             sender,
+            senders: Vec::new(),
             received_us,
             name: None,
             source: "urn:tollgate:usage".into(),
