@@ -126,7 +126,7 @@ fn written(sample: &SampleSpec, specs: &[TensorSpec]) -> Result<Vec<Tensor>, Unu
 }
 
 /// One row of zeros; `None` where more than the number of rows is open.
-fn zeros(specs: &[TensorSpec]) -> Option<Vec<Tensor>> {
+pub(crate) fn zeros(specs: &[TensorSpec]) -> Option<Vec<Tensor>> {
     let one = |spec: &TensorSpec| {
         let shape = spec.shape.iter().enumerate().map(|(axis, length)| length.or((axis == 0).then_some(1)));
         let shape: Vec<usize> = shape.collect::<Option<_>>()?;

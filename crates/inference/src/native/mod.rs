@@ -12,6 +12,7 @@
 //! | `forest`, `trees` | trees as they are written, and as they are walked |
 //! | `ensemble`, `linear`, `plain` | operators |
 //! | `scores` | what becomes of scores |
+//! | `texts` | how long texts in a graph may be |
 //! | `real` | `f32` and `f64` under one name |
 
 mod attributes;
@@ -21,6 +22,7 @@ mod linear;
 mod plain;
 mod real;
 mod scores;
+pub(crate) mod texts;
 mod trees;
 
 use std::collections::HashMap;

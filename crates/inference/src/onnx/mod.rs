@@ -24,7 +24,7 @@ use tract_onnx::{
 
 use self::convert::{from_tract, into_tract, kind_of};
 use crate::{
-    native::{Native, Refusal, VISITS_ON_LANE_MAX, check_trees},
+    native::{Native, Refusal, VISITS_ON_LANE_MAX, check_trees, texts::check_texts},
     unusable::Unusable,
 };
 
@@ -151,6 +151,7 @@ fn decoded(bytes: &[u8]) -> Result<(pb::ModelProto, Vec<String>), Unusable> {
     if graph.output.len() > ENDS_MAX || graph.input.len() > ENDS_MAX || names.is_empty() {
         return Err(Unusable(format!("it has no outputs, or more than {ENDS_MAX} inputs or outputs")));
     }
+    check_texts(graph)?;
     Ok((proto, names))
 }
 
