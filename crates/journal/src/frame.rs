@@ -12,7 +12,7 @@
 //! position comes next. Reading never searches for the next good frame behind a bad one: paths and
 //! User-Agents come from outside and could hold a frame that somebody forged.
 
-use crate::{encoding::RECORD_BYTES_MAX, header::FORMAT, name::SegmentName};
+use crate::{checksum, encoding::RECORD_BYTES_MAX, header::FORMAT, name::SegmentName};
 
 /// Length word, checksum and position.
 pub(crate) const FRAME_HEAD_BYTES: usize = 16;
@@ -52,7 +52,7 @@ pub(crate) fn seed(name: SegmentName) -> u32 {
 #[inline]
 pub(crate) fn word(seed: u32, rest: &[u8]) -> u64 {
     let length = (rest.len() + WORD_BYTES) as u32;
-    let checksum = crc32c::crc32c_append(crc32c::crc32c_append(seed, &length.to_le_bytes()), rest);
+    let checksum = checksum::append(seed, length, rest);
     u64::from(length) | u64::from(checksum) << 32
 }
 

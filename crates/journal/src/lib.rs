@@ -32,6 +32,7 @@
 
 mod catalog;
 mod charge;
+mod checksum;
 mod disk;
 mod encoding;
 mod error;

@@ -1,4 +1,4 @@
-//! The memory of a segment file: the only unsafe code of Tollgate.
+//! The memory of a segment file: the only unsafe code of Tollgate, but for one call in `checksum`.
 //!
 //! [`SegmentWriter`] is the one owner of a mapping's bytes and is never cloned; [`Mapping`] can
 //! only flush, fault pages in and let go of them. Readers, in this process or another, never map: they read the
