@@ -8,19 +8,23 @@
 //! | 1 | fixed part, charges, path, detail, user agent |
 //! | 2 | the same with draws, usage (tokens, cost, currency) behind the charges, and the model last |
 //! | 3 | the same with the number of the call that the charges are held for, behind the usage |
+//! | 4 | what most records are, in two thirds of the room (`short`) |
 //!
-//! A record without any part of a model call is written as version 1, so that a plain request pays
-//! nothing for them; version 3 is only for records that hold quotas. A change of the layout takes a new
-//! version.
+//! A record that fits version 4 is written as it. Of the others one without any part of a model call is
+//! written as version 1, so that it pays nothing for them; version 3 is only for records that hold quotas.
+//! A change of the layout takes a new version.
+
+mod short;
 
 use crate::{
-    charge::{CHARGE_BYTES, Charge},
-    money::{DRAW_BYTES, DRAWS_MAX, Draw, USED_BYTES, Used},
+    charge::CHARGE_BYTES,
+    money::{DRAW_BYTES, DRAWS_MAX, USED_BYTES, Used},
     record::{
         CHARGES_MAX, DETAIL_BYTES_MAX, Entry, Flags, LentCharges, LentDraws, LentRecord, MODEL_BYTES_MAX,
-        PATH_BYTES_MAX, Record, StoredRecord, USER_AGENT_BYTES_MAX,
+        PATH_BYTES_MAX, Record, USER_AGENT_BYTES_MAX,
     },
 };
+use short::Short;
 
 /// The version, first byte of every record, of one without a model call.
 const PLAIN: u8 = 1;
@@ -65,10 +69,59 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// How many bytes [`encode`] will write: a multiple of 8, at most [`RECORD_BYTES_MAX`].
+/// A record as it will be written, of which the version is chosen.
+pub(crate) struct Planned<'a> {
+    decision: u64,
+    record: &'a Record<'a>,
+    tail: Tail<'a>,
+    short: Option<Short>,
+    bytes: usize,
+}
+
+/// Chooses how a record is written. `position` is the one that it will be read back with.
 #[inline]
-pub(crate) fn encoded_bytes(record: &Record<'_>) -> usize {
+pub(crate) fn plan<'a>(position: u64, decision: u64, record: &'a Record<'a>) -> Planned<'a> {
     let tail = Tail::of(record);
+    let short = Short::of(position, decision, record);
+    let bytes = match short {
+        Some(short) => short.bytes(record, &tail),
+        None => long_bytes(record, &tail),
+    };
+    Planned { decision, record, tail, short, bytes: bytes.next_multiple_of(8) }
+}
+
+impl Planned<'_> {
+    /// How many bytes [`Self::write`] will write: a multiple of 8, at most [`RECORD_BYTES_MAX`].
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes the record into `target`, which has [`Self::bytes`] bytes that may hold anything.
+    /// `None`, and nothing of use in `target`, when it has not.
+    #[inline]
+    pub(crate) fn write(&self, target: &mut [u8]) -> Option<()> {
+        if target.len() != self.bytes {
+            return None;
+        }
+        // The padding; texts follow and cover the rest of it.
+        *target.last_chunk_mut()? = [0; 8];
+        let Self { decision, record, tail, .. } = self;
+        let texts = match &self.short {
+            Some(short) => short.write(record, tail, target)?,
+            None => write_long(*decision, record, tail, target)?,
+        };
+        let mut rest = texts;
+        for text in [tail.path, tail.detail, tail.user_agent, tail.model] {
+            let (part, after) = rest.split_at_mut_checked(text.len())?;
+            part.copy_from_slice(text.as_bytes());
+            rest = after;
+        }
+        (rest.len() < 8).then_some(())
+    }
+}
+
+fn long_bytes(record: &Record<'_>, tail: &Tail<'_>) -> usize {
     let texts = tail.path.len() + tail.detail.len() + tail.user_agent.len();
     let plain = FIXED_BYTES + record.charges.as_slice().len() * CHARGE_BYTES + texts;
     let call = if record.has_call() {
@@ -77,14 +130,16 @@ pub(crate) fn encoded_bytes(record: &Record<'_>) -> usize {
     } else {
         0
     };
-    (plain + call).next_multiple_of(8)
+    plain + call
 }
 
-/// Writes the record into `target`, which has [`encoded_bytes`] bytes that may hold anything.
-/// `None`, and nothing of use in `target`, when it has not.
-#[inline]
-pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> Option<()> {
-    let tail = Tail::of(record);
+/// Writes version 1, 2 or 3 up to the texts, and returns what is behind.
+fn write_long<'t>(
+    decision: u64,
+    record: &Record<'_>,
+    tail: &Tail<'_>,
+    target: &'t mut [u8],
+) -> Option<&'t mut [u8]> {
     let charges = record.charges.as_slice();
     let has_call = record.has_call();
     let (fixed, mut rest) = target.split_first_chunk_mut::<FIXED_BYTES>()?;
@@ -107,16 +162,7 @@ pub(crate) fn encode(decision: u64, record: &Record<'_>, target: &mut [u8]) -> O
         *chunk = charge.to_bytes();
         rest = after;
     }
-    if has_call {
-        rest = encode_call(record, rest)?;
-    }
-    for text in [tail.path, tail.detail, tail.user_agent, tail.model] {
-        let (part, after) = rest.split_at_mut_checked(text.len())?;
-        part.copy_from_slice(text.as_bytes());
-        rest = after;
-    }
-    rest.fill(0);
-    (rest.len() < 8).then_some(())
+    if has_call { encode_call(record, rest) } else { Some(rest) }
 }
 
 /// Writes draws, usage and what the charges are held for, and returns what is behind them.
@@ -135,33 +181,22 @@ fn encode_call<'t>(record: &Record<'_>, target: &'t mut [u8]) -> Option<&'t mut 
     Some(after)
 }
 
-/// Reads a record; `None` when these bytes are not one that [`encode`] writes.
-pub(crate) fn decode(position: u64, bytes: &[u8]) -> Option<StoredRecord> {
-    let layout = Layout::of(bytes)?;
-    let mut take = Take { bytes: layout.parts.fixed, at: 8 };
-    let used = layout.parts.used();
-    Some(StoredRecord {
-        position,
-        decision: u64::from_le_bytes(take.bytes()),
-        entry: take.entry(),
-        charges: layout.parts.charges.iter().map(Charge::of_bytes).collect(),
-        path: layout.path.to_owned(),
-        detail: layout.detail.to_owned(),
-        user_agent: layout.user_agent.to_owned(),
-        model: layout.model.to_owned(),
-        tokens: used.tokens,
-        cost: used.cost,
-        currency: used.currency,
-        draws: layout.parts.draws.iter().map(Draw::of_bytes).collect(),
-        held_for: layout.parts.held_for,
-    })
+/// Reads a record where it lies; `None` when these bytes are not one that [`Planned::write`] writes.
+#[inline]
+pub(crate) fn read(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
+    if bytes.first() == Some(&short::VERSION) {
+        short::read(position, bytes)
+    } else {
+        read_long(position, bytes)
+    }
 }
 
-/// Reads a record without copying its texts. Only for bytes of which [`is_record`] holds: the texts
-/// are not checked again.
-#[inline]
-pub(crate) fn lend(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
+/// Versions 1 to 3.
+fn read_long(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
     let parts = Parts::of(bytes)?;
+    if !are_texts([parts.path, parts.detail, parts.user_agent, parts.model]) {
+        return None;
+    }
     let mut take = Take { bytes: parts.fixed, at: 8 };
     let used = parts.used();
     Some(LentRecord {
@@ -181,9 +216,8 @@ pub(crate) fn lend(position: u64, bytes: &[u8]) -> Option<LentRecord<'_>> {
     })
 }
 
-/// Whether [`decode`] would succeed, without allocating.
-pub(crate) fn is_record(bytes: &[u8]) -> bool {
-    Layout::of(bytes).is_some()
+fn are_texts<const N: usize>(texts: [&[u8]; N]) -> bool {
+    texts.iter().all(|text| str::from_utf8(text).is_ok())
 }
 
 /// Where the parts of an encoded record lie, its texts not looked at yet.
@@ -200,7 +234,6 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    #[inline]
     fn of(bytes: &'a [u8]) -> Option<Self> {
         let (fixed, rest) = bytes.split_first_chunk::<FIXED_BYTES>()?;
         let mut take = Take { bytes: fixed, at: 0 };
@@ -258,29 +291,6 @@ impl<'a> Parts<'a> {
 
 /// Draws, usage, the length of the model's name, and what is behind the usage.
 type Call<'a> = (&'a [[u8; DRAW_BYTES]], Option<&'a [u8; USED_BYTES]>, usize, &'a [u8]);
-
-/// An encoded record whose texts are texts.
-struct Layout<'a> {
-    parts: Parts<'a>,
-    path: &'a str,
-    detail: &'a str,
-    user_agent: &'a str,
-    model: &'a str,
-}
-
-impl<'a> Layout<'a> {
-    #[inline]
-    fn of(bytes: &'a [u8]) -> Option<Self> {
-        let parts = Parts::of(bytes)?;
-        Some(Self {
-            path: str::from_utf8(parts.path).ok()?,
-            detail: str::from_utf8(parts.detail).ok()?,
-            user_agent: str::from_utf8(parts.user_agent).ok()?,
-            model: str::from_utf8(parts.model).ok()?,
-            parts,
-        })
-    }
-}
 
 /// Writes fields one behind the other; all offsets are known when this is compiled.
 struct Put<'a, const SIZE: usize> {

@@ -14,6 +14,7 @@ use crate::{
     folder::{self, LaneKey},
     header::FORMAT,
     name::SegmentName,
+    record::LentRecord,
     segment_reader::{SegmentReader, Step},
 };
 
@@ -72,7 +73,7 @@ impl LaneReader {
         &mut self,
         files: LaneFiles<'_>,
         records_max: usize,
-        sink: &mut dyn FnMut(u64, &[u8]),
+        sink: &mut dyn FnMut(&LentRecord<'_>),
     ) -> Result<Stretch, JournalError> {
         self.seek(files)?;
         let mut stretch = Stretch { from: self.position, to: self.position, ..Stretch::default() };
@@ -83,10 +84,16 @@ impl LaneReader {
                 break;
             };
             let index = *index;
-            let step = segment.step().map_err(read_error(files, self.lane, index))?;
+            let wanted = self.position;
+            let step = segment
+                .step(&mut |record| {
+                    if record.position >= wanted {
+                        sink(record);
+                    }
+                })
+                .map_err(read_error(files, self.lane, index))?;
             if let Step::Record { position } = step {
-                if position >= self.position {
-                    sink(position, segment.record());
+                if position >= wanted {
                     self.position = position + 1;
                     stretch.to = self.position;
                 }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use crate::{
-    encoding,
     error::JournalError,
     folder::{self, LaneKey},
     lane_reader::{LaneFiles, LaneReader},
@@ -106,9 +105,7 @@ impl Reader {
         let mut batches = Vec::new();
         self.each_lane(from, |lane, (boot, number), files| {
             let mut records = Vec::new();
-            let stretch = lane.advance(files, records_max, &mut |position, bytes| {
-                records.extend(encoding::decode(position, bytes))
-            })?;
+            let stretch = lane.advance(files, records_max, &mut |record| records.push(record.to_stored()))?;
             if !records.is_empty() || stretch.lost > 0 {
                 let (from, to, lost) = (stretch.from, stretch.to, stretch.lost);
                 batches.push(Batch { boot, lane: number, from, to, lost, records });
@@ -133,11 +130,7 @@ impl Reader {
     ) -> Result<Vec<Extent>, JournalError> {
         let mut extents = Vec::new();
         self.each_lane(from, |lane, (boot, number), files| {
-            let stretch = lane.advance(files, records_max, &mut |position, bytes| {
-                if let Some(record) = encoding::lend(position, bytes) {
-                    sink(boot, number, &record);
-                }
-            })?;
+            let stretch = lane.advance(files, records_max, &mut |record| sink(boot, number, record))?;
             let (from, to, lost) = (stretch.from, stretch.to, stretch.lost);
             if to > from || lost > 0 {
                 extents.push(Extent { boot, lane: number, from, to, lost });

@@ -8,7 +8,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::{
-    charge::{CHARGE_BYTES, Charge},
+    charge::{CHARGE_BYTES, Charge, SHORT_CHARGE_BYTES},
     money::{DRAW_BYTES, Draw, Draws, Tokens, Used},
 };
 
@@ -270,6 +270,8 @@ pub struct LentRecord<'a> {
 pub(crate) enum LentCharges<'a> {
     /// As in a file.
     Encoded(&'a [[u8; CHARGE_BYTES]]),
+    /// As in a file, where all have this subject and amount.
+    Short { charges: &'a [[u8; SHORT_CHARGE_BYTES]], subject: u64, amount: u64 },
     /// Read already.
     Plain(&'a [Charge]),
 }
@@ -286,11 +288,19 @@ pub(crate) enum LentDraws<'a> {
 impl<'a> LentRecord<'a> {
     /// What was taken from quotas, at most [`CHARGES_MAX`].
     pub fn charges(&self) -> impl Iterator<Item = Charge> + use<'a> {
-        let (encoded, plain): (&[_], &[Charge]) = match self.charges {
-            LentCharges::Encoded(encoded) => (encoded, &[]),
-            LentCharges::Plain(plain) => (&[], plain),
+        let lent = self.charges;
+        let count = match lent {
+            LentCharges::Encoded(charges) => charges.len(),
+            LentCharges::Short { charges, .. } => charges.len(),
+            LentCharges::Plain(charges) => charges.len(),
         };
-        encoded.iter().map(Charge::of_bytes).chain(plain.iter().copied())
+        (0..count).filter_map(move |index| match lent {
+            LentCharges::Encoded(charges) => charges.get(index).map(Charge::of_bytes),
+            LentCharges::Short { charges, subject, amount } => {
+                charges.get(index).map(|bytes| Charge::of_short_bytes(bytes, subject, amount))
+            }
+            LentCharges::Plain(charges) => charges.get(index).copied(),
+        })
     }
 
     /// What it held and used of leases, at most [`crate::DRAWS_MAX`].
@@ -300,6 +310,28 @@ impl<'a> LentRecord<'a> {
             LentDraws::Plain(plain) => (&[], plain),
         };
         encoded.iter().map(Draw::of_bytes).chain(plain.iter().copied())
+    }
+}
+
+impl LentRecord<'_> {
+    /// A copy that stands by itself.
+    pub(crate) fn to_stored(self) -> StoredRecord {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        StoredRecord {
+            position: self.position,
+            decision: self.decision,
+            entry: self.entry,
+            charges: self.charges().collect(),
+            path: text(self.path),
+            detail: text(self.detail),
+            user_agent: text(self.user_agent),
+            model: text(self.model),
+            tokens: self.tokens,
+            cost: self.cost,
+            currency: self.currency,
+            draws: self.draws().collect(),
+            held_for: self.held_for,
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use rustix::fs::FallocateFlags;
 
 use crate::{
     catalog::{Catalog, Lane, Segment},
-    encoding,
     error::JournalError,
     folder::{self, LaneKey},
     frame::SEAL_BYTES,
@@ -73,8 +72,8 @@ pub fn recover(bytes: &[u8]) -> Recovered {
     }
     let mut records = Vec::new();
     let end = loop {
-        match segment.step() {
-            Ok(Step::Record { position }) => records.extend(encoding::decode(position, segment.record())),
+        match segment.step(&mut |record| records.push(record.to_stored())) {
+            Ok(Step::Record { .. }) => {}
             Ok(Step::Seal) => break End::Sealed,
             Ok(Step::Zero) if segment.is_clean_behind().unwrap_or(false) => break End::Open,
             Ok(Step::Zero | Step::Bad) | Err(_) => break End::Torn,
@@ -130,7 +129,7 @@ fn recover_lane(
     let files = LaneFiles { dir, indexes, live: false };
     let mut walk = LaneReader::new(key, watermarks.of(key));
     loop {
-        let stretch = walk.advance(files, usize::MAX, &mut |_, _| {})?;
+        let stretch = walk.advance(files, usize::MAX, &mut |_| {})?;
         recovery.records += stretch.to - stretch.from;
         recovery.torn_records += stretch.torn;
         recovery.lost_records += stretch.lost;
@@ -167,7 +166,7 @@ fn recover_lane(
 /// holds it sees zeros, as before. Where records are missing, everything is left for inspection.
 fn give_back_unused_end(path: &Path, mut segment: SegmentReader<File>, end: u64) {
     let is_whole = segment.header().next.is_some_and(|next| next <= end)
-        && match segment.step() {
+        && match segment.step(&mut |_| {}) {
             Ok(Step::Seal) => true,
             Ok(Step::Zero) => segment.is_clean_behind().unwrap_or(false),
             _ => false,

@@ -14,6 +14,7 @@ use crate::{
     frame::{self, FRAME_BYTES_MAX, FRAME_HEAD_BYTES, Frame, WORD_BYTES},
     header::{self, HEADER_BYTES, Header, MEANINGFUL_BYTES},
     name::SegmentName,
+    record::LentRecord,
 };
 
 /// How much is read at once; many frames.
@@ -45,7 +46,7 @@ impl Source for &[u8] {
 /// What the walk met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A record, now in [`SegmentReader::record`]; the walk stands behind it.
+    /// A record, which was handed to `take`; the walk stands behind it.
     Record {
         /// Its position.
         position: u64,
@@ -70,8 +71,6 @@ pub(crate) struct SegmentReader<S> {
     /// What was read from `base` on.
     window: Vec<u8>,
     base: u64,
-    /// Where the last record lies in `window`.
-    record: std::ops::Range<usize>,
 }
 
 impl<S: Source> SegmentReader<S> {
@@ -89,7 +88,6 @@ impl<S: Source> SegmentReader<S> {
             at: HEADER_BYTES as u64,
             window: Vec::new(),
             base: HEADER_BYTES as u64,
-            record: 0..0,
         })
     }
 
@@ -110,17 +108,18 @@ impl<S: Source> SegmentReader<S> {
         Ok(self.header.first.or(self.expected))
     }
 
-    /// Goes one frame on.
-    pub(crate) fn step(&mut self) -> io::Result<Step> {
+    /// Goes one frame on. A record is handed to `take` where it lies; nothing else is.
+    pub(crate) fn step(&mut self, take: &mut dyn FnMut(&LentRecord<'_>)) -> io::Result<Step> {
         let mut fresh = false;
         loop {
-            let frame = frame::parse(self.seed, self.unread());
+            let unread = self.unread();
+            let frame = frame::parse(self.seed, unread);
             match frame {
                 Frame::Record { position, bytes } if self.continues(position) => {
-                    let start = self.window.len() - self.unread().len();
-                    let record = start + FRAME_HEAD_BYTES..start + bytes;
-                    if self.window.get(record.clone()).is_some_and(encoding::is_record) {
-                        self.record = record;
+                    if let Some(bytes_of_record) = unread.get(FRAME_HEAD_BYTES..bytes)
+                        && let Some(record) = encoding::read(position, bytes_of_record)
+                    {
+                        take(&record);
                         self.at += bytes as u64;
                         self.expected = Some(position.wrapping_add(1));
                         return Ok(Step::Record { position });
@@ -136,11 +135,6 @@ impl<S: Source> SegmentReader<S> {
             self.refill()?;
             fresh = true;
         }
-    }
-
-    /// The record of the last [`Step::Record`].
-    pub(crate) fn record(&self) -> &[u8] {
-        self.window.get(self.record.clone()).unwrap_or_default()
     }
 
     /// Where the walk stands, in bytes from the start of the segment.
@@ -175,7 +169,6 @@ impl<S: Source> SegmentReader<S> {
         let count = read_full(&self.source, &mut self.window, self.at)?;
         self.window.truncate(count);
         self.base = self.at;
-        self.record = 0..0;
         Ok(())
     }
 }

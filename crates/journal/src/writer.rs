@@ -109,15 +109,14 @@ impl Writer {
         }
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
-        let record_bytes = encoding::encoded_bytes(record);
-        if FRAME_HEAD_BYTES + record_bytes > inner.current.room() {
+        let position = inner.position;
+        let planned = encoding::plan(position, ticket.decision.number, record);
+        if FRAME_HEAD_BYTES + planned.bytes() > inner.current.room() {
             self.rotate(inner)?;
         }
-        let position = inner.position;
-        let number = ticket.decision.number;
         inner
             .current
-            .append(position, record_bytes, |target| encoding::encode(number, record, target))
+            .append(position, planned.bytes(), |target| planned.write(target))
             .ok_or(AppendError::NoRoom)?;
         inner.position = position + 1;
         Ok(position)

@@ -69,16 +69,23 @@ pub(crate) fn append_next(writer: &Writer) -> u64 {
     append(writer, ticket, number)
 }
 
+/// Some have an IPv4 address and some none, so that both ways in which plain records lie come to be.
 pub(crate) fn entry(number: u64) -> Entry {
-    Entry { at_us: number as i64, key: number ^ 0x5555, units: number as u32, ..Entry::default() }
+    let v4 = std::net::Ipv4Addr::from_bits(number as u32).to_ipv6_mapped().octets();
+    let address = if number % 4 == 3 { [0; 16] } else { v4 };
+    let (at_us, units) = (number as i64, number as u32 % 1000);
+    Entry { at_us, key: number ^ 0x5555, units, address, ..Entry::default() }
 }
 
 pub(crate) fn path(number: u64) -> String {
     format!("/tiles/{number}/{}", "x".repeat((number % 90) as usize))
 }
 
+/// Of a quota that the key has in common with nobody, or of somebody's.
 fn charges(number: u64) -> Vec<Charge> {
-    (0..number % 3).map(|rule| Charge { rule, subject: number, amount: 1, ..Charge::default() }).collect()
+    let Entry { key, units, .. } = entry(number);
+    let (subject, amount) = if number % 5 == 4 { (number, 1) } else { (key, units.into()) };
+    (0..number % 3).map(|rule| Charge { rule, subject, amount, ..Charge::default() }).collect()
 }
 
 /// Fails unless the record is exactly the one that [`append`] wrote for its decision.
