@@ -41,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0032_usage_refused.sql"),
     include_str!("../migrations/0033_quota_holds.sql"),
     include_str!("../migrations/0034_meter_damage.sql"),
+    include_str!("../migrations/0035_lost_lanes.sql"),
 ];
 
 /// Runs what is missing.

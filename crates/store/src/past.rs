@@ -5,8 +5,9 @@
 //! next position, and of each lane the blocks that begin before what is summed up. What lies behind it is counted as
 //! it comes. A step commits with the place that it moves, so a killed one was never made, and a repeated one finds
 //! the place moved. A damaged block is passed over, and that is counted and told. Where a block reaches over what was summed up, shipments leave its decisions to the past
-//! ([`Meters::leaves`]), and its lane waits until their sums are there. What the store forgets meanwhile is not
-//! counted.
+//! ([`Meters::leaves`]), and its lane waits until their sums are there. Of a node that is gone for ever they never come:
+//! a lane that stands still for [`LANE_WAIT_US`] is counted without them, and its border stays, so that nothing counts
+//! twice should they come after all. What the store forgets meanwhile is not counted.
 
 use std::{fmt, sync::Arc};
 
@@ -20,7 +21,7 @@ use crate::{
     meters::{Meters, Request, is_same, load_set_of, record, request, write_tally},
     open::Store,
     outbox::Outbox,
-    sql::{Columns as _, all, one, only, run, sql},
+    sql::{Columns as _, Statement, all, built, one, only, run, sql},
     usage::{BlocksOf, Opened},
 };
 
@@ -28,6 +29,10 @@ use crate::{
 const RECORD_BLOCKS: i64 = 2;
 /// Blocks of raw decisions that a step counts.
 const DECISION_BLOCKS: usize = 2;
+
+/// How long a lane may stand still while its sums are waited for, microseconds. A node that is started again within it
+/// loses nothing.
+const LANE_WAIT_US: i64 = 3_600_000_000;
 
 /// Some of the past, to be counted.
 #[derive(Debug)]
@@ -41,8 +46,8 @@ pub struct Past {
 enum Piece {
     /// Records from one position to before another.
     Records { outbox: Outbox, from: u64, to: u64 },
-    /// Decisions of a lane, from where its place stands.
-    Decisions { opened: Opened, lane: (i64, i64), from: i64 },
+    /// Decisions of a lane, from where its place stands; which of its journal were waited for in vain.
+    Decisions { opened: Opened, lane: (i64, i64), from: i64, unsummed: Option<(u64, u64)> },
     /// There is nothing left.
     End,
 }
@@ -68,29 +73,55 @@ pub enum PassedOver {
         /// How many are in it.
         decisions: u64,
     },
+    /// Records of a journal that were never summed up: their requests count, without what they used of models.
+    Sums {
+        /// The run that made them.
+        boot: u64,
+        /// Its lane.
+        lane: u16,
+        /// The position of the first in the journal of the lane.
+        from: u64,
+        /// The position after the last.
+        to: u64,
+    },
 }
 
 impl PassedOver {
     /// How many events are not counted.
     #[must_use]
-    pub const fn events(&self) -> u64 {
+    pub const fn damaged(&self) -> u64 {
         match self {
             Self::Records { records, .. } => *records,
             Self::Decisions { decisions, .. } => *decisions,
+            Self::Sums { .. } => 0,
+        }
+    }
+
+    /// How many records of a journal were never summed up.
+    #[must_use]
+    pub const fn unsummed(&self) -> u64 {
+        match self {
+            Self::Sums { from, to, .. } => to.saturating_sub(*from),
+            Self::Records { .. } | Self::Decisions { .. } => 0,
         }
     }
 }
 
 impl fmt::Display for PassedOver {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Records { position, records } => {
-                write!(to, "the block of {records} record(s) at position {position} is damaged")
+                write!(out, "the block of {records} record(s) at position {position} is damaged")
             }
             Self::Decisions { boot, lane, position, decisions } => write!(
-                to,
+                out,
                 "the block of {decisions} decision(s) at position {position} of lane {lane} of run {boot:016x} is \
                  damaged"
+            ),
+            Self::Sums { boot, lane, from, to } => write!(
+                out,
+                "positions {from} to {to} of lane {lane} of run {boot:016x} never came out of its journal, and its \
+                 requests up to there count without tokens, model and cost"
             ),
         }
     }
@@ -128,7 +159,7 @@ impl Past {
                     PassedOver::Records { position, records: ends.min(*to).saturating_sub(position) }
                 }));
             }
-            Piece::Decisions { opened, lane, .. } => {
+            Piece::Decisions { opened, lane, unsummed, .. } => {
                 for own in &opened.recorded {
                     let used = &own.used;
                     let seen = Request {
@@ -147,6 +178,7 @@ impl Past {
                     position: *position,
                     decisions: *decisions,
                 }));
+                passed.extend(unsummed.map(|(from, to)| PassedOver::Sums { boot, lane, from, to }));
             }
             Piece::End => {}
         }
@@ -171,12 +203,12 @@ impl Past {
 }
 
 impl Store {
-    /// The next piece of what was there before meters; `None` when all of it is counted, or waits for sums of a
-    /// lane.
+    /// The next piece of what was there before meters, at a moment; `None` when all of it is counted, or waits for
+    /// sums of a lane.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn meters_past(&self) -> Result<Option<Past>, StoreError> {
+    pub async fn meters_past(&self, now_us: i64) -> Result<Option<Past>, StoreError> {
         let mut tx = self.begin_read().await?;
         let select = "SELECT id, position, until_position FROM meter_backfills WHERE done = 0 ORDER BY id";
         for row in all(sql(select), &mut tx).await? {
@@ -187,7 +219,7 @@ impl Store {
             } else {
                 match records(&mut tx, (row.count(1)?, row.count(2)?)).await? {
                     Some(piece) => Some(piece),
-                    None => decisions(&mut tx, id).await?,
+                    None => decisions(&mut tx, id, now_us).await?,
                 }
             };
             if let Some(piece) = piece {
@@ -214,16 +246,51 @@ impl Store {
             tx.rollback().await?;
             return Ok(Counting::Changed);
         }
-        let damaged: u64 = counted.passed.iter().map(PassedOver::events).sum();
-        if damaged > 0 {
-            let note = sql("UPDATE meter_backfills SET damaged = damaged + $1 WHERE id = $2");
-            run(note.bind(damaged as i64).bind(past.id), &mut tx).await?;
+        if !counted.passed.is_empty() {
+            let damaged: u64 = counted.passed.iter().map(PassedOver::damaged).sum();
+            let unsummed: u64 = counted.passed.iter().map(PassedOver::unsummed).sum();
+            let note =
+                "UPDATE meter_backfills SET damaged = damaged + $1, unsummed = unsummed + $2 WHERE id = $3";
+            run(sql(note).bind(damaged as i64).bind(unsummed as i64).bind(past.id), &mut tx).await?;
         }
         write_tally(&mut tx, &counted.tally).await?;
         tx.commit().await?;
         Ok(Counting::Done)
     }
+
+    /// Notes of lanes whose sums the past of meters waits for since when they stand where they stand. To be called
+    /// while [`Store::meters_past`] has nothing to give.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn note_waiting_past(&self, now_us: i64) -> Result<(), StoreError> {
+        // Mostly there is nothing to note, and then nobody has to wait.
+        let mut conn = self.reader().await?;
+        let moved = built(format!("SELECT COUNT(*) FROM meter_backfill_lanes WHERE {MOVED}"));
+        let moved = only(moved.bind(now_us), &mut conn).await?.count(0)?;
+        drop(conn);
+        if moved == 0 {
+            return Ok(());
+        }
+        // Where another past has waited for the same, this one need not wait as long again.
+        let note = format!(
+            "UPDATE meter_backfill_lanes SET waits_from_us = COALESCE((SELECT MIN(o.waits_from_us) \
+               FROM meter_backfill_lanes o JOIN shipped h ON h.boot = o.boot AND h.lane = o.lane \
+               WHERE o.boot = meter_backfill_lanes.boot AND o.lane = meter_backfill_lanes.lane \
+                 AND o.waits_upto = h.upto AND o.waits_from_us <= $1), $1), \
+             waits_upto = (SELECT h.upto FROM shipped h WHERE h.boot = meter_backfill_lanes.boot \
+                 AND h.lane = meter_backfill_lanes.lane) WHERE {MOVED}"
+        );
+        let mut tx = self.begin_write().await?;
+        run(built(note).bind(now_us), &mut tx).await?;
+        Ok(tx.commit().await?)
+    }
 }
+
+/// Lanes that wait, and do not stand where was noted; what was noted later than now by another clock is noted anew.
+const MOVED: &str = "settled = 0 AND EXISTS (SELECT 1 FROM shipped s WHERE s.boot = meter_backfill_lanes.boot \
+                       AND s.lane = meter_backfill_lanes.lane AND s.upto < ends \
+                       AND (waits_upto IS NULL OR waits_upto <> s.upto OR waits_from_us > $1))";
 
 /// Moves the place of a piece over it; whether it stood where it should.
 async fn moved(past: &Past, conn: &mut AnyConnection) -> Result<bool, StoreError> {
@@ -234,19 +301,21 @@ async fn moved(past: &Past, conn: &mut AnyConnection) -> Result<bool, StoreError
                 .bind(past.id)
                 .bind(*from as i64)
         }
-        Piece::Decisions { lane, from, opened } => match opened.next {
-            Some(to) => sql("UPDATE meter_backfill_lanes SET next = $1 \
-                             WHERE backfill = $2 AND boot = $3 AND lane = $4 AND next = $5")
-            .bind(to),
-            None => sql("DELETE FROM meter_backfill_lanes \
-                         WHERE backfill = $1 AND boot = $2 AND lane = $3 AND next = $4"),
+        Piece::Decisions { lane, from, opened, unsummed } => {
+            let over = match (opened.next, unsummed) {
+                (Some(_), _) => "UPDATE meter_backfill_lanes SET next = $5",
+                // The row stays as a border.
+                (None, Some(_)) => "UPDATE meter_backfill_lanes SET next = upto, settled = 1",
+                (None, None) => "DELETE FROM meter_backfill_lanes",
+            };
+            let place = "backfill = $1 AND boot = $2 AND lane = $3 AND next = $4 AND settled = 0";
+            let moves =
+                built(format!("{over} WHERE {place}")).bind(past.id).bind(lane.0).bind(lane.1).bind(*from);
+            opened.next.into_iter().fold(moves, Statement::bind)
         }
-        .bind(past.id)
-        .bind(lane.0)
-        .bind(lane.1)
-        .bind(*from),
         Piece::End => {
-            run(sql("DELETE FROM meter_backfill_lanes WHERE backfill = $1").bind(past.id), conn).await?;
+            let lanes = "DELETE FROM meter_backfill_lanes WHERE backfill = $1 AND settled = 0";
+            run(sql(lanes).bind(past.id), conn).await?;
             sql("UPDATE meter_backfills SET done = 1 WHERE id = $1 AND done = 0").bind(past.id)
         }
     };
@@ -263,18 +332,22 @@ async fn records(conn: &mut AnyConnection, (from, until): (u64, u64)) -> Result<
     Ok(Some(Piece::Records { outbox, from, to }))
 }
 
-async fn decisions(conn: &mut AnyConnection, id: i64) -> Result<Option<Piece>, StoreError> {
-    let select = "SELECT l.boot, l.lane, l.next, l.upto FROM meter_backfill_lanes l WHERE l.backfill = $1 \
-                  AND NOT EXISTS (SELECT 1 FROM shipped s \
-                    WHERE s.boot = l.boot AND s.lane = l.lane AND s.upto < l.ends) \
+async fn decisions(conn: &mut AnyConnection, id: i64, now_us: i64) -> Result<Option<Piece>, StoreError> {
+    let select = "SELECT l.boot, l.lane, l.next, l.upto, l.ends, s.upto FROM meter_backfill_lanes l \
+                  LEFT JOIN shipped s ON s.boot = l.boot AND s.lane = l.lane \
+                  WHERE l.backfill = $1 AND l.settled = 0 AND (s.upto IS NULL OR s.upto >= l.ends \
+                    OR (l.waits_upto = s.upto AND l.waits_from_us <= $2)) \
                   ORDER BY l.boot, l.lane LIMIT 1";
-    let Some(row) = one(sql(select).bind(id), conn).await? else {
-        let left = "SELECT COUNT(*) FROM meter_backfill_lanes WHERE backfill = $1";
+    let ready = sql(select).bind(id).bind(now_us.saturating_sub(LANE_WAIT_US));
+    let Some(row) = one(ready, conn).await? else {
+        let left = "SELECT COUNT(*) FROM meter_backfill_lanes WHERE backfill = $1 AND settled = 0";
         let left = only(sql(left).bind(id), conn).await?.count(0)?;
         return Ok((left == 0).then_some(Piece::End));
     };
-    let (lane, from) = ((row.int(0)?, row.int(1)?), row.int(2)?);
+    let (lane, from, ends) = ((row.int(0)?, row.int(1)?), row.int(2)?, row.count(4)?);
+    let summed = row.opt_int(5)?.map(|upto| upto.max(0).unsigned_abs());
     let blocks = BlocksOf { lane, from, to: row.int(3)? };
     let opened = blocks.read(conn, DECISION_BLOCKS).await?;
-    Ok(Some(Piece::Decisions { opened, lane, from }))
+    let unsummed = summed.filter(|upto| *upto < ends && opened.next.is_none()).map(|upto| (upto, ends));
+    Ok(Some(Piece::Decisions { opened, lane, from, unsummed }))
 }

@@ -63,7 +63,7 @@ macro_rules! conformance {
 
 conformance! {
     reach:
-        a_tenant_alone_may_reach_its_own_network, one_tenant_of_several_reaches_the_internet_alone,
+        a_tenant_alone_may_reach_its_own_network, what_the_only_tenant_wrote_the_operator_may_make_its_own, one_tenant_of_several_reaches_the_internet_alone,
         the_operator_allows_networks, remote_models_are_held_as_services_are;
     meters:
         meters_are_what_a_naive_recomputation_says, groups_beyond_the_bound_are_one_and_seen,

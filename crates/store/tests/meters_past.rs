@@ -126,7 +126,7 @@ impl Model {
 
     /// Counts a piece of the past; it may be killed before its commit, or commit twice.
     async fn step(&mut self) -> bool {
-        let Some(past) = self.world.store.meters_past().await.unwrap() else { return false };
+        let Some(past) = self.world.store.meters_past(NOW).await.unwrap() else { return false };
         let tally = past.tally();
         match self.numbers.below(4) {
             0 => {}
@@ -142,7 +142,7 @@ impl Model {
 
     async fn change_meters(&mut self) {
         // Some was read and counted for other meters by then.
-        let stale = self.world.store.meters_past().await.unwrap();
+        let stale = self.world.store.meters_past(NOW).await.unwrap();
         self.rounds += 1;
         self.world.apply(&resources(meters(self.rounds)), ApplyMode::default()).await.unwrap();
         if let Some(past) = stale {
@@ -274,14 +274,14 @@ pub(crate) async fn progress_of_the_past_is_seen_and_what_is_forgotten_is_passed
     world.apply(&resources(meters(0)), ApplyMode::default()).await.unwrap();
     let before = meter(&world, "bytes").await.past.unwrap();
     assert_eq!((before.events, before.left, before.is_done, before.percent()), (16, 16, false, 0));
-    let past = world.store.meters_past().await.unwrap().unwrap();
+    let past = world.store.meters_past(NOW).await.unwrap().unwrap();
     let tally = past.tally();
     assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
     let between = meter(&world, "bytes").await.past.unwrap();
     assert_eq!((between.left, between.percent()), (12, 25));
     // The rest is forgotten before it is counted.
     world.raw("DELETE FROM event_blocks WHERE starts > 0").await;
-    while let Some(past) = world.store.meters_past().await.unwrap() {
+    while let Some(past) = world.store.meters_past(NOW).await.unwrap() {
         let tally = past.tally();
         assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
     }
@@ -292,7 +292,7 @@ pub(crate) async fn progress_of_the_past_is_seen_and_what_is_forgotten_is_passed
     world.apply(&resources(meters(1)), ApplyMode::default()).await.unwrap();
     let gone = "UPDATE meter_series SET backfill = NULL";
     world.raw(gone).await;
-    while let Some(past) = world.store.meters_past().await.unwrap() {
+    while let Some(past) = world.store.meters_past(NOW).await.unwrap() {
         assert!(past.is_empty(), "nobody counts it any more");
         world.store.count_past(&past, &past.tally()).await.unwrap();
     }
@@ -327,7 +327,7 @@ pub(crate) async fn damage_of_the_past_is_passed_over_and_named(world: World) {
     world.raw(&cut_short(&world, 60)).await;
     world.apply(&resources(meters(0)), ApplyMode::default()).await.unwrap();
     let mut passed = Vec::new();
-    while let Some(past) = world.store.meters_past().await.unwrap() {
+    while let Some(past) = world.store.meters_past(NOW).await.unwrap() {
         let tally = past.tally();
         passed.extend_from_slice(tally.passed_over());
         assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
@@ -349,6 +349,80 @@ pub(crate) async fn damage_of_the_past_is_passed_over_and_named(world: World) {
     for (name, events) in [("bytes", 6), ("requests", 40)] {
         assert_eq!(values(&world, name, (WindowUnit::Total, SPAN), &[]).await.total.events, events, "{name}");
     }
+}
+
+/// Ships what an intake reads of a lane from where it stands; with blocks alone as a process that dies then leaves it.
+async fn ship(world: &World, project: ProjectId, to: u64, sums: bool) {
+    let mut intake = world.store.intake(true, LastUses::default()).await.unwrap();
+    let from = intake.marks().first().map_or(0, |mark| mark.position);
+    for position in from..to {
+        intake.add(BOOT, 0, &request(project, 0, position).lend());
+    }
+    intake.reached(&Extent { boot: BOOT, lane: 0, from, to, lost: 0 });
+    if sums {
+        let done = world.store.take_over(&mut intake, With { uses: true, totals: true }).await.unwrap();
+        assert!(matches!(done, Taken::Done(_)));
+    } else {
+        intake.finish_blocks();
+        world.store.keep_blocks(&mut intake).await.unwrap();
+    }
+}
+
+/// Counts what there is at a moment; gives what was passed over.
+async fn steps(world: &World, now_us: i64) -> Vec<PassedOver> {
+    let mut passed = Vec::new();
+    while let Some(past) = world.store.meters_past(now_us).await.unwrap() {
+        let tally = past.tally();
+        passed.extend_from_slice(tally.passed_over());
+        assert_eq!(world.store.count_past(&past, &tally).await.unwrap(), Counting::Done);
+    }
+    world.store.note_waiting_past(now_us).await.unwrap();
+    passed
+}
+
+/// A journal is lost with sums of requests whose raw decisions are kept: they are waited for in vain for an hour, and
+/// count once, whether the journal is found again or not.
+pub(crate) async fn a_lost_journal_holds_the_past_up_for_an_hour_only(world: World) {
+    let world = world.furnished().await;
+    let project = project(&world).await;
+    ship(&world, project, 40, false).await;
+    ship(&world, project, 25, true).await;
+    world.apply(&resources(meters(0)), ApplyMode::default()).await.unwrap();
+    assert_eq!(steps(&world, NOW).await, []);
+    // Its node comes back for a moment: the hour begins anew.
+    ship(&world, project, 26, true).await;
+    assert_eq!(steps(&world, NOW + HOUR).await, []);
+    assert_eq!(steps(&world, NOW + 2 * HOUR - SECOND).await, []);
+    let waits = meter(&world, "requests").await.past.unwrap();
+    assert!(!waits.is_done && waits.unsummed == 0, "{waits:?}");
+    let sums = [PassedOver::Sums { boot: BOOT, lane: 0, from: 26, to: 40 }];
+    assert_eq!(steps(&world, NOW + 2 * HOUR).await, sums);
+    let words = "positions 26 to 40 of lane 0 of run 000000000000abcd never came out of its journal";
+    assert!(sums[0].to_string().starts_with(words), "{}", sums[0]);
+    let past = meter(&world, "requests").await.past.unwrap();
+    assert_eq!((past.unsummed, past.damaged, past.left, past.is_done), (14, 0, 0, true));
+    let total = async |name| values(&world, name, (WindowUnit::Total, SPAN), &[]).await.total;
+    let tokens = |to| Number::whole((0..to).map(|at| request(project, 0, at).tokens.input as i64).sum());
+    assert_eq!(total("requests").await.events, 40);
+    assert_eq!(total("read").await.value, Some(tokens(26)));
+    // Another meter need not wait for the same again.
+    world.apply(&resources(meters(1)), ApplyMode::default()).await.unwrap();
+    assert_eq!(steps(&world, NOW + 2 * HOUR + SECOND).await, []);
+    assert_eq!(steps(&world, NOW + 2 * HOUR + SECOND).await, sums);
+    assert_eq!(total("requests").await.events, 40);
+    // The journal is found after all.
+    while world.store.forget_meters_before(0, 0).await.unwrap() > 0 {}
+    ship(&world, project, 50, true).await;
+    assert_eq!(total("requests").await.events, 50, "each counts once");
+    assert_eq!(total("read").await.value.map(|read| read.to_float()), Some(late(project, tokens(26))));
+    while world.store.forget_meters_before(0, 0).await.unwrap() > 0 {}
+    assert_eq!(world.count("SELECT COUNT(*) FROM meter_backfill_lanes").await, 0);
+}
+
+/// What was read with what came after the border.
+fn late(project: ProjectId, before: Number) -> f64 {
+    let after: u64 = (40..50).map(|at| request(project, 0, at).tokens.input).sum();
+    before.to_float() + after as f64
 }
 
 /// SQL that takes the last bytes off a block of decisions.

@@ -102,6 +102,10 @@ impl Counter {
             "tollgate_meter_past_damaged_total",
             "Records and requests from before a meter that are damaged and not counted"
         );
+        metrics::describe_counter!(
+            "tollgate_meter_past_unsummed_total",
+            "Records of lost journals that the past of a meter waited for in vain"
+        );
         let mut faults = Faults::of("meters");
         loop {
             match self.turn(&mut stop, &mut faults).await {
@@ -177,7 +181,8 @@ impl Counter {
     }
 
     async fn count_past(&mut self, now_us: i64) -> Result<bool, StoreError> {
-        let Some(past) = self.store.meters_past().await? else {
+        let Some(past) = self.store.meters_past(now_us).await? else {
+            self.store.note_waiting_past(now_us).await?;
             self.past_us = now_us;
             return Ok(false);
         };
@@ -231,11 +236,12 @@ impl Counter {
     }
 }
 
-/// Says what of the past is not counted, once: it is passed over for good.
+/// Says what of the past is not counted, or not whole, once: it is passed over for good.
 fn tell(passed: &[PassedOver]) {
     for passed in passed {
-        metrics::counter!("tollgate_meter_past_damaged_total").increment(passed.events());
-        tracing::error!("{passed}; meters that count the past pass it over");
+        metrics::counter!("tollgate_meter_past_damaged_total").increment(passed.damaged());
+        metrics::counter!("tollgate_meter_past_unsummed_total").increment(passed.unsummed());
+        tracing::error!("{passed}; meters that count the past pass over what is missing");
     }
 }
 

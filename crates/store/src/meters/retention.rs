@@ -48,6 +48,12 @@ impl Store {
         let past = "DELETE FROM meter_backfills WHERE done = 1 AND NOT EXISTS (\
                     SELECT 1 FROM meter_series s WHERE s.backfill = meter_backfills.id)";
         gone += run(sql(past), &mut tx).await?;
+        // Borders that nothing can come before any more, or that nobody looks at.
+        let borders = "DELETE FROM meter_backfill_lanes WHERE settled = 1 AND (NOT EXISTS (\
+                       SELECT 1 FROM meter_backfills b WHERE b.id = meter_backfill_lanes.backfill) \
+                       OR NOT EXISTS (SELECT 1 FROM shipped h WHERE h.boot = meter_backfill_lanes.boot \
+                         AND h.lane = meter_backfill_lanes.lane AND h.upto < meter_backfill_lanes.ends))";
+        gone += run(sql(borders), &mut tx).await?;
         tx.commit().await?;
         Ok(gone + self.sweep_meters().await?)
     }

@@ -52,6 +52,9 @@ pub struct MeterPast {
     pub left: u64,
     /// Of these, those that were passed over because they are damaged.
     pub damaged: u64,
+    /// Records of journals that were lost before they were summed up: their requests, as far as they are kept, count
+    /// without what they used of models.
+    pub unsummed: u64,
     /// Whether all of it is counted.
     pub is_done: bool,
 }
@@ -82,7 +85,7 @@ pub struct MeterFilter {
 const SELECT: &str = "SELECT x.id, x.version, p.tenant, x.project, p.name, x.spec, x.series, x.from_us, s.groups, \
                       s.others, s.skipped, b.done, b.until_position - b.began_position + b.requests, \
                       b.until_position - b.position + COALESCE((SELECT CAST(SUM(l.upto - l.next) AS BIGINT) \
-                      FROM meter_backfill_lanes l WHERE l.backfill = b.id), 0), b.damaged FROM meters x JOIN projects p ON p.id = x.project \
+                      FROM meter_backfill_lanes l WHERE l.backfill = b.id), 0), b.damaged, b.unsummed FROM meters x JOIN projects p ON p.id = x.project \
                       JOIN meter_series s ON s.series = x.series LEFT JOIN meter_backfills b ON b.id = s.backfill";
 
 impl Store {
@@ -183,6 +186,7 @@ fn view(row: &Row) -> Result<MeterView, StoreError> {
             events: row.count(12)?,
             left: row.count(13)?,
             damaged: row.count(14)?,
+            unsummed: row.count(15)?,
             is_done: done != 0,
         }),
         None => None,

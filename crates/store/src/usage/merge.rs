@@ -21,12 +21,12 @@ const LANES: &str = "SELECT boot, lane FROM decision_blocks WHERE records < 1024
                      HAVING COUNT(*) >= 16 LIMIT 4";
 
 /// Blocks of what is summed up, which a meter that begins finds on one side of its border, and none of a lane whose
-/// past is being counted ([`crate::meters`]). Where rules watch or decisions are handed on, blocks that were read:
+/// past is still to be counted ([`crate::meters`]). Where rules watch or decisions are handed on, blocks that were read:
 /// another one's would be read twice, or not at all.
 const READ: &str = "starts < COALESCE((SELECT upto FROM shipped s \
                     WHERE s.boot = decision_blocks.boot AND s.lane = decision_blocks.lane), 0) \
                     AND NOT EXISTS (SELECT 1 FROM meter_backfill_lanes p \
-                    WHERE p.boot = decision_blocks.boot AND p.lane = decision_blocks.lane) \
+                    WHERE p.boot = decision_blocks.boot AND p.lane = decision_blocks.lane AND p.settled = 0) \
                     AND (NOT EXISTS (SELECT 1 FROM rules) OR starts < COALESCE((SELECT position \
                     FROM rule_reads r \
                     WHERE r.boot = decision_blocks.boot AND r.lane = decision_blocks.lane), 0)) \

@@ -66,12 +66,21 @@ fn past_words(meter: &MeterView) -> String {
     if past.damaged > 0 {
         words.push_str(&format!(", {} damaged and passed over", past.damaged));
     }
+    if past.unsummed > 0 {
+        words.push_str(&format!(", up to {} without tokens", past.unsummed));
+    }
     words
 }
 
 fn listed(meter: &MeterView) -> Value {
     let past = meter.past.map(|past| {
-        json!({ "done": past.is_done, "events": past.events, "left": past.left, "damaged": past.damaged })
+        json!({
+            "done": past.is_done,
+            "events": past.events,
+            "left": past.left,
+            "damaged": past.damaged,
+            "unsummed": past.unsummed,
+        })
     });
     json!({
         "id": meter.id.to_string(),
