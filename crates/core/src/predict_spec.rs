@@ -108,6 +108,9 @@ pub struct RemoteSpec {
     /// Whether it has to be on the public internet, as for services ([`crate::reach`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internet_only: bool,
+    /// Whether a tenant wrote where it is, as for services.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_tenant: bool,
     /// What it calls the model; the model's own name when not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,

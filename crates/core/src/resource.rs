@@ -118,6 +118,10 @@ pub struct ServiceSpec {
     /// it away ([`crate::reach`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internet_only: bool,
+    /// Whether a tenant wrote where it goes, and not the operator: it is held to the public internet while there are
+    /// several tenants ([`crate::reach`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_tenant: bool,
     /// Whether the matched `path_prefix` is cut off before forwarding.
     #[serde(default)]
     pub strip_prefix: bool,

@@ -19,8 +19,8 @@ pub struct GatewayOptions {
     pub body_bytes_max: u64,
     /// Upstream connections of one lane.
     pub pool: PoolBounds,
-    /// Where upstreams may be that are held to the public internet, because one tenant of several wrote them.
-    /// Default: there alone.
+    /// Where upstreams may be: held to the public internet, because one tenant of several wrote them, or not
+    /// ([`tollgate_core::reach`]). Default: no exceptions.
     pub upstream_egress: Egress,
     /// How many bad keys an address may show before its further bad keys get 429. Default 30 at
     /// once and 30 a minute: a broken script gets its answer, a guesser gets nowhere with 155 bits.

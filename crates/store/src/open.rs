@@ -29,6 +29,8 @@ pub struct OpenOptions {
     pub secrets_key_file: Option<PathBuf>,
     /// Networks beside the public internet that upstreams may be in which one tenant of several writes.
     pub upstreams_allow_private: Vec<IpNet>,
+    /// Networks that no upstream may be in which a tenant writes.
+    pub egress_deny: Vec<IpNet>,
     /// Whether that file is made where there is none and something is to be encrypted. Where several nodes
     /// share a database it must not be: each would need the one that another made.
     pub makes_key_file: bool,
@@ -41,6 +43,7 @@ impl Default for OpenOptions {
             connections_max: 12,
             secrets_key_file: None,
             upstreams_allow_private: Vec::new(),
+            egress_deny: Vec::new(),
             makes_key_file: true,
         }
     }
@@ -103,7 +106,8 @@ impl Store {
         // The writer comes first: it makes the file a WAL database.
         let writes = pool(&place, &options, true).await?;
         let reads = pool(&place, &options, false).await?;
-        let upstream_egress = Egress { allow_private: options.upstreams_allow_private, allow_http: true };
+        let (allow_private, deny) = (options.upstreams_allow_private, options.egress_deny);
+        let upstream_egress = Egress { allow_private, deny, allow_http: true };
         let makes = options.makes_key_file;
         let key_file = options.secrets_key_file.map(|path| KeyFile::new(path, makes));
         let store = Self { inner: Arc::new(Inner { place, reads, writes, key_file, upstream_egress }) };

@@ -4,6 +4,7 @@ use tollgate_core::{
     authz::Action,
     id::TenantId,
     predict_spec::ModelSpec,
+    reach::Hold,
     resource::{Resources, ServiceSpec},
 };
 use tollgate_store::{ApplyMode, OpenOptions, ResourceAt, ResourceId, ResourceSpec, Store, StoreError};
@@ -21,7 +22,7 @@ fn service(name: &str, upstream: &str) -> ServiceSpec {
     .unwrap()
 }
 
-/// Creates a service as a tenant does; whether it is held to the public internet.
+/// Creates a service as a tenant does; whether it is held to the public internet where there are several.
 async fn create(store: &Store, tenant: TenantId, new: ServiceSpec) -> Result<(ResourceAt, bool), StoreError> {
     let permit = inside(tenant, Action::ChangeResources);
     let made = store.create_resource(&permit, ResourceSpec::Service(Box::new(new)), NOW).await?.value;
@@ -36,8 +37,10 @@ async fn replace(store: &Store, at: ResourceAt, new: ServiceSpec) -> Result<bool
 
 fn held(spec: &ResourceSpec) -> bool {
     match spec {
-        ResourceSpec::Service(spec) => spec.internet_only,
-        ResourceSpec::Model(spec) => spec.remote.as_ref().is_some_and(|remote| remote.internet_only),
+        ResourceSpec::Service(spec) => spec.marks().hold(2) == Hold::Internet,
+        ResourceSpec::Model(spec) => {
+            spec.remote.as_ref().is_some_and(|remote| remote.marks().hold(2) == Hold::Internet)
+        }
         _ => false,
     }
 }
@@ -68,11 +71,16 @@ pub(crate) async fn a_tenant_alone_may_reach_its_own_network(world: World) {
     world.store.load(&snapshot).await.unwrap();
     let acme = *snapshot.tables().tenants.keys().next().unwrap();
     let (at, is_held) = create(&world.store, acme, service("own", "http://127.0.0.1:9000")).await.unwrap();
-    assert!(!is_held);
-    // When others come it stays as it is, until it is sent elsewhere.
+    // But no metadata; and it will be held when others come, whatever else is changed of it.
+    assert!(is_held);
+    assert_eq!(
+        fields(create(&world.store, acme, service("meta", "http://169.254.169.254")).await),
+        ["upstreams[0]"]
+    );
+    let same = |retries| ServiceSpec { retries, ..service("own", "http://127.0.0.1:9000") };
+    assert!(replace(&world.store, at, same(2)).await.unwrap());
     tenants(&world).await;
-    let same = ServiceSpec { retries: 3, ..service("own", "http://127.0.0.1:9000") };
-    assert!(!replace(&world.store, at, same).await.unwrap());
+    assert!(replace(&world.store, at, same(3)).await.unwrap());
     assert_eq!(
         fields(replace(&world.store, at, service("own", "http://127.0.0.1:9001")).await),
         ["upstreams[0]"]
@@ -105,15 +113,37 @@ pub(crate) async fn one_tenant_of_several_reaches_the_internet_alone(world: Worl
     operator(&world, &[service("out", "https://api.example.com"), service("host", "http://10.0.0.1")]).await;
     assert!(!replace(store, at, service("out", "https://api.example.com")).await.unwrap());
     let list = store.export_of(acme).await.unwrap().services;
-    assert!(list.iter().all(|spec| !spec.internet_only), "{list:?}");
+    assert!(list.iter().all(|spec| !spec.internet_only && !spec.by_tenant), "{list:?}");
+}
+
+pub(crate) async fn what_the_only_tenant_wrote_the_operator_may_make_its_own(world: World) {
+    let world = world.furnished().await;
+    let snapshot = tollgate_core::tables::Snapshot::with_capacity(1);
+    world.store.load(&snapshot).await.unwrap();
+    let acme = *snapshot.tables().tenants.keys().next().unwrap();
+    let (at, is_held) = create(&world.store, acme, service("own", "http://127.0.0.1:9000")).await.unwrap();
+    assert!(is_held);
+    operator(&world, &[service("own", "http://127.0.0.1:9000")]).await;
+    tenants(&world).await;
+    let same = ServiceSpec { retries: 3, ..service("own", "http://127.0.0.1:9000") };
+    assert!(!replace(&world.store, at, same).await.unwrap());
 }
 
 pub(crate) async fn the_operator_allows_networks(world: World) {
     let world = world.furnished().await;
     let (acme, _) = tenants(&world).await;
     let allowed = vec!["10.0.0.0/8".parse().unwrap()];
-    let options = OpenOptions { upstreams_allow_private: allowed, ..OpenOptions::default() };
+    let refused = vec!["10.9.0.0/16".parse().unwrap(), "8.8.8.8/32".parse().unwrap()];
+    let options =
+        OpenOptions { upstreams_allow_private: allowed, egress_deny: refused, ..OpenOptions::default() };
     let store = Store::open(&world.url, options).await.unwrap();
+    for upstream in ["http://10.9.0.1", "https://8.8.8.8"] {
+        assert_eq!(
+            fields(create(&store, acme, service("no", upstream)).await),
+            ["upstreams[0]"],
+            "{upstream}"
+        );
+    }
     assert!(create(&store, acme, service("in", "http://10.1.2.3")).await.unwrap().1);
     assert_eq!(fields(create(&store, acme, service("other", "http://192.168.0.1")).await), ["upstreams[0]"]);
 }

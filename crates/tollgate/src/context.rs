@@ -83,6 +83,7 @@ impl Context {
             secrets_key_file: Some(self.config.secrets_key_file()),
             makes_key_file: self.has_own_database(),
             upstreams_allow_private: self.config.upstreams.allow_private.clone(),
+            egress_deny: self.config.upstreams.deny.clone(),
             ..OpenOptions::default()
         };
         Ok(Store::open(self.config.database_url().expose(), options).await?)

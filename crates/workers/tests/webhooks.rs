@@ -216,7 +216,7 @@ fn new_key() -> NewKey {
 }
 
 fn here() -> Egress {
-    Egress { allow_private: vec!["127.0.0.0/8".parse().unwrap()], allow_http: true }
+    Egress { allow_private: vec!["127.0.0.0/8".parse().unwrap()], allow_http: true, ..Egress::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

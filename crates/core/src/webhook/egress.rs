@@ -1,5 +1,6 @@
 //! Which network addresses a request on somebody's behalf may be sent to: only those of the public internet,
-//! unless the operator allows more. Judged is the address that is connected to, never the name: a name may mean
+//! unless the operator allows more or refuses some of them. And those that nobody is sent to, wherever else their
+//! requests may go: link-local ones and the metadata services of clouds. Judged is the address that is connected to, never the name: a name may mean
 //! another address the next time it is asked for.
 //!
 //! Sources: the IANA special-purpose registries of IPv4 and IPv6 (RFC 6890 and what came after), and the metadata
@@ -16,6 +17,9 @@ use crate::address::in_networks;
 pub struct Egress {
     /// Networks that are sent to although they are not public.
     pub allow_private: Vec<IpNet>,
+    /// Networks that are not sent to, whatever else is said of them: what is only reached from here, though its
+    /// number is public (an address of the machine outside of a NAT, a prefix of NAT64).
+    pub deny: Vec<IpNet>,
     /// Whether requests may go in the clear.
     pub allow_http: bool,
 }
@@ -24,8 +28,57 @@ impl Egress {
     /// Why nothing is sent to an address; `None` when it may be.
     #[must_use]
     pub fn refusal(&self, address: IpAddr) -> Option<&'static str> {
-        if in_networks(&self.allow_private, address) { None } else { refusal(address) }
+        self.denial(address).or_else(|| if self.allows(address) { None } else { refusal(address) })
     }
+
+    /// Why nothing is sent to an address even by those who may reach the operator's own network; `None` when they
+    /// may.
+    #[must_use]
+    pub fn inside_refusal(&self, address: IpAddr) -> Option<&'static str> {
+        if self.allows(address) { None } else { metadata_refusal(address) }
+    }
+
+    /// That the operator refuses an address.
+    #[must_use]
+    pub fn denial(&self, address: IpAddr) -> Option<&'static str> {
+        in_networks(&self.deny, address).then_some("the operator refuses its address")
+    }
+
+    /// Whether the operator allows an address although it is not public.
+    #[must_use]
+    pub fn allows(&self, address: IpAddr) -> bool {
+        in_networks(&self.allow_private, address)
+    }
+}
+
+/// Why an address is one of this link alone, or the metadata service of a cloud, which hands out the credentials of
+/// the machine; `None` for others.
+#[must_use]
+pub fn metadata_refusal(address: IpAddr) -> Option<&'static str> {
+    const METADATA: &str = "it is the metadata service of a cloud";
+    match address.to_canonical() {
+        IpAddr::V4(address) => match address.octets() {
+            [169, 254, ..] => Some("it is a link-local address, where clouds have their metadata"),
+            // Azure; Alibaba; Oracle.
+            [168, 63, 129, 16] | [100, 100, 100, 200] | [192, 0, 0, 192] => Some(METADATA),
+            _ => None,
+        },
+        IpAddr::V6(address) => match address.segments() {
+            [0xfe80..=0xfebf, ..] => Some("it is a link-local address"),
+            // AWS; Google; Oracle.
+            [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Some(METADATA),
+            [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe] => Some(METADATA),
+            // IPv4 in disguise: NAT64, compatible, 6to4.
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+            | [0, 0, 0, 0, 0, 0, high, low]
+            | [0x2002, high, low, ..] => metadata_refusal(IpAddr::V4(v4(high, low))),
+            _ => None,
+        },
+    }
+}
+
+fn v4(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
 }
 
 /// Why an address is none of the public internet; `None` for one that is.
@@ -86,7 +139,7 @@ fn refusal_v6(address: Ipv6Addr) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Egress, refusal};
+    use super::{Egress, metadata_refusal, refusal};
 
     #[test]
     fn nothing_but_the_public_internet_is_sent_to() {
@@ -191,10 +244,56 @@ mod tests {
 
     #[test]
     fn what_the_operator_allows_is_sent_to_in_every_spelling() {
-        let egress = Egress { allow_private: vec!["10.1.0.0/16".parse().unwrap()], allow_http: false };
+        let egress = Egress { allow_private: vec!["10.1.0.0/16".parse().unwrap()], ..Egress::default() };
         assert_eq!(egress.refusal("10.1.2.3".parse().unwrap()), None);
         assert_eq!(egress.refusal("::ffff:10.1.2.3".parse().unwrap()), None);
         assert!(egress.refusal("10.2.0.1".parse().unwrap()).is_some());
         assert!(egress.refusal("64:ff9b::a01:203".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn what_the_operator_refuses_is_not_sent_to_even_where_it_is_public_or_allowed() {
+        let networks = |list: &[&str]| list.iter().map(|network| network.parse().unwrap()).collect();
+        let egress = Egress {
+            allow_private: networks(&["10.0.0.0/8"]),
+            deny: networks(&["1.2.3.4/32", "2001:4860:64::/96", "10.1.0.0/16"]),
+            allow_http: true,
+        };
+        for address in ["1.2.3.4", "::ffff:1.2.3.4", "2001:4860:64::a9fe:a9fe", "10.1.2.3"] {
+            assert!(egress.refusal(address.parse().unwrap()).is_some(), "{address}");
+        }
+        for address in ["1.2.3.5", "2001:4860:65::1", "10.2.0.1"] {
+            assert_eq!(egress.refusal(address.parse().unwrap()), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_metadata_but_where_the_operator_allows_it() {
+        let egress = Egress::default();
+        for address in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "168.63.129.16",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fe80::1",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+        ] {
+            let address = address.parse().unwrap();
+            assert!(egress.inside_refusal(address).is_some() && refusal(address).is_some(), "{address}");
+        }
+        for address in ["127.0.0.1", "::1", "10.0.0.1", "fd00::1", "fd00:ec3::254", "100.64.0.1", "8.8.8.8"] {
+            assert_eq!(metadata_refusal(address.parse().unwrap()), None, "{address}");
+        }
+        let egress = Egress { allow_private: vec!["169.254.7.0/24".parse().unwrap()], ..Egress::default() };
+        assert_eq!(egress.inside_refusal("169.254.7.1".parse().unwrap()), None);
+        assert!(egress.inside_refusal("169.254.169.254".parse().unwrap()).is_some());
     }
 }

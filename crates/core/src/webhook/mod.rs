@@ -14,6 +14,6 @@ mod schedule;
 mod spec;
 
 pub use address::{AddressError, Host, ReceiverAddress, URL_LEN_MAX, read_host};
-pub use egress::{Egress, refusal};
+pub use egress::{Egress, metadata_refusal, refusal};
 pub use schedule::{ATTEMPTS_MAX, next_attempt_after};
 pub use spec::{PATTERNS_MAX, WebhookSpec, check_webhook};

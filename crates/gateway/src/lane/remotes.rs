@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-use tollgate_core::{code::Code, id::ServiceId, predict_spec::RemoteSpec};
+use tollgate_core::{code::Code, id::ServiceId, predict_spec::RemoteSpec, reach::Hold};
 
 use crate::{
     denial::Denial,
@@ -14,22 +14,23 @@ use crate::{
 /// Origins that a lane keeps; when there are more it begins anew.
 const KEPT_MAX: usize = 1024;
 
-/// Origins by their URL, and whether they have to be on the internet.
-type Kept = HashMap<(String, bool), (Origin, Arc<Condition>)>;
+/// Origins by their URL, and how far they reach.
+type Kept = HashMap<(String, Hold), (Origin, Arc<Condition>)>;
 
 /// Where remote models are, made ready.
 #[derive(Default)]
 pub(crate) struct Remotes(RefCell<Kept>);
 
 impl Remotes {
-    /// Where a remote model is.
+    /// Where a remote model is, in an installation of so many tenants.
     pub(crate) fn of(
         &self,
         registry: &Registry,
         service: ServiceId,
-        remote: &RemoteSpec,
+        (remote, tenants): (&RemoteSpec, usize),
     ) -> Result<(Origin, Arc<Condition>), Denial> {
-        let key = (remote.url.clone(), remote.internet_only);
+        let hold = remote.marks().hold(tenants);
+        let key = (remote.url.clone(), hold);
         if let Some((origin, condition)) = self.0.borrow().get(&key) {
             return Ok((origin.clone(), Arc::clone(condition)));
         }
@@ -37,7 +38,7 @@ impl Remotes {
             tracing::error!(url = remote.url, %error, "the server of a model cannot be asked");
             Denial::new(Code::ModelUnavailable, "")
         })?;
-        let origin = registry.held(origin, remote.internet_only);
+        let origin = registry.held(origin, hold);
         let condition = registry.condition(service, &remote.url);
         let mut kept = self.0.borrow_mut();
         if kept.len() >= KEPT_MAX {

@@ -12,9 +12,9 @@ use std::{
     },
 };
 
-use tollgate_core::{id::ServiceId, webhook::Egress};
+use tollgate_core::{id::ServiceId, reach::Hold, webhook::Egress};
 
-use crate::http::upstream::Origin;
+use crate::http::upstream::{Guard, Origin};
 
 /// Failed attempts in a row after which an upstream is left out.
 const FAILURES_MAX: u32 = 3;
@@ -142,7 +142,7 @@ pub(crate) fn choose(conditions: &[Arc<Condition>], tried: u32, turn: usize, now
 pub(crate) struct Registry {
     /// As many entries as services have upstreams; the dead are swept when one is added.
     known: Mutex<HashMap<(ServiceId, String), Weak<Condition>>>,
-    /// Where upstreams may be that are held to the public internet.
+    /// Where upstreams may be.
     egress: Arc<Egress>,
 }
 
@@ -152,9 +152,9 @@ impl Registry {
         Self { egress: Arc::new(egress), ..Self::default() }
     }
 
-    /// An origin, held to the public internet if asked.
-    pub(crate) fn held(&self, origin: Origin, internet_only: bool) -> Origin {
-        if internet_only { origin.within(Arc::clone(&self.egress)) } else { origin }
+    /// An origin that reaches so far.
+    pub(crate) fn held(&self, origin: Origin, hold: Hold) -> Origin {
+        origin.within(Guard { hold, egress: Arc::clone(&self.egress) })
     }
 
     /// The condition of a service's upstream; asked for once a lane when a service is compiled.

@@ -13,6 +13,7 @@ use tollgate_core::{
     ingest_spec::BODY_BYTES_DEFAULT,
     metrics_spec::METRICS_BODY_BYTES_DEFAULT,
     predict_spec::PREDICT_BYTES_DEFAULT,
+    reach::Hold,
     resource::{HeadersSpec, ServiceKind, ServiceSpec},
     service::Service,
     signature::spec::SIGNED_BYTES_DEFAULT,
@@ -66,6 +67,8 @@ pub(crate) struct ProxyService {
     pub(crate) origins: Box<[Origin]>,
     pub(crate) conditions: Box<[Arc<Condition>]>,
     turn: Cell<usize>,
+    /// How far its upstreams reach.
+    hold: Hold,
 }
 
 impl ProxyService {
@@ -73,6 +76,7 @@ impl ProxyService {
     /// and is left out; a service without any upstream answers `upstream_unreachable`.
     pub(crate) fn compile(service: &Arc<Service>, tables: &Tables, registry: &Registry) -> Self {
         let spec = &*service.spec;
+        let hold = spec.marks().hold(tables.tenants.len());
         let is_llm = spec.kind == ServiceKind::Llm;
         let places = if is_llm { Places::of_llm(&spec.credentials) } else { Places::of(&spec.credentials) };
         let (tenant_name, project_name) = names_of(service, tables);
@@ -81,9 +85,9 @@ impl ProxyService {
         told.add(&names::X_TOLLGATE_TENANT, &tenant);
         told.add(&names::X_TOLLGATE_PROJECT, &project);
         let request_headers = HeaderChanges::of(&spec.request_headers, service.name());
-        let Upstreams { origins, conditions } = Upstreams::of(service, &spec.upstreams, registry);
+        let Upstreams { origins, conditions } = Upstreams::of(service, &spec.upstreams, (registry, hold));
         Self {
-            llm: LlmService::compile(service, registry).map(Box::new),
+            llm: LlmService::compile(service, (registry, hold)).map(Box::new),
             signing: Signing::compile(service).map(Box::new),
             cors: Cors::of(spec, &places),
             places,
@@ -104,6 +108,7 @@ impl ProxyService {
             origins,
             conditions,
             turn: Cell::new(0),
+            hold,
             service: service.clone(),
         }
     }
@@ -111,7 +116,12 @@ impl ProxyService {
     /// Whether it still is what these tables say.
     pub(crate) fn is_of(&self, service: &Arc<Service>, tables: &Tables) -> bool {
         let (tenant, project) = names_of(service, tables);
-        Arc::ptr_eq(&self.service, service) && self.tenant_name == tenant && self.project_name == project
+        // What a tenant wrote while it was alone is held once it is not.
+        let is_same = self.hold == service.spec.marks().hold(tables.tenants.len());
+        is_same
+            && Arc::ptr_eq(&self.service, service)
+            && self.tenant_name == tenant
+            && self.project_name == project
     }
 
     /// The largest request body in bytes.
@@ -145,13 +155,13 @@ pub(crate) struct Upstreams {
 
 impl Upstreams {
     /// Makes the origins of a list ready; what cannot be used goes to the log and is left out.
-    pub(crate) fn of(service: &Service, upstreams: &[String], registry: &Registry) -> Self {
+    pub(crate) fn of(service: &Service, upstreams: &[String], (registry, hold): (&Registry, Hold)) -> Self {
         let mut origins = Vec::with_capacity(upstreams.len());
         let mut conditions = Vec::with_capacity(upstreams.len());
         for upstream in upstreams {
             match origin(&service.spec, upstream) {
                 Ok(origin) => {
-                    origins.push(registry.held(origin, service.spec.internet_only));
+                    origins.push(registry.held(origin, hold));
                     conditions.push(registry.condition(service.id, upstream));
                 }
                 Err(problem) => {

@@ -6,8 +6,8 @@
 use std::{cell::Cell, sync::Arc};
 
 use tollgate_core::{
-    code::Code, llm_spec::CredentialSpec, money::price::Provider, resource::ServiceKind, service::Service,
-    tables::Tables,
+    code::Code, llm_spec::CredentialSpec, money::price::Provider, reach::Hold, resource::ServiceKind,
+    service::Service, tables::Tables,
 };
 
 use super::{
@@ -64,11 +64,11 @@ enum Login {
 impl LlmService {
     /// Compiles it; `None` for other kinds. A credential that cannot be read goes to the log, and calls
     /// that need it are refused.
-    pub(crate) fn compile(service: &Service, registry: &Registry) -> Option<Self> {
+    pub(crate) fn compile(service: &Service, places: (&Registry, Hold)) -> Option<Self> {
         let spec = &service.spec;
         let provider = spec.provider.filter(|_| spec.kind == ServiceKind::Llm)?;
         let route = |upstreams: &[String], route: (Provider, Option<&str>, Option<&CredentialSpec>)| {
-            let Upstreams { origins, conditions } = Upstreams::of(service, upstreams, registry);
+            let Upstreams { origins, conditions } = Upstreams::of(service, upstreams, places);
             let (priced_as, model, credential) = route;
             let login = credential.map_or(Login::Without, |from| Login::read(from, provider, service.name()));
             let model = model.map(Box::from);

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tollgate_core::{id::TenantId, tables::Tenant};
 use tollgate_journal::Flags;
 use tollgate_testkit::{
     Upstream,
@@ -332,4 +333,42 @@ async fn a_held_service_reaches_what_the_operator_allows() {
     let world = plan.start();
     let key = world.key("standard");
     assert_eq!(world.send(Call::get("/held/a").bearer(&key)).await.status, 200);
+}
+
+/// A service that a tenant wrote.
+const OF_TENANT: &str = r#"
+    [[service]]
+    project = "maps"
+    name = "own"
+    kind = "proxy"
+    match = { path_prefix = "/own" }
+    upstreams = ["{upstream}"]
+    by_tenant = true
+
+    [[policy]]
+    project = "maps"
+    name = "standard"
+    services = ["*"]
+"#;
+
+#[tokio::test]
+async fn what_the_only_tenant_wrote_reaches_inside_until_there_is_another() {
+    let world = Plan::new(OF_TENANT).start();
+    let key = world.key("standard");
+    assert_eq!(world.send(Call::get("/own/a").bearer(&key)).await.status, 200);
+    let other = Tenant { name: "other".into() };
+    world.change_tables(|tables| drop(tables.tenants.insert(TenantId(12), other)));
+    let before = world.upstream.count();
+    assert_refused(&world.send(Call::get("/own/a").bearer(&key)).await, 502, "upstream_unreachable");
+    assert_eq!(world.upstream.count(), before);
+}
+
+#[tokio::test]
+async fn not_even_the_only_tenant_reaches_what_the_operator_refuses() {
+    let mut plan = Plan::new(OF_TENANT);
+    plan.options.upstream_egress.deny = vec!["127.0.0.0/8".parse().unwrap()];
+    let world = plan.start();
+    let reply = world.send(Call::get("/own/a").bearer(&world.key("standard"))).await;
+    assert_refused(&reply, 502, "upstream_unreachable");
+    assert_eq!(world.upstream.count(), 0);
 }

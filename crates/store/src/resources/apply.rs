@@ -91,13 +91,13 @@ pub(super) async fn compare<'r>(
     asked: Asked<'_>,
 ) -> Result<Diff<'r>, StoreError> {
     let state = State::load(conn).await?;
-    let is_sole_tenant = state.tenants.len() == 1;
+    let tenants = state.tenants.len();
     let state = match permit.tenant() {
         Some(tenant) => state.confine(tenant),
         None => state,
     };
     let mut diff = Diff::new(resources, state, permit.tenant().is_none(), asked.now_us);
-    diff.is_sole_tenant = is_sole_tenant;
+    diff.tenants = tenants;
     diff.egress = asked.egress.cloned().unwrap_or_default();
     diff.tenants()?;
     diff.projects()?;

@@ -80,8 +80,8 @@ pub(super) struct Diff<'r> {
     pub(super) tenants_named: BTreeSet<u64>,
     /// Whether the operator on the host wrote it.
     pub(super) is_host: bool,
-    /// Whether the installation has one tenant only, whose network it is on.
-    pub(super) is_sole_tenant: bool,
+    /// Tenants of the installation: one alone is on its own network.
+    pub(super) tenants: usize,
     /// Where upstreams of others may be.
     pub(super) egress: Egress,
     /// Whether a service is to send a secret that it did not send so before.
@@ -104,7 +104,7 @@ impl<'r> Diff<'r> {
             touched: BTreeSet::new(),
             tenants_named: BTreeSet::new(),
             is_host,
-            is_sole_tenant: false,
+            tenants: 0,
             egress: Egress::default(),
             moves_secret: false,
             now_us,

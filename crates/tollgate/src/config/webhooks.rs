@@ -17,6 +17,8 @@ use super::{
 pub struct Webhooks {
     /// Networks that are sent to although they are not of the public internet.
     pub allow_private: Vec<IpNet>,
+    /// Networks that are not sent to, as for upstreams.
+    pub deny: Vec<IpNet>,
     /// Whether requests may go in the clear.
     pub allow_http: bool,
     /// PEM file of authorities that are believed beside the system's.
@@ -32,7 +34,11 @@ impl Webhooks {
     #[must_use]
     pub fn options(&self) -> WebhookOptions {
         WebhookOptions {
-            egress: Egress { allow_private: self.allow_private.clone(), allow_http: self.allow_http },
+            egress: Egress {
+                allow_private: self.allow_private.clone(),
+                deny: self.deny.clone(),
+                allow_http: self.allow_http,
+            },
             ca_file: self.ca_file.clone(),
             disabled_after: self.disabled_after,
             timeout: self.timeout,

@@ -27,7 +27,7 @@ fn everything() -> Value {
             "tls": {"ca_file": "ca.pem", "server_name": "a.example"},
             "cors": {"origins": ["*"], "methods": ["GET"], "headers": ["x-a"], "expose": ["x-b"],
                      "credentials": false, "max_age": "10m"},
-            "headers": "both", "internet_only": true,
+            "headers": "both", "internet_only": true, "by_tenant": true,
         }],
         "policy": [{
             "project": "maps", "name": "standard", "services": ["tiles"], "scopes": ["read"],
@@ -79,7 +79,7 @@ fn everything() -> Value {
     }]);
     document["model"] = json!([{
         "project": "maps", "name": "fraud", "version": "3", "file": "/srv/fraud.onnx",
-        "remote": {"protocol": "tf-serving", "url": "http://127.0.0.1:8501", "internet_only": true, "model": "m",
+        "remote": {"protocol": "tf-serving", "url": "http://127.0.0.1:8501", "internet_only": true, "by_tenant": true, "model": "m",
                    "version": "7"},
         "aliases": ["stable"], "sample": {"inputs": "[[1]]", "shapes": {"y": [1, 2]}},
         "batch": {"window": "2ms", "rows_max": 64}, "concurrency_max": 8, "timeout": "2s", "record_inputs": true,

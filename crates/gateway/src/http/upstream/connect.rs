@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::{TlsConnector, TlsStream};
+use tollgate_core::reach::Hold;
 
 use crate::http::bounds::PoolBounds;
 use crate::http::stream::Stream;
@@ -59,16 +60,15 @@ async fn tcp(origin: &Origin) -> io::Result<TcpStream> {
         Err(_) => lookup_host((origin.host(), port)).await?.collect(),
     };
     // One that is refused refuses all: a name of which only some addresses are public is made to slip through.
-    if let Some(egress) = &origin.1
-        && let Some(why) = addresses.iter().find_map(|address| egress.refusal(address.ip()))
+    if let Some(guard) = &origin.1
+        && let Some(why) = addresses.iter().find_map(|address| guard.refusal(address.ip()))
     {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!(
-                "it is held to the public internet, and {why}; the operator can allow it with \
-                 `upstreams.allow_private`"
-            ),
-        ));
+        let what = match guard.hold {
+            Hold::Internet => "it is held to the public internet, and ",
+            Hold::SoleTenant | Hold::Operator => "",
+        };
+        let remedy = "the operator can allow it with `upstreams.allow_private`";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{what}{why}; {remedy}")));
     }
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses.into_iter().take(ADDRESSES_MAX) {

@@ -9,6 +9,7 @@
 
 mod body;
 mod connect;
+mod guard;
 mod h1;
 mod h2;
 mod pool;
@@ -23,7 +24,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use tollgate_core::webhook::Egress;
 
 use super::answer::AnswerHead;
 use super::body::{BodyError, RequestBody};
@@ -34,6 +34,7 @@ use super::stream::Stream;
 use super::ticks::Ticks;
 
 pub use self::body::UpstreamBody;
+pub use self::guard::Guard;
 pub use self::h1::{Dissected, Ending, dissect};
 pub(super) use self::pool::Opened;
 
@@ -48,10 +49,10 @@ pub enum Scheme {
     Https,
 }
 
-/// Where to send a request. Cheap to clone; equal origins share connections. With an [`Egress`] nothing is
+/// Where to send a request. Cheap to clone; equal origins share connections. With a [`Guard`] nothing is
 /// connected to that it refuses, whatever the host's name means at that moment.
 #[derive(Clone, Debug)]
-pub struct Origin(Arc<OriginParts>, Option<Arc<Egress>>);
+pub struct Origin(Arc<OriginParts>, Option<Arc<Guard>>);
 
 #[derive(Debug)]
 struct OriginParts {
@@ -171,8 +172,8 @@ impl Origin {
 
     /// The same, connected to only where this allows it.
     #[must_use]
-    pub fn within(self, egress: Arc<Egress>) -> Self {
-        Self(self.0, Some(egress))
+    pub fn within(self, guard: Guard) -> Self {
+        Self(self.0, Some(Arc::new(guard)))
     }
 
     /// How it is spoken to.

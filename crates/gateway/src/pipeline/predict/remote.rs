@@ -57,7 +57,9 @@ async fn exchange<C: Counters + 'static>(
     inputs: &[Tensor],
     id: DecisionText,
 ) -> Result<Vec<u8>, Denial> {
-    let (origin, condition) = gateway.remotes.of(&gateway.shared.registry, service.service.id, remote)?;
+    let tenants = gateway.tables().tables.tenants.len();
+    let (origin, condition) =
+        gateway.remotes.of(&gateway.shared.registry, service.service.id, (remote, tenants))?;
     let name = remote.model.as_deref().unwrap_or(&served.model.spec.name);
     let id_text = std::str::from_utf8(id.as_bytes()).unwrap_or_default();
     let body = Bytes::from(match remote.protocol {
