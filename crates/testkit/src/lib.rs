@@ -2,8 +2,8 @@
 //!
 //! What is here: [`Postgres`] and [`Upstream`] (servers to stand in front of and behind Tollgate), [`Directory`],
 //! [`Influx`] and [`Influx2`] (where points go), [`OpenIdProvider`] and [`MailServer`] (who knows people and reaches them),
-//! [`Tollgate`] (the real binary in a temporary folder on free ports), [`raw`] (bytes over TCP) and
-//! [`http`] (a plain client), [`browser`] (a real Chromium), and [`wait_until`], which every test uses instead of sleeping.
+//! [`Tollgate`] (the real binary in a temporary folder on free ports), [`raw`] (bytes over TCP), [`hostile`] (what to send
+//! over it) and [`http`] (a plain client), [`browser`] (a real Chromium), and [`wait_until`], which every test uses instead of sleeping.
 //!
 //! What must never be here: a dependency on a product crate. The testkit sees Tollgate only as its users do,
 //! through the command line, the settings and the wire of the contract, so that a test written with it
@@ -25,6 +25,7 @@
 pub mod browser;
 mod depth;
 mod directory;
+pub mod hostile;
 pub mod http;
 mod inference_server;
 mod influx;

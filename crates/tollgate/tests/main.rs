@@ -16,6 +16,7 @@ mod credentials;
 mod demo;
 mod faults;
 mod help;
+mod hostile_heads;
 mod importing;
 mod ingest;
 #[cfg(feature = "kafka-tls")]
@@ -30,6 +31,7 @@ mod outages;
 mod person;
 mod predict;
 mod quotas;
+mod reach;
 mod refusals;
 mod resources;
 mod roles;
