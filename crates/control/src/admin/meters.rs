@@ -68,8 +68,35 @@ fn shown(meter: &MeterView, question: &MeterQuestion, values: &MeterValues) -> w
         groups: groups.collect(),
         groups_left: values.groups_left as u64,
         counts_from: rfc3339(meter.from_us),
+        past: past(meter),
         other_events: meter.others,
         skipped_events: meter.skipped,
+    }
+}
+
+fn past(meter: &MeterView) -> wire::MeterPast {
+    let from = || Some(rfc3339(meter.from_us));
+    let Some(past) = meter.past else {
+        let state = wire::MeterPastState::None;
+        return wire::MeterPast {
+            state,
+            share: 0.0,
+            whole_from: from(),
+            events: 0,
+            left: 0,
+            damaged: 0,
+            unsummed: 0,
+        };
+    };
+    let is_whole = past.is_done && past.damaged == 0 && past.unsummed == 0;
+    wire::MeterPast {
+        state: if past.is_done { wire::MeterPastState::Counted } else { wire::MeterPastState::Counting },
+        share: past.percent() as f64 / 100.0,
+        whole_from: if is_whole { None } else { from() },
+        events: past.events,
+        left: past.left,
+        damaged: past.damaged,
+        unsummed: past.unsummed,
     }
 }
 

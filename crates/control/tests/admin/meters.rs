@@ -29,6 +29,23 @@ pub(crate) async fn a_meter_is_made_asked_replaced_and_deleted(mut world: World)
     );
     let windows = values["windows"].as_array().unwrap().len();
     assert_eq!(values["values"].as_array().unwrap().len() + 1, windows);
+    let since = values["counts_from"].clone();
+    let counting = json!({"state": "counting", "share": 0.0, "whole_from": since, "events": 0, "left": 0,
+                          "damaged": 0, "unsummed": 0});
+    assert_eq!(values["past"], counting, "nobody has looked yet");
+    let past = async |sql: &str| {
+        world.raw(sql).await;
+        admin.get(&asked).await.json()["past"].clone()
+    };
+    let half = past("UPDATE meter_backfills SET position = 1, began_position = 0, until_position = 4").await;
+    assert_eq!((&half["share"], &half["events"], &half["left"]), (&json!(0.25), &json!(4), &json!(3)));
+    let done = past("UPDATE meter_backfills SET position = 4, done = 1").await;
+    assert_eq!((&done["state"], &done["share"]), (&json!("counted"), &json!(1.0)));
+    assert_eq!(done["whole_from"], json!(null), "as far back as events are kept");
+    let damaged = past("UPDATE meter_backfills SET damaged = 2").await;
+    assert_eq!((&damaged["damaged"], &damaged["whole_from"]), (&json!(2), &since));
+    let older = past("UPDATE meter_series SET backfill = NULL").await;
+    assert_eq!((&older["state"], &older["whole_from"]), (&json!("none"), &since));
     for (query, field) in [
         ("group_by=%24.none", "group_by"),
         ("time_zone=Mars", "window"),

@@ -50,13 +50,51 @@ pub struct MeterValues {
     pub groups: Vec<MeterGroup>,
     /// Groups that are not listed.
     pub groups_left: u64,
-    /// From when on the meter counts.
+    /// From when on the meter counts events as they come.
     #[schema(format = DateTime)]
     pub counts_from: String,
+    /// How far what was there before it is counted.
+    pub past: MeterPast,
     /// Events since then that found no room for a group of their own and are in the group `other`.
     pub other_events: u64,
     /// Events since then without a value that could be counted.
     pub skipped_events: u64,
+}
+
+/// How far events that were there before a meter are counted, as far as the database still keeps them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MeterPast {
+    /// `counted`: all of it. `counting`: it goes on in the background. `none`: the meter is from before there was that
+    /// and counts from `counts_from` on.
+    #[schema(example = "counting")]
+    pub state: MeterPastState,
+    /// How much of it is counted, 0 to 1; 1 only when all is.
+    #[schema(example = 0.25, minimum = 0, maximum = 1)]
+    pub share: f64,
+    /// From when on values are whole, because every event since then was counted as it came; `null` when they are as
+    /// far back as the database keeps events.
+    #[schema(format = DateTime)]
+    pub whole_from: Option<String>,
+    /// Events that were to be looked at.
+    pub events: u64,
+    /// Of these, those that are still to be looked at.
+    pub left: u64,
+    /// Of these, those that are damaged and were passed over.
+    pub damaged: u64,
+    /// Records of lost journals at most: their requests count without tokens, model and cost.
+    pub unsummed: u64,
+}
+
+/// How it is with the past of a meter.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MeterPastState {
+    /// All of it is counted.
+    Counted,
+    /// It is being counted.
+    Counting,
+    /// It is not counted.
+    None,
 }
 
 /// A value of a window.

@@ -36,7 +36,7 @@ pub use keys::{
     CreatedKey, CreatedKeys, Key, KeyChange, KeySecret, KeyState, KeyWithSecrets, NewKey, NewKeys,
     RevokedKey, Rotate, Waited,
 };
-pub use meters::{Meter, MeterGroup, MeterValue, MeterValues};
+pub use meters::{Meter, MeterGroup, MeterPast, MeterPastState, MeterValue, MeterValues};
 pub use models::{Model, NewModelAlias};
 pub use people::{
     CreatedInvitation, CreatedReset, Invitation, Member, MemberChange, MemberConsumers, MemberRole,
