@@ -40,7 +40,7 @@ async fn ship(world: &World, records: Vec<StoredRecord>) {
 /// Model, requests, tokens in and out, cost.
 fn shown(rows: &[CallRow]) -> Vec<(Option<&str>, u64, u64, u64, i64)> {
     let shown = |row: &CallRow| -> (Option<String>, u64, u64, u64, i64) {
-        let CallRow { usage, model, calls } = row.clone();
+        let CallRow { usage, model, calls, .. } = row.clone();
         (model, usage.sums.requests, calls.tokens_in, calls.tokens_out, calls.costs.values().sum())
     };
     rows.iter()
@@ -91,9 +91,11 @@ pub(crate) async fn tokens_and_costs_add_up_by_model_key_and_day(world: World) {
     let expected = [(Some("claude"), 1, 10, 5, 9), (Some("gpt-5"), 3, 30, 15, 1_050), (None, 1, 0, 0, 0)];
     assert_eq!(shown(&report.rows), expected);
     assert_eq!((report.total.requests, report.calls.calls, report.calls.estimated), (5, 4, 2));
+    assert!(report.rows.iter().all(|row| row.is_partial), "nobody knows the bytes of any of them");
     assert_eq!(report.calls.cost_text(), Some((Some("USD".to_owned()), "0.000001059".to_owned())));
     let by_key = world.store.usage_with_calls(&[UsageBy::Key], false, &all).await.unwrap();
     assert_eq!(shown(&by_key.rows), [(None, 4, 30, 15, 1_009), (None, 1, 10, 5, 50)]);
+    assert!(by_key.rows.iter().all(|row| !row.is_partial));
     let by_day = world.store.usage_with_calls(&[UsageBy::Day, UsageBy::Key], true, &all).await.unwrap();
     assert_eq!(by_day.rows.len(), 5, "{:?}", by_day.rows);
     // Whole days and their edges count each minute once.

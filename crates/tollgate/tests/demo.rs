@@ -44,6 +44,10 @@ fn the_demo_sends_its_requests_and_leaves_something_to_look_at() {
     let rows = by_model["rows"].as_array().expect("rows");
     let fraud = rows.iter().find(|row| row["model"] == "fraud").expect("the prediction");
     assert_eq!((&fraud["service"], &fraud["tokens_in"]), (&"predict".into(), &0.into()));
+    assert!(
+        fraud["bytes_in"].is_null() && fraud["latency_ms_mean"].is_null(),
+        "nobody counts these: {fraud}"
+    );
     assert!(fraud["requests"].as_u64().is_some_and(|requests| requests >= 2), "{fraud}");
     assert_eq!(ask(&["audit", "verify"])["intact"], true);
 }

@@ -41,7 +41,7 @@ pub(crate) async fn show(call: Call) -> Result<Answer, Refused> {
     }
     let usage = wire::Usage {
         rows: report.rows.iter().map(|row| shown_row(&columns, row)).collect(),
-        total: sums(&report.total, &report.calls),
+        total: sums(&report.total, &report.calls, false),
         latency,
         complete,
     };
@@ -122,10 +122,11 @@ fn value(column: &str, found: &CallRow) -> Option<String> {
 fn shown_row(columns: &[&str], row: &CallRow) -> wire::UsageRow {
     let group: BTreeMap<String, Option<String>> =
         columns.iter().map(|column| ((*column).to_owned(), value(column, row))).collect();
-    wire::UsageRow { group, sums: sums(&row.usage.sums, &row.calls) }
+    wire::UsageRow { group, sums: sums(&row.usage.sums, &row.calls, row.is_partial) }
 }
 
-fn sums(sums: &UsageSums, calls: &CallSums) -> wire::UsageSums {
+fn sums(sums: &UsageSums, calls: &CallSums, is_partial: bool) -> wire::UsageSums {
+    let known = (!is_partial).then_some(sums);
     let (currency, cost) = calls.cost_text().map_or((None, None), |(currency, cost)| (currency, Some(cost)));
     wire::UsageSums {
         requests: sums.requests,
@@ -135,11 +136,11 @@ fn sums(sums: &UsageSums, calls: &CallSums) -> wire::UsageSums {
         cost,
         currency,
         costs: calls.costs_text(),
-        units: sums.units,
-        bytes_in: sums.bytes_in,
-        bytes_out: sums.bytes_out,
-        latency_ms_mean: mean_ms(sums.latency_us, sums.requests),
-        upstream_ms_mean: mean_ms(sums.upstream_us, sums.requests),
+        units: known.map(|known| known.units),
+        bytes_in: known.map(|known| known.bytes_in),
+        bytes_out: known.map(|known| known.bytes_out),
+        latency_ms_mean: known.map(|known| mean_ms(known.latency_us, known.requests)),
+        upstream_ms_mean: known.map(|known| mean_ms(known.upstream_us, known.requests)),
     }
 }
 
@@ -165,18 +166,24 @@ fn csv(columns: &[&str], usage: &wire::Usage) -> String {
             text.push_str(&field(value));
             text.push(',');
         }
-        let wire::UsageSums { requests, denied, units, bytes_in, bytes_out, tokens_in, tokens_out, .. } =
-            &row.sums;
-        let cost = row.sums.cost.as_deref().unwrap_or_default();
-        let currency = row.sums.currency.as_deref().unwrap_or_default();
+        let sums = &row.sums;
+        let wire::UsageSums { requests, denied, tokens_in, tokens_out, .. } = sums;
+        let (units, bytes_in, bytes_out) = (known(sums.units), known(sums.bytes_in), known(sums.bytes_out));
+        let (latency, upstream) = (known(sums.latency_ms_mean), known(sums.upstream_ms_mean));
+        let (cost, currency) = (known(sums.cost.as_deref()), known(sums.currency.as_deref()));
         // Writing to a string cannot fail.
         let _written = write!(
             text,
-            "{requests},{denied},{units},{bytes_in},{bytes_out},{},{},{tokens_in},{tokens_out},{cost},{currency}\r\n",
-            row.sums.latency_ms_mean, row.sums.upstream_ms_mean
+            "{requests},{denied},{units},{bytes_in},{bytes_out},{latency},{upstream},{tokens_in},{tokens_out},\
+             {cost},{currency}\r\n",
         );
     }
     text
+}
+
+/// A number as it is, and nothing where it is not known.
+fn known(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// A field, in quotes where it needs them. What a spreadsheet would take for a formula is no name here.

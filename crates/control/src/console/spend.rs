@@ -152,7 +152,7 @@ fn shown(row: &CallRow, bar: Html) -> Row {
 }
 
 /// `0.0042 USD`, with every currency that something cost in.
-fn cost_words(calls: &CallSums) -> String {
+pub(super) fn cost_words(calls: &CallSums) -> String {
     let costs: Vec<String> =
         calls.costs_text().into_iter().map(|(currency, cost)| format!("{cost} {currency}")).collect();
     if costs.is_empty() { "0".to_owned() } else { costs.join(", ") }

@@ -3,12 +3,13 @@
 use askama::Template;
 use axum::response::Response;
 use tollgate_core::authz::Action;
-use tollgate_store::{UsageBy, UsageFilter, UsageMost, UsageReport, UsageRow, UsageSums};
+use tollgate_store::{CallRow, UsageBy, UsageFilter, UsageMost, UsageReport, UsageRow, UsageSums};
 
 use super::{
     chart::Whose,
     range::{Choice, Range},
     shell::Shell,
+    spend::cost_words,
     trouble::{Trouble, html},
     visit::Visit,
     words,
@@ -17,15 +18,16 @@ use super::{
 /// Groups of a page; the rest is told apart.
 const ROWS_MAX: u32 = 200;
 
-/// The groups on offer: name in addresses, words, column.
-const GROUPS: [(&str, &str, UsageBy); 7] = [
-    ("consumer", "Consumer", UsageBy::Consumer),
-    ("key", "Key", UsageBy::Key),
-    ("service", "Service", UsageBy::Service),
-    ("code", "Code", UsageBy::Code),
-    ("project", "Project", UsageBy::Project),
-    ("hour", "Hour", UsageBy::Hour),
-    ("day", "Day", UsageBy::Day),
+/// The groups on offer: name in addresses, words, column; none is by model.
+const GROUPS: [(&str, &str, Option<UsageBy>); 8] = [
+    ("consumer", "Consumer", Some(UsageBy::Consumer)),
+    ("key", "Key", Some(UsageBy::Key)),
+    ("service", "Service", Some(UsageBy::Service)),
+    ("model", "Model", None),
+    ("code", "Code", Some(UsageBy::Code)),
+    ("project", "Project", Some(UsageBy::Project)),
+    ("hour", "Hour", Some(UsageBy::Hour)),
+    ("day", "Day", Some(UsageBy::Day)),
 ];
 
 #[derive(Template)]
@@ -40,6 +42,25 @@ struct Page {
     total: UsageSums,
     left_out: Option<String>,
     of_key: Option<String>,
+    /// Of models there are other columns.
+    models: Option<Models>,
+}
+
+/// Usage by model, the most asked first.
+struct Models {
+    rows: Vec<Model>,
+    total: [u64; 2],
+    cost: String,
+}
+
+struct Model {
+    /// `None` called no model.
+    name: Option<String>,
+    requests: u64,
+    denied: u64,
+    /// Read and written.
+    tokens: [u64; 2],
+    cost: String,
 }
 
 struct Row {
@@ -55,7 +76,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
     let range = Range::of(&visit.query, "24h", visit.now_us);
     let asked = visit.query.text("by").unwrap_or("consumer");
     let (name, group, by) = GROUPS.into_iter().find(|(name, ..)| *name == asked).unwrap_or(GROUPS[0]);
-    let mut of_key = None;
+    let (mut of_key, mut models) = (None, None);
     let report = match Whose::all(&visit, &permit) {
         Some(mut whose) => {
             if let Some(text) = visit.query.text("key") {
@@ -63,11 +84,19 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
                 (whose.key, whose.consumer) = (Some(found.id), Some(found.consumer.id));
                 of_key = Some(super::key::title(&found));
             }
-            used(&visit, by, &whose.usage(&visit, &range)).await?
+            let filter = whose.usage(&visit, &range);
+            match by {
+                Some(by) => used(&visit, by, &filter).await?,
+                None => {
+                    let (report, found) = by_model(&visit, &filter).await?;
+                    models = Some(found);
+                    report
+                }
+            }
         }
         None => UsageMost::default(),
     };
-    let listed = report.rows.len() as u64;
+    let listed = models.as_ref().map_or(report.rows.len(), |models| models.rows.len()) as u64;
     let left_out = report.groups.map(|groups| groups.saturating_sub(listed));
     let left_out = left_out.map_or(Some("Smaller".to_owned()), |count| {
         (count > 0).then(|| format!("{} smaller", words::grouped(count)))
@@ -88,6 +117,7 @@ pub(crate) async fn show(visit: Visit) -> Result<Response, Trouble> {
         group,
         range,
         of_key,
+        models,
         shell: visit.shell("Usage"),
     })
 }
@@ -102,6 +132,27 @@ async fn used(visit: &Visit, by: UsageBy, filter: &UsageFilter) -> Result<UsageM
     rows.reverse();
     rows.truncate(ROWS_MAX as usize);
     Ok(UsageMost { rows, groups: Some(groups), total })
+}
+
+/// The models that were asked most, and what asked none.
+async fn by_model(visit: &Visit, filter: &UsageFilter) -> Result<(UsageMost, Models), Trouble> {
+    let report = visit.store().usage_with_calls(&[], true, filter).await?;
+    let mut rows: Vec<Model> = report.rows.iter().map(model).collect();
+    rows.sort_by_key(|row| (row.name.is_none(), std::cmp::Reverse(row.requests)));
+    let groups = Some(rows.len() as u64);
+    rows.truncate(ROWS_MAX as usize);
+    let models = Models {
+        rows,
+        total: [report.calls.tokens_in, report.calls.tokens_out],
+        cost: cost_words(&report.calls),
+    };
+    Ok((UsageMost { rows: Vec::new(), groups, total: report.total }, models))
+}
+
+fn model(row: &CallRow) -> Model {
+    let UsageSums { requests, denied, .. } = row.usage.sums;
+    let tokens = [row.calls.tokens_in, row.calls.tokens_out];
+    Model { name: row.model.clone(), requests, denied, tokens, cost: cost_words(&row.calls) }
 }
 
 fn shown(row: &UsageRow, range: &Range) -> Row {

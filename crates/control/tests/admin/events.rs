@@ -25,6 +25,11 @@ async fn number(world: &World, text: &str) -> u64 {
 
 /// Records of a key of `app`, every fifth of them denied for its address.
 async fn ship(world: &World, person: &Person, count: u64) -> String {
+    ship_with(world, person, count, |_| {}).await
+}
+
+/// The same, with something done to each.
+async fn ship_with(world: &World, person: &Person, count: u64, with: impl Fn(&mut StoredRecord)) -> String {
     let key = person.key("app").await;
     let ids = Ids {
         key: key.parse::<tollgate_core::id::KeyId>().unwrap().0,
@@ -43,7 +48,8 @@ async fn ship(world: &World, person: &Person, count: u64) -> String {
         service: number(world, "SELECT id FROM services WHERE name = 'tiles'").await,
         policy: number(world, "SELECT id FROM policies WHERE name = 'open'").await,
     };
-    let records = (0..count).map(|position| record(position, &ids)).collect();
+    let mut records: Vec<StoredRecord> = (0..count).map(|position| record(position, &ids)).collect();
+    records.iter_mut().for_each(with);
     let batch = Batch { boot: 0xABCD, lane: 0, from: 0, to: count, lost: 0, records };
     world.store.ship(0, &[batch], true).await.unwrap();
     key
@@ -146,6 +152,35 @@ pub(crate) async fn usage_is_summed_as_json_and_csv(mut world: World) {
     assert_eq!(refused.json()["errors"][0]["field"], "by");
     let stranger = world.member("other", "owner", &[]).await;
     assert_eq!(stranger.get("/usage").await.json()["total"]["requests"], 0);
+}
+
+pub(crate) async fn usage_by_model_says_nothing_of_what_has_no_sums(mut world: World) {
+    let admin = world.person("admin").await;
+    let of_model = |record: &mut StoredRecord| {
+        if record.position < 20 {
+            record.model = "gpt-5".into();
+            record.tokens.input = 10;
+        }
+    };
+    ship_with(&world, &admin, 50, of_model).await;
+    let usage = admin.get("/usage?by=model&from=1d").await.json();
+    let row = |index: usize| {
+        let row = &usage["rows"][index];
+        let sums = ["requests", "tokens_in", "units", "bytes_in", "bytes_out", "latency_ms_mean"];
+        (row["group"]["model"].clone(), sums.map(|name| row[name].clone()))
+    };
+    let (none, of) = (json!(null), |number: u64| json!(number));
+    let unknown =
+        |requests, tokens| [of(requests), of(tokens), none.clone(), none.clone(), none.clone(), none.clone()];
+    assert_eq!(row(0), (json!("gpt-5"), unknown(20, 200)));
+    assert_eq!(row(1), (none.clone(), unknown(30, 0)), "what is left of bytes is not that of those without");
+    assert_eq!((&usage["total"]["bytes_in"], &usage["total"]["units"]), (&of(500), &of(50)));
+    let csv = admin.get("/usage?by=model&format=csv").await.text();
+    assert_eq!(csv.lines().nth(1), Some("gpt-5,20,4,,,,,,200,0,0,"), "{csv}");
+    let mut pages = Pages::with(world.address, admin.headers());
+    let page = pages.get("/usage?by=model&range=6h").await;
+    page.is(200).has("<td>gpt-5</td>").has("Tokens in").has("asked no model").lacks("Mean time");
+    pages.get("/usage?range=6h").await.has("by=model").has("Mean time").lacks("gpt-5");
 }
 
 pub(crate) async fn a_developer_sees_what_own_consumers_did(mut world: World) {

@@ -70,6 +70,7 @@ promises! { sqlite:
         a_price_gets_versions_and_ends, a_secret_is_taken_and_never_given_back;
     audit: the_audit_shows_before_and_after, an_export_has_every_change, a_broken_chain_is_told;
     events: events_are_filtered_paged_and_explained, usage_is_summed_as_json_and_csv,
+        usage_by_model_says_nothing_of_what_has_no_sums,
         a_developer_sees_what_own_consumers_did, a_developer_sees_no_counts_of_others,
         names_of_others_cannot_be_tried;
     openapi: anyone_may_read_the_document, a_wrong_method_is_told_the_right_ones;

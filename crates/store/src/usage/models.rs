@@ -259,8 +259,11 @@ impl CallSums {
 /// Usage of one group with its calls of models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallRow {
-    /// The group and its requests. Of one model only requests and denied ones are counted.
+    /// The group and its requests.
     pub usage: UsageRow,
+    /// Whether only requests and denied ones of the group are known: by model there are no sums of units, bytes and
+    /// times.
+    pub is_partial: bool,
     /// The model, where it was grouped by models; `None` is what called none.
     pub model: Option<String>,
     /// Its calls.
@@ -310,7 +313,7 @@ impl Store {
                     known.usage.sums.requests += usage.sums.requests;
                     known.usage.sums.denied += usage.sums.denied;
                 }
-                None => rows.push(CallRow { usage, model, calls }),
+                None => rows.push(CallRow { usage, is_partial: true, model, calls }),
             }
         }
         if by.is_empty() && by_model {
@@ -326,7 +329,7 @@ impl Store {
                 report.rows.extend(rest);
             } else {
                 let calls = calls.into_iter().next().map(|row| row.calls).unwrap_or_default();
-                report.rows.push(CallRow { usage, model: None, calls });
+                report.rows.push(CallRow { usage, calls, ..CallRow::default() });
             }
         }
         // What was shipped between the two questions.
@@ -363,7 +366,8 @@ fn rest(mut usage: UsageRow, calls: &[CallRow]) -> Option<CallRow> {
         usage.sums.requests = usage.sums.requests.saturating_sub(row.usage.sums.requests);
         usage.sums.denied = usage.sums.denied.saturating_sub(row.usage.sums.denied);
     }
-    (usage.sums.requests > 0).then(|| CallRow { usage, model: None, calls: CallSums::default() })
+    let is_partial = !calls.is_empty();
+    (usage.sums.requests > 0).then(|| CallRow { usage, is_partial, ..CallRow::default() })
 }
 
 /// What a group is known by: key, service, code, consumer, project, tenant, time.

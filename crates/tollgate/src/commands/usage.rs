@@ -63,7 +63,7 @@ pub(crate) async fn run(context: &Context, args: UsageArgs) -> Result<(), Failur
     }
     let shown = json!({
         "rows": report.rows.iter().map(|row| shown_row(&columns, row)).collect::<Vec<_>>(),
-        "total": sums(&report.total, &report.calls),
+        "total": sums(&report.total, &report.calls, false),
     });
     context.printer.result(&shown, || in_words(&columns, &report))
 }
@@ -119,14 +119,16 @@ fn shown_row(columns: &[UsageColumn], row: &CallRow) -> Value {
     for column in columns {
         shown.insert(name(*column).to_owned(), json!(value(*column, row)));
     }
-    if let Value::Object(sums) = sums(&row.usage.sums, &row.calls) {
+    if let Value::Object(sums) = sums(&row.usage.sums, &row.calls, row.is_partial) {
         shown.extend(sums);
     }
     Value::Object(shown)
 }
 
-/// `cost` is a decimal in `currency`; both are null where there are several, which `costs` has each of.
-fn sums(sums: &UsageSums, calls: &CallSums) -> Value {
+/// `cost` is a decimal in `currency`; both are null where there are several, which `costs` has each of. What is not known
+/// of a group is null.
+fn sums(sums: &UsageSums, calls: &CallSums, is_partial: bool) -> Value {
+    let known = (!is_partial).then_some(sums);
     let (currency, cost) = calls.cost_text().map_or((None, None), |(currency, cost)| (currency, Some(cost)));
     json!({
         "requests": sums.requests,
@@ -140,11 +142,11 @@ fn sums(sums: &UsageSums, calls: &CallSums) -> Value {
         "cache_write": calls.cache_write,
         "reasoning": calls.reasoning,
         "estimated": calls.estimated,
-        "units": sums.units,
-        "bytes_in": sums.bytes_in,
-        "bytes_out": sums.bytes_out,
-        "latency_ms_mean": mean_ms(sums.latency_us, sums.requests),
-        "upstream_ms_mean": mean_ms(sums.upstream_us, sums.requests),
+        "units": known.map(|known| known.units),
+        "bytes_in": known.map(|known| known.bytes_in),
+        "bytes_out": known.map(|known| known.bytes_out),
+        "latency_ms_mean": known.map(|known| mean_ms(known.latency_us, known.requests)),
+        "upstream_ms_mean": known.map(|known| mean_ms(known.upstream_us, known.requests)),
     })
 }
 
@@ -167,7 +169,7 @@ fn in_csv(columns: &[UsageColumn], report: &CallReport) -> Vec<Vec<String>> {
         let (sums, calls) = (&row.usage.sums, &row.calls);
         let (currency, cost) = calls.cost_text().unwrap_or((None, cost_words(calls)));
         let keys = columns.iter().map(|column| value(*column, row).unwrap_or_default());
-        let numbers = [
+        let mut numbers = [
             sums.requests.to_string(),
             sums.denied.to_string(),
             calls.tokens_in.to_string(),
@@ -182,6 +184,10 @@ fn in_csv(columns: &[UsageColumn], report: &CallReport) -> Vec<Vec<String>> {
             sums.bytes_out.to_string(),
             mean_ms(sums.latency_us, sums.requests).to_string(),
         ];
+        if row.is_partial {
+            // Units, bytes and times; a zero would be a lie.
+            numbers.iter_mut().rev().take(4).for_each(String::clear);
+        }
         keys.chain(numbers).collect()
     };
     let mut lines = vec![header];
@@ -202,10 +208,10 @@ fn in_words(columns: &[UsageColumn], report: &CallReport) -> String {
         .chain([
             "requests",
             "denied",
-            "units",
             "tokens in",
             "tokens out",
             "cost",
+            "units",
             "bytes in",
             "bytes out",
             "mean ms",
@@ -214,9 +220,8 @@ fn in_words(columns: &[UsageColumn], report: &CallReport) -> String {
     let line = |row: &CallRow| -> Vec<String> {
         let keys = columns.iter().map(|column| value(*column, row).unwrap_or_else(|| "-".to_owned()));
         let mut numbers = numbers(&row.usage.sums, &row.calls);
-        if is_of_model(columns, row) {
-            // Sums by model have neither bytes nor times; a zero would be a lie.
-            numbers.iter_mut().rev().take(3).for_each(|number| number.clear());
+        if row.is_partial {
+            numbers.iter_mut().rev().take(4).for_each(String::clear);
         }
         keys.chain(numbers).collect()
     };
@@ -227,18 +232,14 @@ fn in_words(columns: &[UsageColumn], report: &CallReport) -> String {
     print::columns(&header, rows)
 }
 
-fn is_of_model(columns: &[UsageColumn], row: &CallRow) -> bool {
-    columns.iter().any(|column| *column == UsageColumn::Model && value(*column, row).is_some())
-}
-
 fn numbers(sums: &UsageSums, calls: &CallSums) -> [String; 9] {
     [
         sums.requests.to_string(),
         sums.denied.to_string(),
-        sums.units.to_string(),
         calls.tokens_in.to_string(),
         calls.tokens_out.to_string(),
         cost_words(calls),
+        sums.units.to_string(),
         sums.bytes_in.to_string(),
         sums.bytes_out.to_string(),
         format!("{:.3}", mean_ms(sums.latency_us, sums.requests)),

@@ -62,14 +62,14 @@ pub struct UsageSums {
     pub currency: Option<String>,
     /// What they cost in each currency.
     pub costs: BTreeMap<String, String>,
-    /// Units charged.
-    pub units: u64,
+    /// Units charged; `null`, as the following, of a group by model, of which they are not known.
+    pub units: Option<u64>,
     /// Bytes of request bodies.
-    pub bytes_in: u64,
+    pub bytes_in: Option<u64>,
     /// Bytes of answer bodies.
-    pub bytes_out: u64,
+    pub bytes_out: Option<u64>,
     /// Milliseconds from head to last byte, the mean.
-    pub latency_ms_mean: f64,
+    pub latency_ms_mean: Option<f64>,
     /// Milliseconds of waiting for upstreams, the mean.
-    pub upstream_ms_mean: f64,
+    pub upstream_ms_mean: Option<f64>,
 }
