@@ -27,7 +27,8 @@ struct Page {
     parked: Vec<ParkedRow>,
     /// How far sinks are; only for who may see how nodes are run.
     sinks: Vec<Lag>,
-    /// What was passed over of the topic of usage; only for them too.
+    /// What was passed over of the topic of usage, which all tenants share; only for them, and only where there is one
+    /// tenant. With several, the operator has it from the command line.
     refused: Vec<RefusedUsage>,
     types: Vec<EventTypeView>,
     projects: Vec<String>,
@@ -67,7 +68,9 @@ async fn page(
     if visit.may(Action::ReadSystem) {
         sinks.extend(store.outbox_lag().await?);
         sinks.extend(store.stream_lag().await?);
-        refused.extend(store.refused_usage().await?.into_iter().take(REFUSED_SHOWN));
+        if store.has_one_tenant().await? {
+            refused.extend(store.refused_usage().await?.into_iter().take(REFUSED_SHOWN));
+        }
     }
     html(&Page {
         parked: store.parked(&filter).await?,
@@ -81,6 +84,15 @@ async fn page(
         tried,
         shell: visit.shell("Records"),
     })
+}
+
+/// What becomes of a record that was not taken.
+fn words(row: &ParkedRow) -> &'static str {
+    match row.state {
+        ParkedState::Held => "held",
+        ParkedState::Retry => "is tried again",
+        ParkedState::Skip | ParkedState::Passed => "is left out",
+    }
 }
 
 /// Registers a version of a type, or changes it.

@@ -5,6 +5,7 @@ mod account;
 mod doors;
 mod members;
 mod own;
+mod records;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 

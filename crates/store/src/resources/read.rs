@@ -17,7 +17,7 @@ use crate::{
     named::Named,
     open::Store,
     page::{PAGE_ROWS_MAX, Page, PageRequest},
-    sql::{Columns as _, Row, all, built, one, sql},
+    sql::{Columns as _, Row, all, built, one, only, sql},
 };
 
 impl Store {
@@ -31,6 +31,15 @@ impl Store {
             .await?
             .ok_or_else(|| StoreError::not_found(Entity::Tenant, id))?;
         Ok((Named { id, name: row.text(0)?.to_owned() }, row.count(1)?))
+    }
+
+    /// Whether there is one tenant: the whole installation is that of its people then.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn has_one_tenant(&self) -> Result<bool, StoreError> {
+        let mut conn = self.reader().await?;
+        Ok(only(sql("SELECT COUNT(*) FROM tenants"), &mut conn).await?.int(0)? == 1)
     }
 
     /// A resource.
