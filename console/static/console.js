@@ -118,16 +118,22 @@
     const plot = one(".plot", figure);
     plot.replaceChildren();
     const bars = (self, index) => uPlot.paths.bars({ size: [0.67, 40] })(self, index, 0, self.data[0].length - 1);
+    // A line through one point alone is not seen.
+    const alone = (self, index) => {
+      const values = self.data[index];
+      const found = values.flatMap((value, at) => (value ?? null) !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null ? [at] : []);
+      return found.length ? found : null;
+    };
     const options = {
       width: plot.clientWidth, height: Number(figure.dataset.height || 200), legend: { show: false },
-      padding: [8, 8, 0, 0], cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
+      padding: [8, 16, 0, 0], cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
       scales: { x: { time: true }, y: { range: (_, least, most) => [least < 0 ? -nice(-least) : 0, nice(most)] } },
       axes: [
         { stroke: colour("--ink-3"), grid: { show: false }, ticks: { show: false }, font: "11px system-ui", size: 22, space: 64, values: (self, marks) => marks.map(mark => moment(mark, self.scales.x.max - self.scales.x.min)) },
         { stroke: colour("--ink-3"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui", size: 52, splits: (self, axis, least, most) => [0, 1, 2, 3, 4].map(step => least + (most - least) * step / 4), values: (self, marks) => marks.map(mark => mark.toLocaleString("en-GB", { maximumSignificantDigits: 3 })) },
       ],
       series: [{}, ...series.map(own => ({
-        label: own.name, width: data.lines || own.name === "Allowed" ? 1.5 : 0, points: { show: Boolean(data.lines) && data.times.length <= 120, size: 4 }, paths: data.bars ? bars : undefined,
+        label: own.name, width: data.lines || own.name === "Allowed" ? 1.5 : 0, points: { show: false, size: 4, filter: data.lines ? alone : () => null }, paths: data.bars ? bars : undefined,
         stroke: colour(own.colour), fill: data.lines ? undefined : own.name === "Allowed" && !data.bars ? colour("--allowed-area") : colour(own.colour),
       }))],
       hooks: { setSelect: [self => {

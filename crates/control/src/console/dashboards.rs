@@ -207,14 +207,16 @@ async fn shown(
         "The meter is gone. Take this widget away, or make the meter again.".clone_into(&mut shown.problem);
         return shown;
     };
-    if shown.title.is_empty() {
-        shown.title.clone_from(&meter.spec.name);
-    }
     let by = widget.by.map(|by| by as usize).filter(|by| *by < meter.spec.group_by.len());
     let span = SPANS.iter().find(|(hours, _)| *hours == widget.hours).map_or("", |(_, words)| words);
     let place = by.and_then(|by| meter.spec.group_by.get(by));
     let place = place.map(|place| format!(" by {place}")).unwrap_or_default();
-    shown.sub = format!("{} of {}{place}, last {span}", meter.spec.aggregate.name(), meter.spec.name);
+    // Without a title of its own the meter's name stands above it already.
+    let of = if shown.title.is_empty() { String::new() } else { format!(" of {}", meter.spec.name) };
+    shown.sub = format!("{}{of}{place}, last {span}", meter.spec.aggregate.name());
+    if shown.title.is_empty() {
+        shown.title.clone_from(&meter.spec.name);
+    }
     let question = MeterQuestion {
         unit: if widget.form == WidgetForm::Number { WindowUnit::Total } else { widget.window },
         zone: visit.look.zone.iana_name().unwrap_or("UTC").to_owned(),
@@ -261,9 +263,19 @@ pub(crate) async fn change(Path(id): Path<String>, posted: Posted) -> Result<Res
         _ => return Err(Refused::not_found().into()),
     }
     let at = at(&visit, &present, &fields);
+    // Who works with the keyboard goes on where the widget is now.
+    let goes_on = match act {
+        "add" => new.widgets.len().checked_sub(1),
+        "earlier" => Some(index - 1),
+        "later" => Some(index.saturating_add(1)),
+        "width" => Some(index),
+        "remove" => Some(index.min(new.widgets.len().saturating_sub(1))),
+        _ => None,
+    };
+    let goes_on = goes_on.map(|index| format!("#h-{index}")).unwrap_or_default();
     let permit = permit(&visit, present.shared || new.shared)?;
     match visit.store().change_dashboard(&permit, at, new, visit.now_us).await {
-        Ok(_) => Ok(Redirect::to(&format!("/dashboards/{id}?edit=1&done=saved")).into_response()),
+        Ok(_) => Ok(Redirect::to(&format!("/dashboards/{id}?edit=1&done=saved{goes_on}")).into_response()),
         Err(StoreError::Invalid(errors)) => page(&visit, present, Errors(errors)).await,
         Err(error) => Err(error.into()),
     }
