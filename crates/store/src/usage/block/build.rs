@@ -91,6 +91,7 @@ pub(in crate::usage) struct Builder {
     agent: Vec<u16>,
     path: Vec<u16>,
     detail: Vec<u16>,
+    tables: Tables,
 }
 
 impl Builder {
@@ -135,9 +136,8 @@ impl Builder {
         if self.is_empty() {
             return None;
         }
-        let (ids, marks) = (Values::default(), Vec::with_capacity(self.whos.values().len() * 2));
-        let mut tables = Tables { ids, marks, whos: Vec::new(), whats: Vec::new() };
-        tables.fill(self.whos.values(), self.whats.values());
+        self.tables.clear();
+        self.tables.fill(self.whos.values(), self.whats.values());
         let packed = Packed {
             starts: self.starts,
             ends: self.ends,
@@ -147,14 +147,15 @@ impl Builder {
             to_us: self.times.1,
             records: self.who.len() as u32,
             codes: self.codes,
-            holds: filter::build(&tables.marks),
-            packed: self.write(&tables),
+            holds: filter::build(&self.tables.marks),
+            packed: self.write(),
         };
         self.clear();
         Some(packed)
     }
 
-    fn write(&self, tables: &Tables) -> Vec<u8> {
+    fn write(&self) -> Vec<u8> {
+        let tables = &self.tables;
         let texts = [&self.addresses, &self.agents, &self.paths, &self.details];
         let text_bytes: usize = texts.iter().map(|texts| texts.total_bytes() + texts.len() * 2).sum();
         let rows = self.time_steps.len() + self.number_steps.len() + self.sizes.len() + self.who.len() * 12;
@@ -201,8 +202,11 @@ impl Builder {
 }
 
 /// The dictionaries of who and what, written out, with the ids they name.
+#[derive(Default)]
 struct Tables {
     ids: Values<u64>,
+    /// As what each of the ids is in the filter already: a bit for each [`Kind`].
+    kinds: Vec<u8>,
     /// What the filter shall hold.
     marks: Vec<u64>,
     whos: Vec<u8>,
@@ -210,29 +214,35 @@ struct Tables {
 }
 
 impl Tables {
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.marks.clear();
+        [&mut self.kinds, &mut self.whos, &mut self.whats].into_iter().for_each(Vec::clear);
+    }
+
     fn fill(&mut self, whos: &[Who], whats: &[What]) {
-        let mut seen = Seen::default();
         let scope = |who: &Who| (who.project, who.tenant, who.policy, who.generation);
         let mut before = None;
         for who in whos {
+            self.marks.push(mark(Kind::Key, who.key));
             self.whos.extend(who.key.to_le_bytes());
-            bytes::put(&mut self.whos, self.ids.number(who.consumer).into());
+            let consumer = self.place(who.consumer, Some(Kind::Consumer));
+            bytes::put(&mut self.whos, consumer);
             let is_other = before.replace(scope(who)) != Some(scope(who));
             self.whos.push(u8::from(is_other));
             if is_other {
-                for id in [who.project, who.tenant, who.policy] {
-                    bytes::put(&mut self.whos, self.ids.number(id).into());
+                let kinds = [Some(Kind::Project), Some(Kind::Tenant), None];
+                for (id, kind) in [who.project, who.tenant, who.policy].into_iter().zip(kinds) {
+                    let place = self.place(id, kind);
+                    bytes::put(&mut self.whos, place);
                 }
                 bytes::put(&mut self.whos, who.generation.into());
             }
-            seen.note(&mut self.marks, Kind::Key, who.key);
-            seen.note(&mut self.marks, Kind::Consumer, who.consumer);
-            seen.note(&mut self.marks, Kind::Project, who.project);
-            seen.note(&mut self.marks, Kind::Tenant, who.tenant);
         }
         for what in whats {
             self.whats.extend([what.code, what.method]);
-            let service = self.ids.number(what.service);
+            let service = self.place(what.service, Some(Kind::Service));
+            bytes::put(&mut self.whats, service);
             let numbers = [
                 what.status.into(),
                 what.flags.into(),
@@ -240,37 +250,27 @@ impl Tables {
                 what.checks_passed,
                 what.checks_configured,
             ];
-            for number in std::iter::once(u32::from(service)).chain(numbers) {
+            for number in numbers {
                 bytes::put(&mut self.whats, number.into());
             }
-            seen.note(&mut self.marks, Kind::Service, what.service);
         }
     }
-}
 
-/// Keeps ids that come again out of the filter; each kind by itself, for what comes again comes in a row.
-#[derive(Default)]
-struct Seen {
-    consumers: Values<u64>,
-    projects: Values<u64>,
-    tenants: Values<u64>,
-    services: Values<u64>,
-}
-
-impl Seen {
-    fn note(&mut self, marks: &mut Vec<u64>, kind: Kind, id: u64) {
-        let ids = match kind {
-            // Whether a key is there twice only costs room.
-            Kind::Key => return marks.push(mark(kind, id)),
-            Kind::Consumer => &mut self.consumers,
-            Kind::Project => &mut self.projects,
-            Kind::Tenant => &mut self.tenants,
-            Kind::Service => &mut self.services,
-        };
-        let before = ids.values().len();
-        if usize::from(ids.number(id)) == before {
-            marks.push(mark(kind, id));
+    /// The place of an id in ids; marked for the filter when it is the first of its kind.
+    #[inline]
+    fn place(&mut self, id: u64, kind: Option<Kind>) -> u64 {
+        let place = self.ids.number(id);
+        if usize::from(place) >= self.kinds.len() {
+            self.kinds.push(0);
         }
+        if let Some(kind) = kind
+            && let Some(kinds) = self.kinds.get_mut(usize::from(place))
+            && *kinds & (1 << kind as u8) == 0
+        {
+            *kinds |= 1 << kind as u8;
+            self.marks.push(mark(kind, id));
+        }
+        place.into()
     }
 }
 
