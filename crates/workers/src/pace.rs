@@ -18,7 +18,7 @@ const REST_LONGEST_POSTGRES: Duration = Duration::from_secs(1);
 const LITTLE_RECORDS: u64 = 200;
 const REST_LITTLE: Duration = Duration::from_secs(1);
 /// More records than these are not left in the journal alone, whatever the rest: some 120 MB of it.
-const RECORDS_MAX: u64 = 500_000;
+const RECORDS_MAX: u64 = 700_000;
 /// No more secrets than these are written each time, more of them only this often. What a killed
 /// process had not written of them is lost: at most a minute, with the rest of the sums.
 const LITTLE_USES: usize = 256;
