@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::{COOKIE, HeaderMap};
 
 /// A part of a head's buffer.
@@ -108,8 +108,9 @@ pub(super) struct FieldPlace {
 /// The fields of one head, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RawFields {
-    /// May hold more than the fields: a request line, for instance.
-    pub(super) buffer: Bytes,
+    /// May hold more than the fields: a request line, for instance. Never shared, so that no references to it
+    /// are counted.
+    pub(super) buffer: BytesMut,
     places: Vec<FieldPlace>,
     /// What most questions are answered from: a head is asked for many names that few heads have.
     names: NameSieve,
@@ -135,14 +136,20 @@ impl RawFields {
                 place.kind = Kind::known(name).unwrap_or(place.kind);
             }
         }
-        Self { buffer: head.freeze(), places, names }
+        Self { buffer: head, places, names }
     }
 
     /// The fields at these places of `buffer`, their names in lower case already.
-    pub(super) fn of(buffer: Bytes, places: Vec<FieldPlace>) -> Self {
+    fn of(buffer: BytesMut, places: Vec<FieldPlace>) -> Self {
         let mut names = NameSieve::default();
         places.iter().for_each(|place| names.add(place.name.bytes(&buffer)));
         Self { buffer, places, names }
+    }
+
+    /// Takes out every field that `stays` does not keep.
+    pub(super) fn retain(&mut self, mut stays: impl FnMut(RawField<'_>) -> bool) {
+        let buffer = &self.buffer;
+        self.places.retain(|place| stays(field(buffer, place)));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -160,11 +167,7 @@ impl RawFields {
     }
 
     fn field(&self, place: &FieldPlace) -> RawField<'_> {
-        RawField {
-            name: place.name.bytes(&self.buffer),
-            value: place.value.bytes(&self.buffer),
-            kind: place.kind,
-        }
+        field(&self.buffer, place)
     }
 
     /// Writes the fields that `stays` keeps, each as a line. Lines that came as they go out, and next to each
@@ -238,6 +241,10 @@ impl RawFields {
     }
 }
 
+fn field<'a>(buffer: &'a [u8], place: &FieldPlace) -> RawField<'a> {
+    RawField { name: place.name.bytes(buffer), value: place.value.bytes(buffer), kind: place.kind }
+}
+
 fn push_run(out: &mut Vec<u8>, run: &[u8]) {
     if !run.is_empty() {
         out.extend_from_slice(run);
@@ -257,13 +264,13 @@ pub(super) fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 /// Writes a head that did not come as HTTP/1 into the form of one that did.
 #[derive(Debug, Default)]
 pub(super) struct RawWriter {
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     places: Vec<FieldPlace>,
 }
 
 impl RawWriter {
     pub(super) fn with_room(fields: usize) -> Self {
-        Self { buffer: Vec::with_capacity(512), places: Vec::with_capacity(fields) }
+        Self { buffer: BytesMut::with_capacity(512), places: Vec::with_capacity(fields) }
     }
 
     /// Copies `bytes` in and says where they stand.
@@ -289,7 +296,7 @@ impl RawWriter {
     }
 
     pub(super) fn done(self) -> RawFields {
-        RawFields::of(Bytes::from(self.buffer), self.places)
+        RawFields::of(self.buffer, self.places)
     }
 }
 

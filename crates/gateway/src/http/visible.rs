@@ -16,6 +16,21 @@ pub(super) fn is_visible(text: &[u8]) -> bool {
     odd == 0 && !is_rest_odd
 }
 
+/// How many bytes at the start of `text` are visible ASCII or spaces.
+#[inline]
+pub(super) fn visible_prefix(text: &[u8]) -> usize {
+    let (eights, rest) = text.as_chunks::<8>();
+    for (at, eight) in eights.iter().enumerate() {
+        // The lowest mark is right; the bytes behind an odd one may be marked without being odd.
+        let odd = odd_bytes(u64::from_le_bytes(*eight));
+        if odd != 0 {
+            return at * 8 + odd.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_visible = |byte: &&u8| (0x20..0x7f).contains(*byte);
+    text.len() - rest.len() + rest.iter().take_while(is_visible).count()
+}
+
 /// Not 0 if any of the eight bytes is below a space, a delete, or beyond ASCII. ("Bit Twiddling Hacks",
 /// S. E. Anderson: a byte less than n, a byte that is zero.)
 #[inline]
@@ -28,7 +43,7 @@ fn odd_bytes(eight: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::is_visible;
+    use super::{is_visible, visible_prefix};
 
     #[test]
     fn each_byte_is_judged_wherever_it_stands() {
@@ -38,11 +53,14 @@ mod tests {
                     for around in [b' ', b'a', b'~'] {
                         let mut text = vec![around; len];
                         text[at] = byte;
-                        assert_eq!(is_visible(&text), matches!(byte, b' '..=b'~'), "{byte} at {at} of {len}");
+                        let is_odd = !matches!(byte, b' '..=b'~');
+                        assert_eq!(is_visible(&text), !is_odd, "{byte} at {at} of {len}");
+                        assert_eq!(visible_prefix(&text), if is_odd { at } else { len });
                     }
                 }
             }
         }
         assert!(is_visible(b""));
+        assert_eq!(visible_prefix(b""), 0);
     }
 }

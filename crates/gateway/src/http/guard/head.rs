@@ -4,6 +4,7 @@ use crate::http::head::RequestLine;
 use crate::http::raw::{FieldPlace, Kind, Span};
 use crate::http::visible::is_visible;
 
+use super::plain::PlainLine;
 use super::table::{self, HOST, METHOD, PATH, QUERY};
 use super::{HeadBounds, Malformed};
 
@@ -84,6 +85,7 @@ impl HeadScan {
             first_byte(head)?;
         }
         loop {
+            self.plain_fields(head, bounds)?;
             let found = memchr::memchr(b'\n', head.get(self.searched..).unwrap_or_default());
             let end = found.map_or(head.len(), |at| self.searched + at);
             self.check_size(end, bounds)?;
@@ -108,6 +110,25 @@ impl HeadScan {
             self.line = end + 1;
             self.searched = end + 1;
         }
+    }
+
+    /// Takes in the whole and usual field lines that come next.
+    fn plain_fields(&mut self, head: &[u8], bounds: &HeadBounds) -> Result<(), Malformed> {
+        while self.line != 0
+            && self.searched == self.line
+            && let Some(line) = head.get(self.line..).and_then(PlainLine::of)
+        {
+            let end = self.line + line.len();
+            self.check_size(end - 1, bounds)?;
+            if self.facts.places.len() >= bounds.fields_max {
+                return Err(Malformed::TooManyFields);
+            }
+            let name = head.get(self.line..self.line + line.name_len).unwrap_or_default();
+            let place = line.place(self.line);
+            self.facts.note(name, place.value.bytes(head), place)?;
+            (self.line, self.searched) = (end, end);
+        }
+        Ok(())
     }
 
     /// `end` is where the current line ends or, while its end is unknown, a byte it goes beyond: both give
@@ -224,12 +245,18 @@ impl Facts {
         let from = start + len + 1 + before;
         let span = Span::of(from..from + trimmed.len());
         let kind = if underscore { Kind::Hidden } else { Kind::Plain };
-        self.places.push(FieldPlace { name: Span::of(start..start + len), value: span, kind });
-        if underscore {
+        let place = FieldPlace { name: Span::of(start..start + len), value: span, kind };
+        self.note(name, trimmed, place)
+    }
+
+    #[inline]
+    fn note(&mut self, name: &[u8], value: &[u8], place: FieldPlace) -> Result<(), Malformed> {
+        self.places.push(place);
+        if place.kind == Kind::Hidden {
             return look_alike(name);
         }
-        match len {
-            4 | 6 | 7 | 10 | 14 | 17 => self.framing_field(name, trimmed, span),
+        match name.len() {
+            4 | 6 | 7 | 10 | 14 | 17 => self.framing_field(name, value, place.value),
             _ => Ok(()),
         }
     }

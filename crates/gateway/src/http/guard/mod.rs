@@ -10,6 +10,7 @@
 
 pub(super) mod chunked;
 pub(super) mod head;
+pub(super) mod plain;
 mod table;
 
 use self::chunked::ChunkScan;

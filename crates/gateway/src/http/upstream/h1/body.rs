@@ -130,7 +130,12 @@ impl Decoder {
 
 fn take(buffer: &mut BytesMut, most: u64) -> Bytes {
     let len = usize::try_from(most).unwrap_or(usize::MAX).min(buffer.len());
-    if len == 0 { Bytes::new() } else { buffer.split_to(len).freeze() }
+    match len {
+        0 => Bytes::new(),
+        // A buffer without room for more is given away: splitting it would count who shares it.
+        _ if len == buffer.capacity() => std::mem::take(buffer).freeze(),
+        _ => buffer.split_to(len).freeze(),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
 
+use crate::http::guard::plain::PlainLine;
 use crate::http::raw::{FieldPlace, Kind, RawFields, Span};
+use crate::http::visible::visible_prefix;
 
 use super::framing::{Found, Framing};
 
@@ -20,6 +22,10 @@ const INTERIMS_MAX: u8 = 8;
 /// How every head starts; anything else need not be waited for.
 const START: &[u8] = b"HTTP/1.";
 const SWITCHING_PROTOCOLS: u16 = 101;
+/// Fields a usual head has; one allocation holds their places.
+const FIELDS_USUAL: usize = 12;
+/// What came behind a head is copied up to this size: a buffer that is shared costs more.
+const COPIED_BYTES_MAX: usize = 2 * 1024;
 
 /// Why an answer is refused: text for the log.
 pub(super) type Problem = &'static str;
@@ -74,8 +80,15 @@ impl HeadReader {
     /// Takes the final head out of `buffer` and leaves what follows it. `None`: more bytes are needed.
     pub(super) fn advance(&mut self, buffer: &mut BytesMut) -> Result<Option<Head>, Problem> {
         loop {
-            let Some(end) = self.end_of_head(buffer)? else { return Ok(None) };
-            let head = self.judge(buffer, end)?;
+            let found = if self.scanned == 0 { Parsed::plain(buffer, self.bytes_max) } else { None };
+            let parsed = match found {
+                Some(parsed) => parsed,
+                None => match self.end_of_head(buffer)? {
+                    Some(end) => Parsed::of(buffer, end)?,
+                    None => return Ok(None),
+                },
+            };
+            let head = self.judge(buffer, parsed)?;
             self.scanned = 0;
             if !head.is_interim() {
                 return Ok(Some(head));
@@ -114,28 +127,19 @@ impl HeadReader {
         if buffer.len() >= self.bytes_max { Err("its head is too long") } else { Ok(None) }
     }
 
-    fn judge(&self, buffer: &mut BytesMut, end: usize) -> Result<Head, Problem> {
-        let (line, mut places) = parse(buffer, end)?;
-        let mut bytes = buffer.split_to(end);
+    fn judge(&self, buffer: &mut BytesMut, parsed: Parsed) -> Result<Head, Problem> {
+        let Parsed { end, line, places } = parsed;
+        let mut fields = RawFields::received(split_to(buffer, end), places);
         let mut found = Found::default();
-        for place in &mut places {
-            if let Some(name) = bytes.get_mut(place.name.range()) {
-                name.make_ascii_lowercase();
-                place.kind = Kind::of(name);
-            }
-            if place.kind == Kind::Engine {
-                found.note(place.name.bytes(&bytes), place.value.bytes(&bytes))?;
-            }
+        for field in fields.iter().filter(|field| field.kind == Kind::Engine) {
+            found.note(field.name, field.value)?;
         }
         let length = found.check(line.is_http10)?;
         let framing = self.framing(&line, &found, length)?;
         let keeps = !line.is_http10 && !found.closes() && framing != Framing::UntilClose;
         let length_of_head = length.filter(|_| self.asked.head_only);
-        places.retain(|place| {
-            place.kind == Kind::Plain
-                && !found.named.iter().any(|own| own.as_slice() == place.name.bytes(&bytes))
-        });
-        let fields = RawFields::of(bytes.freeze(), places);
+        let is_own = |name: &[u8]| found.named.iter().any(|own| own.as_slice() == name);
+        fields.retain(|field| field.kind == Kind::Plain && !is_own(field.name));
         Ok(Head { status: line.status, fields, framing, length_of_head, keeps })
     }
 
@@ -155,35 +159,91 @@ struct StatusLine {
     is_http10: bool,
 }
 
-/// The head that ends at `end`, names still as they came.
-fn parse(buffer: &[u8], end: usize) -> Result<(StatusLine, Vec<FieldPlace>), Problem> {
-    let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut response = httparse::Response::new(&mut []);
-    let head = buffer.get(..end).unwrap_or_default();
-    let parsed =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, &mut slots);
-    match parsed {
-        Ok(httparse::Status::Complete(len)) if len == end => {}
-        Err(httparse::Error::TooManyHeaders) => return Err("its head has too many fields"),
-        Ok(_) | Err(_) => return Err("its head is malformed"),
+/// Where the parts of a head are, its names still as they came.
+struct Parsed {
+    end: usize,
+    line: StatusLine,
+    places: Vec<FieldPlace>,
+}
+
+impl Parsed {
+    /// The head that `buffer` begins with, in one pass; `None` when it is not whole, or anything about it is
+    /// unusual.
+    fn plain(buffer: &[u8], bytes_max: usize) -> Option<Self> {
+        let (line, mut end) = StatusLine::plain(buffer)?;
+        let mut places = Vec::with_capacity(FIELDS_USUAL);
+        while let rest = buffer.get(end..)?
+            && !rest.starts_with(b"\r\n")
+        {
+            let line = PlainLine::of(rest).filter(|_| places.len() < FIELDS_MAX)?;
+            places.push(line.place(end));
+            end += line.len();
+        }
+        end += 2;
+        (end <= bytes_max).then_some(Self { end, line, places })
     }
-    let (Some(status @ 100..=999), Some(minor)) = (response.code, response.version) else {
-        return Err("its status is not a number from 100 to 999");
-    };
-    let span = |part: &[u8]| match part.as_ptr().addr().checked_sub(head.as_ptr().addr()) {
-        Some(start) if !part.is_empty() => Span::of(start..start + part.len()),
-        _ => Span::default(),
-    };
-    let places = response
-        .headers
-        .iter()
-        .map(|field| FieldPlace {
+
+    /// The head that ends at `end`, whatever it looks like.
+    fn of(buffer: &[u8], end: usize) -> Result<Self, Problem> {
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let head = buffer.get(..end).unwrap_or_default();
+        let config = httparse::ParserConfig::default();
+        match config.parse_response_with_uninit_headers(&mut response, head, &mut slots) {
+            Ok(httparse::Status::Complete(len)) if len == end => {}
+            Err(httparse::Error::TooManyHeaders) => return Err("its head has too many fields"),
+            Ok(_) | Err(_) => return Err("its head is malformed"),
+        }
+        let (Some(status @ 100..=999), Some(minor)) = (response.code, response.version) else {
+            return Err("its status is not a number from 100 to 999");
+        };
+        let span = |part: &[u8]| match part.as_ptr().addr().checked_sub(head.as_ptr().addr()) {
+            Some(start) if !part.is_empty() => Span::of(start..start + part.len()),
+            _ => Span::default(),
+        };
+        let place = |field: &httparse::Header<'_>| FieldPlace {
             name: span(field.name.as_bytes()),
             value: span(field.value.trim_ascii()),
-            kind: Kind::Plain,
-        })
-        .collect();
-    Ok((StatusLine { status, is_http10: minor == 0 }, places))
+            kind: if field.name.contains('_') { Kind::Hidden } else { Kind::Plain },
+        };
+        let places = response.headers.iter().map(|field| place(field)).collect();
+        Ok(Self { end, line: StatusLine { status, is_http10: minor == 0 }, places })
+    }
+}
+
+impl StatusLine {
+    /// The line that `buffer` begins with, and where it ends; `None` when anything about it is unusual.
+    fn plain(buffer: &[u8]) -> Option<(Self, usize)> {
+        let (start, rest) = buffer.split_first_chunk::<8>()?;
+        let is_http10 = match start {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            _ => return None,
+        };
+        let [b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', reason @ ..] = rest else {
+            return None;
+        };
+        let len = visible_prefix(reason);
+        if reason.get(len..len + 2) != Some(b"\r\n") {
+            return None;
+        }
+        let digit = |byte: &u8| u16::from(byte - b'0');
+        let status = digit(a) * 100 + digit(b) * 10 + digit(c);
+        Some((Self { status, is_http10 }, start.len() + 5 + len + 2))
+    }
+}
+
+/// Takes the first `end` bytes out of `buffer`.
+fn split_to(buffer: &mut BytesMut, end: usize) -> BytesMut {
+    match buffer.get(end..) {
+        Some(behind) if behind.len() <= COPIED_BYTES_MAX => {
+            let behind = BytesMut::from(behind);
+            let mut head = std::mem::replace(buffer, behind);
+            head.truncate(end);
+            head
+        }
+        _ => buffer.split_to(end),
+    }
 }
 
 #[cfg(test)]
