@@ -2,7 +2,8 @@
 //!
 //! Of many keys nearly every record finds its place in no cache any more, and waiting for memory is most of
 //! what adding it up costs. So little is touched: eight bytes of an index that fits a cache of its own, and
-//! the two lines of one row. What many rows share is their scope and lies elsewhere, once.
+//! the two lines of one row. What many rows share is their scope and lies elsewhere, once. And the records are
+//! looked up some at a time ([`Groups::bring`]), so that they wait for memory together.
 //!
 //! Rows that differ in the generation of the secret alone are two here and one where they are written.
 
@@ -18,6 +19,8 @@ use super::cubes::MINUTE_US;
 
 /// Slots of the index at first; doubled when half of them are taken.
 const SLOTS_MIN: usize = 64;
+/// Rows that are brought near at once; as many as a processor waits for at the same time, and some more.
+pub(super) const BROUGHT_MAX: usize = 16;
 
 /// What tells roll-ups apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,13 @@ pub(super) struct Row {
 
 const _: () = assert!(size_of::<Row>() == 128);
 
+/// Where the row of a record is looked for, until the groups are cleared.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    scope: u32,
+    hash: u64,
+}
+
 /// Groups in the order in which they came.
 #[derive(Default)]
 pub(super) struct Groups {
@@ -96,15 +106,34 @@ impl Groups {
         self.last = 0;
     }
 
-    /// The row of a record, with the use of its secret noted, and what `make` gave to its scope when that was
-    /// made. `None` only when there are more rows than a shipment ever holds.
+    /// Where the row of a record is looked for. `make` is asked what its scope shall have when it is new.
     #[inline]
-    pub(super) fn of(&mut self, entry: &Entry, make: impl FnOnce(&Scope) -> u32) -> Option<(&mut Row, u32)> {
+    pub(super) fn place(&mut self, entry: &Entry, make: impl FnOnce(&Scope) -> u32) -> Place {
         let scope = self.scope(Scope::of(entry), make);
-        let (minute_us, made) =
-            self.scopes.get(scope as usize).map(|(scope, made)| (scope.minute_us, *made))?;
+        Place { scope, hash: self.hash(entry.key, scope) }
+    }
+
+    /// Brings rows near that will be asked for: what is far comes for all of them at the same time.
+    #[inline]
+    pub(super) fn bring(&self, places: impl Iterator<Item = Place>) {
+        let mut numbers = [0; BROUGHT_MAX];
+        let mask = self.slots.len().wrapping_sub(1);
+        for (number, place) in numbers.iter_mut().zip(places) {
+            *number = self.slots.get(place.hash as usize & mask).map_or(0, |slot| (*slot & !TAG) as usize);
+        }
+        let rows = numbers.iter().filter_map(|number| self.rows.get(number.wrapping_sub(1)));
+        // Some of both lines. What comes out is of no use; that it was looked at is.
+        std::hint::black_box(rows.fold(0, |sum, row| sum ^ row.key ^ u64::from(row.used_us)));
+    }
+
+    /// The row of a record, with the use of its secret noted, and what its scope has. `None` only when there
+    /// are more rows than a shipment ever holds.
+    #[inline]
+    pub(super) fn of(&mut self, entry: &Entry, place: Place) -> Option<(&mut Row, u32)> {
+        let scope = self.scopes.get(place.scope as usize);
+        let (minute_us, made) = scope.map(|(scope, made)| (scope.minute_us, *made))?;
         let used_us = entry.at_us.wrapping_sub(minute_us) as u32;
-        let number = self.find_or_make(entry, scope, used_us)?;
+        let number = self.find_or_make(entry, place, used_us)?;
         let row = self.rows.get_mut(number)?;
         if used_us >= row.used_us {
             (row.used_us, row.address) = (used_us, entry.address);
@@ -150,11 +179,11 @@ impl Groups {
     }
 
     #[inline]
-    fn find_or_make(&mut self, entry: &Entry, scope: u32, used_us: u32) -> Option<usize> {
+    fn find_or_make(&mut self, entry: &Entry, place: Place, used_us: u32) -> Option<usize> {
         if self.rows.len() * 2 >= self.slots.len() {
             self.grow();
         }
-        let hash = self.hash(entry.key, scope);
+        let Place { scope, hash } = place;
         let (mask, tag) = (self.slots.len() - 1, hash & TAG);
         let mut at = hash as usize & mask;
         loop {
@@ -286,7 +315,9 @@ mod tests {
                 let mut made = 0;
                 for entry in &entries {
                     let scope = |_: &Scope| { made += 1; made };
-                    let (row, _) = groups.of(entry, scope).unwrap();
+                    let place = groups.place(entry, scope);
+                    groups.bring(std::iter::once(place));
+                    let (row, _) = groups.of(entry, place).unwrap();
                     row.sums[0] += 1;
                     let minute_us = entry.at_us.saturating_sub(entry.at_us.rem_euclid(MINUTE_US));
                     let parts = (entry.key, entry.consumer, entry.project, entry.tenant, entry.service, entry.code);

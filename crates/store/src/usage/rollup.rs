@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::RandomState;
 use sqlx::AnyConnection;
 use tollgate_core::{code::Code, counters::RuleId};
-use tollgate_journal::{Charge, LentRecord};
+use tollgate_journal::{Charge, Entry, LentRecord};
 
 use super::{
     QuotaTotal,
     cubes::{FOLDED, MINUTES, SHIPPED, Step, Table},
     fold::Folds,
-    groups::{Group, Groups, Scope},
+    groups::{BROUGHT_MAX, Group, Groups, Place, Scope},
     latency::Histograms,
     plan::down,
     quota_leases::{self, QuotaUse},
@@ -37,6 +37,8 @@ type QuotaKey = (i64, i64, i64);
 #[derive(Default)]
 pub(super) struct Sums {
     groups: Groups,
+    /// Records that are added when there are [`BROUGHT_MAX`] of them, or when somebody asks.
+    waiting: Vec<Waiting>,
     /// How many groups have a charge.
     charged: usize,
     /// The charges that found no place in a group, to (end, amount).
@@ -44,10 +46,18 @@ pub(super) struct Sums {
     histograms: Histograms,
 }
 
+/// What is added of a record.
+struct Waiting {
+    place: Place,
+    entry: Entry,
+    /// Its first charge; the amount is 0 when it has none.
+    charge: Charge,
+}
+
 impl Sums {
     /// How many rows they are, at most.
     pub(super) fn len(&self) -> usize {
-        self.groups.len() + self.charged + self.quotas.len()
+        self.groups.len() + self.charged + self.quotas.len() + 2 * self.waiting.len()
     }
 
     /// How many histograms they have.
@@ -57,7 +67,7 @@ impl Sums {
 
     /// How many secrets were used, at most.
     pub(super) fn secrets(&self) -> usize {
-        self.groups.len()
+        self.groups.len() + self.waiting.len()
     }
 
     /// Lets go of how long answers took.
@@ -66,6 +76,7 @@ impl Sums {
     }
 
     pub(super) fn clear(&mut self) {
+        self.waiting.clear();
         self.groups.clear();
         self.quotas.clear();
         self.histograms.clear();
@@ -75,7 +86,6 @@ impl Sums {
     /// Adds a record.
     #[inline]
     pub(super) fn add(&mut self, record: &LentRecord<'_>) {
-        let entry = &record.entry;
         let histograms = &mut self.histograms;
         // What was refused says nothing about how long a service takes.
         let of_scope = |scope: &Scope| {
@@ -85,7 +95,28 @@ impl Sums {
                 u32::MAX
             }
         };
-        let Some((row, histogram)) = self.groups.of(entry, of_scope) else { return };
+        let place = self.groups.place(&record.entry, of_scope);
+        let mut charges = record.charges();
+        let charge = charges.next().unwrap_or_default();
+        charges.for_each(|charge| self.charge(&charge));
+        self.waiting.push(Waiting { place, entry: record.entry, charge });
+        if self.waiting.len() >= BROUGHT_MAX {
+            self.settle();
+        }
+    }
+
+    /// Adds what waits.
+    fn settle(&mut self) {
+        self.groups.bring(self.waiting.iter().map(|one| one.place));
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.drain(..).for_each(|one| self.add_one(&one));
+        self.waiting = waiting;
+    }
+
+    #[inline]
+    fn add_one(&mut self, one: &Waiting) {
+        let Waiting { place, entry, charge } = one;
+        let Some((row, histogram)) = self.groups.of(entry, *place) else { return };
         self.histograms.add(histogram, entry.latency_us);
         let more = [
             1,
@@ -98,32 +129,40 @@ impl Sums {
         for (sum, more) in row.sums.iter_mut().zip(more) {
             *sum = sum.saturating_add(more);
         }
-        for charge in record.charges() {
-            if row.charge.amount == 0 {
-                row.charge = charge;
-                self.charged += 1;
-            } else if quota(&row.charge) == quota(&charge) {
-                row.charge.amount = row.charge.amount.saturating_add(charge.amount);
-            } else {
-                let total = self.quotas.entry(quota(&charge)).or_insert((charge.period_end_us, 0));
-                total.1 = total.1.saturating_add(amount(charge.amount));
-            }
+        if charge.amount == 0 {
+            return;
+        }
+        if row.charge.amount == 0 {
+            row.charge = *charge;
+            self.charged += 1;
+        } else if quota(&row.charge) == quota(charge) {
+            row.charge.amount = row.charge.amount.saturating_add(charge.amount);
+        } else {
+            self.charge(charge);
         }
     }
 
+    /// Adds a charge that has no place in a group.
+    fn charge(&mut self, charge: &Charge) {
+        let total = self.quotas.entry(quota(charge)).or_insert((charge.period_end_us, 0));
+        total.1 = total.1.saturating_add(amount(charge.amount));
+    }
+
     /// Hands the last uses over that lie in the groups.
-    pub(super) fn give_uses(&self, uses: &mut LastUses) {
+    pub(super) fn give_uses(&mut self, uses: &mut LastUses) {
+        self.settle();
         self.groups.uses().for_each(|(key, generation, used)| uses.note(key, generation, used));
     }
 
     /// Adds the sums to the rows; gives the quotas that were charged with their new totals when
     /// `with_totals` is set. What was charged to quotas is used of what the lessee leased, if there is one.
     pub(super) async fn write(
-        &self,
+        &mut self,
         conn: &mut AnyConnection,
         folds: &Folds,
         (with_totals, lessee): (bool, Option<Lessee>),
     ) -> Result<Vec<QuotaTotal>, StoreError> {
+        self.settle();
         write_rows(conn, &MINUTES, &mut self.rows(&MINUTES, |_| true), Step::Minute).await?;
         // Nearly always none is late: minutes are folded when they are some minutes old.
         let is_late = |group: &Group| folds.has(group.minute_us, group.key);
