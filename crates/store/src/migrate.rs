@@ -42,6 +42,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0033_quota_holds.sql"),
     include_str!("../migrations/0034_meter_damage.sql"),
     include_str!("../migrations/0035_lost_lanes.sql"),
+    include_str!("../migrations/0036_damaged_records.sql"),
 ];
 
 /// Runs what is missing.

@@ -97,6 +97,14 @@ impl PassedOver {
         }
     }
 
+    /// How many of these are records.
+    const fn records(&self) -> u64 {
+        match self {
+            Self::Records { records, .. } => *records,
+            Self::Decisions { .. } | Self::Sums { .. } => 0,
+        }
+    }
+
     /// How many records of a journal were never summed up.
     #[must_use]
     pub const fn unsummed(&self) -> u64 {
@@ -247,11 +255,11 @@ impl Store {
             return Ok(Counting::Changed);
         }
         if !counted.passed.is_empty() {
-            let damaged: u64 = counted.passed.iter().map(PassedOver::damaged).sum();
-            let unsummed: u64 = counted.passed.iter().map(PassedOver::unsummed).sum();
-            let note =
-                "UPDATE meter_backfills SET damaged = damaged + $1, unsummed = unsummed + $2 WHERE id = $3";
-            run(sql(note).bind(damaged as i64).bind(unsummed as i64).bind(past.id), &mut tx).await?;
+            let sum = |of: fn(&PassedOver) -> u64| counted.passed.iter().map(of).sum::<u64>() as i64;
+            let note = sql("UPDATE meter_backfills SET damaged = damaged + $1, \
+                              damaged_records = damaged_records + $2, unsummed = unsummed + $3 WHERE id = $4");
+            let note = note.bind(sum(PassedOver::damaged)).bind(sum(PassedOver::records));
+            run(note.bind(sum(PassedOver::unsummed)).bind(past.id), &mut tx).await?;
         }
         write_tally(&mut tx, &counted.tally).await?;
         tx.commit().await?;

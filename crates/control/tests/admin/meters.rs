@@ -42,7 +42,7 @@ pub(crate) async fn a_meter_is_made_asked_replaced_and_deleted(mut world: World)
     let done = past("UPDATE meter_backfills SET position = 4, done = 1").await;
     assert_eq!((&done["state"], &done["share"]), (&json!("counted"), &json!(1.0)));
     assert_eq!(done["whole_from"], json!(null), "as far back as events are kept");
-    let damaged = past("UPDATE meter_backfills SET damaged = 2").await;
+    let damaged = past("UPDATE meter_backfills SET damaged = 2, damaged_records = 2").await;
     assert_eq!((&damaged["damaged"], &damaged["whole_from"]), (&json!(2), &since));
     let older = past("UPDATE meter_series SET backfill = NULL").await;
     assert_eq!((&older["state"], &older["whole_from"]), (&json!("none"), &since));

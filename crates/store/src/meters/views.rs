@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 use tollgate_core::{
     id::{MeterId, ProjectId, TenantId},
-    meter::spec::MeterSpec,
+    meter::spec::{MeterSpec, REQUEST_TYPE},
 };
 
 use crate::{
@@ -50,10 +50,11 @@ pub struct MeterPast {
     pub events: u64,
     /// Of these, those that were not looked at yet.
     pub left: u64,
-    /// Of these, those that were passed over because they are damaged.
+    /// Of these, those that were passed over because they are damaged: records, or requests where the meter counts
+    /// requests.
     pub damaged: u64,
     /// Records of journals that were lost before they were summed up: their requests, as far as they are kept, count
-    /// without what they used of models.
+    /// without what they used of models. None where the meter counts records.
     pub unsummed: u64,
     /// Whether all of it is counted.
     pub is_done: bool,
@@ -85,7 +86,7 @@ pub struct MeterFilter {
 const SELECT: &str = "SELECT x.id, x.version, p.tenant, x.project, p.name, x.spec, x.series, x.from_us, s.groups, \
                       s.others, s.skipped, b.done, b.until_position - b.began_position + b.requests, \
                       b.until_position - b.position + COALESCE((SELECT CAST(SUM(l.upto - l.next) AS BIGINT) \
-                      FROM meter_backfill_lanes l WHERE l.backfill = b.id), 0), b.damaged, b.unsummed FROM meters x JOIN projects p ON p.id = x.project \
+                      FROM meter_backfill_lanes l WHERE l.backfill = b.id), 0), b.damaged, b.unsummed, b.damaged_records FROM meters x JOIN projects p ON p.id = x.project \
                       JOIN meter_series s ON s.series = x.series LEFT JOIN meter_backfills b ON b.id = s.backfill";
 
 impl Store {
@@ -181,12 +182,18 @@ async fn load(conn: &mut AnyConnection, tenant: TenantId, id: MeterId) -> Result
 }
 
 fn view(row: &Row) -> Result<MeterView, StoreError> {
+    let spec: MeterSpec = from_json(row.text(5)?)?;
+    let is_of_requests = spec.event_type == REQUEST_TYPE;
     let past = match row.opt_int(11)? {
         Some(done) => Some(MeterPast {
             events: row.count(12)?,
             left: row.count(13)?,
-            damaged: row.count(14)?,
-            unsummed: row.count(15)?,
+            damaged: if is_of_requests {
+                row.count(14)?.saturating_sub(row.count(16)?)
+            } else {
+                row.count(16)?
+            },
+            unsummed: if is_of_requests { row.count(15)? } else { 0 },
             is_done: done != 0,
         }),
         None => None,
@@ -196,7 +203,7 @@ fn view(row: &Row) -> Result<MeterView, StoreError> {
         version: row.count(1)?,
         tenant: TenantId::from_sql(row.int(2)?),
         project: Named { id: ProjectId::from_sql(row.int(3)?), name: row.text(4)?.to_owned() },
-        spec: from_json(row.text(5)?)?,
+        spec,
         series: row.int(6)?,
         from_us: row.int(7)?,
         groups: row.count(8)?,
