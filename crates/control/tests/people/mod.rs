@@ -2,6 +2,7 @@
 //! pages of a consumer's own people. Over a real socket, without a script, as a browser posts forms.
 
 mod account;
+mod dashboards;
 mod doors;
 mod members;
 mod own;
