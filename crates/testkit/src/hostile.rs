@@ -144,6 +144,7 @@ pub fn hostile_heads() -> Vec<String> {
         "ffffffffffffffff\r\nabc",
         "3 \r\nabc\r\n0\r\n\r\n",
         "0\r\nContent-Length: 3\r\n\r\n",
+        "0\r\nAuthorization: Bearer x\r\n\r\n",
         "0\r\nX : a\r\n\r\n",
         "3\r\nabc\n0\r\n\r\n",
     ] {

@@ -38,7 +38,8 @@ const SLOW_PIECE_BYTES_MAX: usize = 1024;
 ///
 /// The codec asks for a piece, keeps it until the client's flow control has room for its first byte, sends as much of
 /// it as there is room for, keeps the rest, and asks for the next. So while it does not ask, the last piece waits for
-/// room, some of the one before it may, and everything before those two has left.
+/// room, some of the one before it may, and everything before those two has left. The last two pieces of an answer are
+/// watched by nobody: the codec has all of them. They are at most 32 KiB for each stream that may be open at once.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The answer has begun.
