@@ -117,6 +117,39 @@ async fn both_wire_forms_give_the_same_answer_and_tell_of_it() {
 }
 
 #[tokio::test]
+async fn each_prediction_is_told_of_under_its_own_key_however_many_ask_at_once() {
+    let node = Arc::new(node(&model("1", &file("boosted"), "")));
+    let created: Vec<Value> = (0..6).map(|_| create_key(&node, &[])).collect();
+    let question = json!({"model": "fraud", "inputs": ROWS});
+    for one in &created {
+        let live = Call::get("/v2/health/live").bearer(text(one, "key"));
+        wait_until(SOON, || async { live.clone().send(node.gateway()).await.status == 200 }).await;
+    }
+    for _ in 0..3 {
+        let asks = created.iter().map(|one| {
+            let (node, key, question) = (node.clone(), text(one, "key").to_owned(), question.clone());
+            tokio::spawn(async move { ask(&node, &key, &question).await })
+        });
+        for asked in asks.collect::<Vec<_>>() {
+            let reply = asked.await.unwrap();
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+    }
+    let told = async |more: &[&str]| {
+        let query = [&["events", "query", "--type", "tollgate.prediction", "--limit", "100"], more].concat();
+        node.json(&query)["events"].as_array().cloned().unwrap_or_default()
+    };
+    wait_until(SOON, || async { told(&[]).await.len() == 18 }).await;
+    for one in &created {
+        let own = told(&["--key", text(one, "id")]).await;
+        assert_eq!(own.len(), 3, "{own:?}");
+    }
+    let ids: std::collections::BTreeSet<String> =
+        told(&[]).await.iter().map(|event| text(event, "event_id").to_owned()).collect();
+    assert_eq!(ids.len(), 18);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_or_may_not_be_is_refused_in_the_shape_of_its_form() {
     let other = model("1", &file("boosted"), "").replace("\"fraud\"", "\"secret\"");
     let node = node(&(model("1", &file("boosted"), "") + &other));

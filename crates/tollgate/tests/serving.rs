@@ -188,6 +188,31 @@ async fn roles_decide_what_listens() {
     assert_eq!(usage["rows"][0]["service"], "tiles", "{usage}");
 }
 
+/// Field 19 of `/proc/PID/task/TID/stat` (proc(5)).
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_answers_no_request_stands_behind_what_does() {
+    let upstream = Upstream::start();
+    let node = node(&upstream);
+    let created = create_key(&node, &[]);
+    accepted(&node, text(&created, "key")).await;
+    let mut lanes = 0;
+    for task in std::fs::read_dir(format!("/proc/{}/task", node.pid())).unwrap().flatten() {
+        let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
+        let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
+        let niceness: i32 = fields.split(' ').nth(16).unwrap().parse().unwrap();
+        let answers = ["lane-", "model-", "slow-hash-"].iter().any(|kind| name.starts_with(kind));
+        lanes += usize::from(name.starts_with("lane-"));
+        assert_eq!(niceness - own_niceness(), if answers { 0 } else { 5 }, "{name}");
+    }
+    assert!(lanes > 0);
+}
+
+#[cfg(target_os = "linux")]
+fn own_niceness() -> i32 {
+    rustix::process::getpriority_process(None).unwrap()
+}
+
 #[tokio::test]
 async fn events_tail_shows_decisions_as_they_happen() {
     use std::io::BufRead as _;

@@ -30,6 +30,7 @@ use super::{
     health::{NodeHealth, Phase},
     ingest::{Known, Records},
     listeners, models,
+    process::put_behind_requests,
     shared::Shared,
     sinks::{Post, Quotas, REHASHES_MAX},
     treasury::Purse,
@@ -120,6 +121,9 @@ impl Node {
         let running = prepared.start().await?;
         let (running, (gateway, service_api)) =
             listen(running, (config, roles), &plane, journal.as_ref()).await?;
+        if gateway.is_some() || service_api.is_some() {
+            put_behind_requests();
+        }
         tell_url(&health, config, gateway.as_ref());
         health.enter(Phase::Serving);
         let upkeep = [tokio::spawn(keep_up(clock.clone(), metrics)), limits.keep_up(&store, &wall)];

@@ -15,6 +15,42 @@ pub(crate) fn prepare() {
     forbid_core_dumps();
 }
 
+/// How far behind requests everything else stands: a thread that is so much nicer gets a third of what a lane gets where
+/// both want the same processor, so that journal, feed and shipping go on under any load.
+#[cfg(target_os = "linux")]
+const BEHIND: i32 = 5;
+/// The threads that answer requests: lanes, what runs models for them, and what compares slow hashes.
+#[cfg(target_os = "linux")]
+const ANSWERING: [&str; 3] = ["lane-", "model-", "slow-hash-"];
+
+/// Puts the threads that answer no request behind those that do. To be called when all lanes are there: threads that
+/// are made later stand where the one stands that makes them. Failing is no reason not to serve.
+#[cfg(target_os = "linux")]
+pub(super) fn put_behind_requests() {
+    // Of this thread, and so of the lanes that it has made.
+    let Ok(own) = rustix::process::getpriority_process(None) else { return };
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if ANSWERING.iter().any(|answering| name.starts_with(answering)) {
+            continue;
+        }
+        let number = task.file_name().to_str().and_then(|number| number.parse().ok());
+        let Some(thread) = number.and_then(rustix::process::Pid::from_raw) else { continue };
+        match rustix::process::setpriority_process(Some(thread), own + BEHIND) {
+            // It has ended in between.
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => {
+                tracing::warn!(%error, "what works beside requests cannot be put behind them");
+                return;
+            }
+        }
+    }
+}
+
+/// Elsewhere threads have no niceness of their own.
+#[cfg(not(target_os = "linux"))]
+pub(super) const fn put_behind_requests() {}
+
 #[cfg(target_os = "linux")]
 fn forbid_core_dumps() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
