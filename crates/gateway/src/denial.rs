@@ -13,7 +13,7 @@ use tollgate_core::{
 use tollgate_wire::{
     codes::{Retry, entry},
     problem::{Problem, WrongRecord},
-    rate,
+    rate::{self, LastPolicy},
     text::DecisionText,
 };
 
@@ -38,10 +38,20 @@ pub(crate) struct RateFields {
 impl RateFields {
     /// The rate headers of a decision.
     pub(crate) fn of(decision: &Decision, policy: Option<&Policy>, choice: RateHeaders) -> Self {
+        Self::after(&mut LastPolicy::default(), decision, policy, choice)
+    }
+
+    /// The same, where it is known what was said last of this policy.
+    pub(crate) fn after(
+        last: &mut LastPolicy,
+        decision: &Decision,
+        policy: Option<&Policy>,
+        choice: RateHeaders,
+    ) -> Self {
         let mut made = Self::default();
         let has_any = !decision.charged.is_empty() && choice != RateHeaders::None;
         let Some(policy) = policy.filter(|_| has_any) else { return made };
-        rate::each_field(decision, policy, choice, |name, write| {
+        rate::each_field(decision, policy, (choice, last), |name, write| {
             let name = names::rate_header(name);
             made.names.push(name);
             made.lines.add_text(name, write);

@@ -1,8 +1,9 @@
 //! What upstreams are told about who calls: the values of the `X-Tollgate-*` fields.
 
-use std::io::Write as _;
+use std::{cell::RefCell, io::Write as _};
 
 use tollgate_core::{key::Environment, keyring::KeyRecord, policy::Policy, tables::Consumer};
+use tollgate_wire::rate::LastPolicy;
 
 use crate::{
     http::{field::FieldValue, lines::Lines},
@@ -51,6 +52,8 @@ pub(crate) struct Granted {
     pub(crate) scopes: FieldValue,
     live: Lines,
     test: Lines,
+    /// What was said last of its limits.
+    pub(crate) limits: RefCell<LastPolicy>,
 }
 
 impl Granted {
@@ -63,7 +66,8 @@ impl Granted {
             lines.add(&names::X_TOLLGATE_SCOPES, &scopes);
             lines
         };
-        Self { live: lines(Environment::Live), test: lines(Environment::Test), scopes }
+        let limits = RefCell::default();
+        Self { live: lines(Environment::Live), test: lines(Environment::Test), scopes, limits }
     }
 
     /// The fields of environment and scopes.

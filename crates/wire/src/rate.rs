@@ -13,6 +13,8 @@ use tollgate_core::{
     resource::{RateHeaders, Unit},
 };
 
+use smallvec::SmallVec;
+
 use crate::{
     codes::{Retry, entry},
     headers,
@@ -22,19 +24,46 @@ use crate::{
 /// The largest integer of a structured field (RFC 9651 §3.3.1).
 const SF_INTEGER_MAX: u64 = 999_999_999_999_999;
 
+/// `RateLimit-Policy` as it was written last for a policy: it is the same on answer after answer, but for
+/// quotas whose next period has another length, and refusals.
+#[derive(Debug, Default)]
+pub struct LastPolicy {
+    /// The rules in it, with the lengths of their periods.
+    of: SmallVec<[(u8, i64); 4]>,
+    text: Vec<u8>,
+}
+
+impl LastPolicy {
+    /// What it says of the rules that were charged; `policy` must be the same each time.
+    fn of(&mut self, decision: &Decision, policy: &Policy) -> &[u8] {
+        let length = |standing: &Standing| {
+            standing.window.map_or(0, |window| window.end_us.saturating_sub(window.start_us))
+        };
+        let charged = decision.charged.iter().map(|charged| charged.rule);
+        let now = charged.zip(decision.standings.iter().map(length));
+        if !now.clone().eq(self.of.iter().copied()) {
+            self.of = now.collect();
+            self.text.clear();
+            write_policy(decision, policy, &mut self.text);
+        }
+        &self.text
+    }
+}
+
 /// Gives `put` every rate header of an answer, allowed or refused: its name, and what writes its value behind
 /// what there is. `Retry-After` is not among them (see [`retry_after_s`]).
 pub fn each_field(
     decision: &Decision,
     policy: &Policy,
-    choice: RateHeaders,
+    (choice, last): (RateHeaders, &mut LastPolicy),
     mut put: impl FnMut(&'static str, &dyn Fn(&mut Vec<u8>)),
 ) {
     if decision.charged.is_empty() || choice == RateHeaders::None {
         return;
     }
     if matches!(choice, RateHeaders::Ietf | RateHeaders::Both) {
-        put(headers::RATELIMIT_POLICY, &|out| write_policy(decision, policy, out));
+        let text = last.of(decision, policy);
+        put(headers::RATELIMIT_POLICY, &|out| out.extend_from_slice(text));
         if standings(decision, policy).next().is_some() {
             put(headers::RATELIMIT, &|out| write_limit(decision, policy, out));
         }

@@ -65,9 +65,11 @@ impl<C: Counters + 'static> Gateway<C> {
             return Err(Denial::of_decision(&decision, policy, choice));
         }
         let at_ns = known.now.mono_ns;
-        let identity = Identity { granted: tables.granted(policy), record: known.record };
+        let granted = tables.granted(policy);
+        let rate = RateFields::after(&mut granted.limits.borrow_mut(), &decision, policy, choice);
+        let identity = Identity { granted, record: known.record };
         let strip = smallvec::smallvec![presented.place];
-        Ok(Caller { at_ns, strip, identity: Some(identity), rate: RateFields::of(&decision, policy, choice) })
+        Ok(Caller { at_ns, strip, identity: Some(identity), rate })
     }
 
     /// Asks `core`, with what it may look at.

@@ -3,13 +3,17 @@
 use std::fmt::Write as _;
 
 use tollgate_core::{admit::Decision, code::Code, resource::RateHeaders};
-use tollgate_wire::rate::{each_field, retry_after_s};
+use tollgate_wire::rate::{LastPolicy, each_field, retry_after_s};
 
 use crate::fixture::{allowed, exhausted, policy};
 
 fn fields(decision: &Decision, choice: RateHeaders) -> String {
+    fields_after(&mut LastPolicy::default(), decision, choice)
+}
+
+fn fields_after(last: &mut LastPolicy, decision: &Decision, choice: RateHeaders) -> String {
     let mut text = String::new();
-    each_field(decision, &policy(), choice, |name, write| {
+    each_field(decision, &policy(), (choice, last), |name, write| {
         let mut value = Vec::new();
         write(&mut value);
         let _ = writeln!(text, "{name}: {}", std::str::from_utf8(&value).unwrap());
@@ -74,4 +78,20 @@ fn a_request_that_met_no_limit_has_no_rate_headers() {
     decision.charged.clear();
     decision.standings.clear();
     assert_eq!(fields(&decision, RateHeaders::Both), "");
+}
+
+#[test]
+fn what_was_said_last_is_said_again_only_where_it_is_the_same() {
+    let mut longer = allowed();
+    let window = longer.standings.iter_mut().find_map(|standing| standing.window.as_mut()).unwrap();
+    window.end_us += 86_400_000_000;
+    let mut fewer = allowed();
+    fewer.charged.pop();
+    fewer.standings.pop();
+    let refused = exhausted(1, Code::RateLimited, Some(1));
+    let mut last = LastPolicy::default();
+    for decision in [allowed(), allowed(), longer.clone(), refused, fewer.clone(), longer, allowed(), fewer] {
+        let fresh = fields(&decision, RateHeaders::Both);
+        assert_eq!(fields_after(&mut last, &decision, RateHeaders::Both), fresh);
+    }
 }
