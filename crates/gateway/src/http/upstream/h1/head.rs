@@ -206,7 +206,7 @@ impl Parsed {
             value: span(field.value.trim_ascii()),
             kind: if field.name.contains('_') { Kind::Hidden } else { Kind::Plain },
         };
-        let places = response.headers.iter().map(|field| place(field)).collect();
+        let places = response.headers.iter().map(place).collect();
         Ok(Self { end, line: StatusLine { status, is_http10: minor == 0 }, places })
     }
 }
