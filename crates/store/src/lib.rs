@@ -55,6 +55,7 @@ mod notices;
 mod open;
 mod outbox;
 mod page;
+mod passed_over;
 mod past;
 mod people;
 mod random;
@@ -106,7 +107,8 @@ pub use outbox::{
     Stream, StreamLease,
 };
 pub use page::{PAGE_ROWS_MAX, Page, PageRequest};
-pub use past::{PassedOver, Past, PastTally};
+pub use passed_over::PassedOver;
+pub use past::{Past, PastTally};
 pub use people::{
     Account, CONSUMERS_MAX, ExternalAccount, ExternalPerson, InvitationView, MemberRef, MemberView,
     Membership, NewInvitation, NewReset, NewSession, Newcomer, OwnChange, SecondFactor, SessionChange,
