@@ -196,6 +196,7 @@ async fn what_answers_no_request_stands_behind_what_does() {
     let node = node(&upstream);
     let created = create_key(&node, &[]);
     accepted(&node, text(&created, "key")).await;
+    let own = rustix::process::getpriority_process(None).unwrap();
     let mut lanes = 0;
     for task in std::fs::read_dir(format!("/proc/{}/task", node.pid())).unwrap().flatten() {
         let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
@@ -203,14 +204,9 @@ async fn what_answers_no_request_stands_behind_what_does() {
         let niceness: i32 = fields.split(' ').nth(16).unwrap().parse().unwrap();
         let answers = ["lane-", "model-", "slow-hash-"].iter().any(|kind| name.starts_with(kind));
         lanes += usize::from(name.starts_with("lane-"));
-        assert_eq!(niceness - own_niceness(), if answers { 0 } else { 5 }, "{name}");
+        assert_eq!(niceness - own, if answers { 0 } else { 5 }, "{name}");
     }
     assert!(lanes > 0);
-}
-
-#[cfg(target_os = "linux")]
-fn own_niceness() -> i32 {
-    rustix::process::getpriority_process(None).unwrap()
 }
 
 #[tokio::test]

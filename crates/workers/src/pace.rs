@@ -107,7 +107,7 @@ mod tests {
     async fn little_is_written_soon_much_seldom_and_too_much_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let (little, much) = (intake(folder.path(), 100).await, intake(folder.path(), 1_000).await);
-        let heavy = intake(folder.path(), 48_000).await;
+        let heavy = intake(folder.path(), 120_000).await;
         let mut pace = Pace::new(Engine::Sqlite);
         assert!(pace.is_due(&much, SECOND_NS), "nothing was written yet");
         // Writing took 50 ms: rest for five seconds.

@@ -18,7 +18,7 @@ use super::{
     draws::Draws,
     holds::Holds,
     latency::HISTOGRAMS_MAX,
-    models::Models,
+    model_sums::Models,
     rollup::Sums,
     uses::LastUses,
 };
@@ -27,9 +27,10 @@ use crate::{
     meters::{self, Meters},
 };
 
-/// Sums beyond this must be written: they take some 10 MB then, and writing them some 150 ms of SQLite's
-/// only write lock.
-const SUMS_MAX: usize = 48_000;
+/// Sums beyond this must be written: they take some 25 MB then, and writing them some 400 ms of SQLite's
+/// only write lock. What is written because it is too many is not written seldom (`pace` of the workers), so there
+/// is room for what tens of thousands of keys make in its longest rest: three rows each where they ask models.
+const SUMS_MAX: usize = 120_000;
 /// Finished blocks beyond this many bytes should be written.
 const BLOCK_BYTES_MAX: usize = 2 * 1024 * 1024;
 

@@ -15,6 +15,7 @@ mod invoice;
 mod latency;
 mod marks;
 mod merge;
+mod model_sums;
 mod models;
 mod most;
 mod names;

@@ -1,201 +1,30 @@
-//! Usage of models: tokens and costs by key, service and model, summed up with everything else that is
-//! shipped, by minute and by day.
+//! Reports of the usage of models: tokens and costs by key, service and model, of sums by minute and by day. How those
+//! are summed up is in `model_sums`.
 //!
 //! Days are kept as long as sums of days are, for bills; minutes for the edges of a span and for the
 //! hours of a day. Costs are summed up by currency and never across.
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::AnyConnection;
 use tollgate_core::{
     code::Code,
     id::{ConsumerId, KeyId, ProjectId, ServiceId, TenantId},
     money::amount::{Amount, Currency},
 };
-use tollgate_journal::{Flags, LentRecord};
 
 use super::{
     UsageBy, UsageFilter, UsageReport, UsageRow, UsageSums,
-    calls::{bounded, text},
     cubes::{DAY_US, HOUR_US, MINUTE_US},
     fold::Folds,
+    model_sums::{IDS, SUMS},
     plan::{down, edges},
     report::named,
 };
 use crate::{
     error::StoreError,
     open::Store,
-    sql::{Bulk, Columns as _, Row, Statement, all, built, run},
+    sql::{Columns as _, Row, Statement, all, built, run},
 };
-
-/// What tells rows apart: start, key, service, code, consumer, project, tenant.
-const IDS: usize = 7;
-/// Requests, estimated ones, input, cached input, cache writes, output, thoughts, cost.
-const SUMS: usize = 8;
-
-/// What a sum of a row is at most: the most of an amount. What is beyond it is not summed up, for no number
-/// may stop shipping, and some of them still have room in the sums of a report.
-const SUM_MAX: i64 = 1_000_000_000_000_000_000;
-
-/// A column that something is added to, up to [`SUM_MAX`].
-macro_rules! more {
-    ($table:literal, $column:literal) => {
-        concat!(
-            $column,
-            " = CASE WHEN ",
-            $table,
-            ".",
-            $column,
-            " > 1000000000000000000 - excluded.",
-            $column,
-            " THEN 1000000000000000000 ELSE ",
-            $table,
-            ".",
-            $column,
-            " + excluded.",
-            $column,
-            " END"
-        )
-    };
-}
-
-macro_rules! table {
-    ($name:literal) => {
-        (
-            concat!(
-                "INSERT INTO ",
-                $name,
-                " (start_us, key, service, code, consumer, project, tenant, model, currency, requests, \
-                 estimated, input, cached_input, cache_write, output, reasoning, cost) VALUES "
-            ),
-            concat!(
-                " ON CONFLICT (start_us, key, service, model, currency, code, consumer, project, tenant) \
-                 DO UPDATE SET ",
-                more!($name, "requests"),
-                ", ",
-                more!($name, "estimated"),
-                ", ",
-                more!($name, "input"),
-                ", ",
-                more!($name, "cached_input"),
-                ", ",
-                more!($name, "cache_write"),
-                ", ",
-                more!($name, "output"),
-                ", ",
-                more!($name, "reasoning"),
-                ", ",
-                more!($name, "cost"),
-            ),
-        )
-    };
-}
-
-/// What stands before the values of rows that are added, and behind them.
-const MINUTES: (&str, &str) = table!("usage_models_minute");
-const DAYS: (&str, &str) = table!("usage_models_day");
-
-/// What tells sums apart.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Group {
-    ids: [i64; IDS],
-    model: Box<str>,
-    currency: Box<str>,
-}
-
-/// Sums of some records.
-#[derive(Default)]
-pub(super) struct Models {
-    rows: HashMap<Group, [i64; SUMS]>,
-}
-
-impl Models {
-    /// How many rows they are, at most.
-    pub(super) fn len(&self) -> usize {
-        2 * self.rows.len()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.rows.clear();
-    }
-
-    /// Adds a record, if it is one of a model.
-    #[inline]
-    pub(super) fn add(&mut self, record: &LentRecord<'_>) {
-        if !record.model.is_empty() {
-            self.add_call(record);
-        }
-    }
-
-    fn add_call(&mut self, record: &LentRecord<'_>) {
-        let entry = &record.entry;
-        let minute_us = down(entry.at_us, MINUTE_US);
-        let ids =
-            [entry.key, entry.service, u64::from(entry.code), entry.consumer, entry.project, entry.tenant];
-        let mut group = [minute_us, 0, 0, 0, 0, 0, 0];
-        for (place, id) in group.iter_mut().skip(1).zip(ids) {
-            *place = id as i64;
-        }
-        let currency = record.currency.split(|byte| *byte == 0).next().unwrap_or_default();
-        let group = Group { ids: group, model: text(record.model).into(), currency: text(currency).into() };
-        let tokens = record.tokens;
-        let estimated = u64::from(entry.flags.contains(Flags::ESTIMATED));
-        let more = [
-            1,
-            estimated,
-            tokens.input,
-            tokens.cached_input,
-            tokens.cache_write,
-            tokens.output,
-            tokens.reasoning,
-            record.cost.max(0).unsigned_abs(),
-        ];
-        for (sum, more) in self.rows.entry(group).or_default().iter_mut().zip(more) {
-            *sum = sum.saturating_add(bounded(more)).min(SUM_MAX);
-        }
-    }
-
-    /// Adds the sums to the rows.
-    pub(super) async fn write(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        // In one order for all who ship.
-        let minutes: BTreeMap<Group, [i64; SUMS]> =
-            self.rows.iter().map(|(group, sums)| (group.clone(), *sums)).collect();
-        let mut days: BTreeMap<Group, [i64; SUMS]> = BTreeMap::new();
-        for (group, sums) in &minutes {
-            let mut day = group.clone();
-            if let Some(start) = day.ids.first_mut() {
-                *start = down(*start, DAY_US);
-            }
-            for (sum, more) in days.entry(day).or_default().iter_mut().zip(sums) {
-                *sum = sum.saturating_add(*more).min(SUM_MAX);
-            }
-        }
-        insert(MINUTES, minutes, conn).await?;
-        insert(DAYS, days, conn).await
-    }
-}
-
-async fn insert(
-    (before, after): (&'static str, &'static str),
-    rows: BTreeMap<Group, [i64; SUMS]>,
-    conn: &mut AnyConnection,
-) -> Result<(), StoreError> {
-    let rows: Vec<(Group, [i64; SUMS])> = rows.into_iter().collect();
-    let mut insert = Bulk::new(conn, before, IDS + 2 + SUMS, after);
-    for part in rows.chunks(insert.rows_max()) {
-        let mut statement = insert.of(part.len());
-        for (group, sums) in part {
-            statement = group.ids.iter().fold(statement, |statement, id| statement.bind(*id));
-            statement = statement.bind(group.model.to_string()).bind(group.currency.to_string());
-            statement = sums.iter().fold(statement, |statement, sum| statement.bind(*sum));
-        }
-        run(statement, conn).await?;
-    }
-    Ok(())
-}
 
 /// Sums over calls of models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

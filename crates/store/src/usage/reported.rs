@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 use tollgate_journal::StoredRecord;
 
-use super::{fold::Folds, models::Models, rollup::Sums};
+use super::{fold::Folds, model_sums::Models, rollup::Sums};
 use crate::error::StoreError;
 
 /// Adds requests to sums and quotas. How long they took is not known, and neither is the secret that was used.
