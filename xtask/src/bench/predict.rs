@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::contestants::tollgate::Tollgate;
-use super::load::{self, Requests};
+use super::contestants::{tollgate::Tollgate, upstream};
+use super::load::{self, Requests, Seen};
 use super::places::{CONTESTANT_CPU, Folder, free_address};
-use super::report::{self, Aim};
+use super::report::{self, Aim, median};
 use super::rounds::{self, Contestant};
 use super::server::Server;
 use super::{Options, keys};
@@ -34,6 +34,8 @@ const ADDED_US_MAX: f64 = 200.0;
 /// Runs of the bare model.
 const BARE_RUNS: &str = "20000";
 const BODY: &str = r#"{"model":"fraud","inputs":[[940.5,3,0.91,12.25]]}"#;
+/// As long as an answer.
+const ANSWER: &str = r#"{"model":"fraud","version":"1","outputs":{"output_label":[1],"output_probability":[[0.0123,0.9876]]},"latency_ms":0.003}"#;
 const SAMPLE: &str = "[[940.5,3,0.91,12.25]]";
 
 pub(super) fn run(options: &Options) -> Outcome {
@@ -101,8 +103,9 @@ fn bare(binary: &std::path::Path, model: &std::path::Path) -> Outcome<f64> {
 
 /// What is added to the bare model: how long 99 of 100 questions take whose client waits for each before it asks the
 /// next, from its first byte to the last of its answer, without what the model alone takes in the same program on the
-/// same processor. The way through the kernel and back is in it; what a request takes that asks no model is printed
-/// beside it.
+/// same processor. The way through the kernel and back is in it. Printed beside it, of the same rounds: a request that
+/// asks no model, and the same question to an nginx on the same processor that answers it with a constant, which is
+/// what client and kernel take by themselves.
 fn added(
     options: &Options,
     folder: &Folder,
@@ -112,19 +115,29 @@ fn added(
     let headers = r#"["Authorization"] = "Bearer " .. key,"#.to_owned();
     let none = Requests::GetPath { path: "/v2/health/live", headers };
     let none = load::script(folder, "live", keys::IN_USE, &none)?;
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let (_constant, constant) = upstream::constant(folder, "constant", CONTESTANT_CPU, ANSWER)?;
+    let alone = [
+        ("a question", &asks, gateway),
+        ("a request that asks no model", &none, gateway),
+        ("the question, answered by nginx with a constant", &asks, constant),
+    ];
+    let mut seen = [const { Vec::new() }; 3];
     for _ in 0..options.rounds {
-        without.push(load::run(&none, gateway, 1, options.seconds)?.p99_us);
-        with.push(load::run(&asks, gateway, 1, options.seconds)?.p99_us);
+        for ((_, script, address), seen) in alone.iter().zip(&mut seen) {
+            seen.push(load::run(script, *address, 1, options.seconds)?);
+        }
     }
-    let (with, without) = (report::median(with), report::median(without));
-    println!(
-        "99 of 100, alone: a question {with:.1} µs, a request that asks no model {without:.1} µs, \
-         the bare model {bare_us:.1} µs"
-    );
+    println!("\n{:<50} {:>9} {:>9}", "alone", "p50 µs", "p99 µs");
+    let median_of = |seen: &[Seen], value: fn(&Seen) -> f64| median(seen.iter().map(value).collect());
+    for ((what, ..), seen) in alone.iter().zip(&seen) {
+        let (p50, p99) = (median_of(seen, |seen| seen.p50_us), median_of(seen, |seen| seen.p99_us));
+        println!("{what:<50} {p50:>9.1} {p99:>9.1}");
+    }
+    println!("{:<50} {:>9} {bare_us:>9.1}", "the bare model", "");
+    let [questions, ..] = &seen;
     Ok(Aim {
         what: "added to the bare model, 99 of 100 questions that are alone".to_owned(),
-        now: with - bare_us,
+        now: median_of(questions, |seen| seen.p99_us) - bare_us,
         at_most: ADDED_US_MAX,
         unit: "µs",
     })
