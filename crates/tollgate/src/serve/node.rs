@@ -121,9 +121,6 @@ impl Node {
         let running = prepared.start().await?;
         let (running, (gateway, service_api)) =
             listen(running, (config, roles), &plane, journal.as_ref()).await?;
-        if gateway.is_some() || service_api.is_some() {
-            put_behind_requests();
-        }
         tell_url(&health, config, gateway.as_ref());
         health.enter(Phase::Serving);
         let upkeep = [tokio::spawn(keep_up(clock.clone(), metrics)), limits.keep_up(&store, &wall)];
@@ -262,8 +259,8 @@ fn start_courier(config: &Config) -> Result<Option<Arc<SmtpCourier>>, Failure> {
     started.transpose().map_err(Failure::failed)
 }
 
-/// Opens the listeners of the data plane. When that fails the node is taken off the list, or
-/// `revoke --wait` would wait for one that never served.
+/// Opens the listeners of the data plane; from then on everything else stands behind requests. When that fails the
+/// node is taken off the list, or `revoke --wait` would wait for one that never served.
 async fn listen(
     running: Running,
     (config, roles): (&Config, &[Role]),
@@ -271,7 +268,12 @@ async fn listen(
     journal: Option<&Arc<Journal>>,
 ) -> Result<(Running, (Option<Serving>, Option<Serving>)), Failure> {
     match journal.map_or(Ok((None, None)), |journal| plane.listen(config, roles, journal)) {
-        Ok(listening) => Ok((running, listening)),
+        Ok(listening) => {
+            if listening.0.is_some() || listening.1.is_some() {
+                put_behind_requests();
+            }
+            Ok((running, listening))
+        }
         Err(failure) => {
             let _retired = running.stop().await;
             Err(failure)
