@@ -29,6 +29,8 @@ async fn what_is_answered_is_counted_soon_and_once() {
         until("all are counted", || async { world.counted().await == round * 200 }).await;
     }
     let progress = running.progress();
+    // What the database has is told a moment later.
+    until("all are told", || async { progress.records_shipped() >= 1000 }).await;
     assert_eq!((progress.records_shipped(), progress.records_lost()), (1000, 0));
     running.stop().await.unwrap();
     assert_eq!(world.counted().await, 1000);
