@@ -8,14 +8,18 @@ use serde_json::Value;
 
 use super::tab::{Screen, Tab};
 
-/// Asks for everything of WCAG 2.2 AA and returns one line for each serious or critical problem and element.
+/// Asks for everything of WCAG 2.2 AA and returns one line for each serious or critical problem and element. The page
+/// is looked at from its top: further down its bar covers whatever happens to pass under it.
 const RUN: &str = r#"
 async () => {
+  const [x, y] = [scrollX, scrollY];
+  scrollTo({ left: 0, top: 0, behavior: "instant" });
   const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
   const result = await axe.run(document, {
     runOnly: { type: "tag", values: tags }, resultTypes: ["violations"],
     rules: { "target-size": { enabled: true } },
   });
+  scrollTo({ left: x, top: y, behavior: "instant" });
   return result.violations
     .filter(found => found.impact === "serious" || found.impact === "critical")
     .flatMap(found => found.nodes.map(node => `${found.id}: ${node.target.join(" ")}: ${node.failureSummary}`));

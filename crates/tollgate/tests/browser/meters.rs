@@ -25,11 +25,11 @@ fn a_dashboard_is_made_filled_arranged_and_deleted() {
             tab.follow("button >> Add widget");
             tab.sees(&format!("h2 >> {title}"));
         }
-        assert_eq!(tab.count("section footer a.hint"), 4, "a widget each");
+        assert_eq!(tab.count("section footer a.small"), 4, "a widget each");
         tab.follow("button >> Later");
         tab.follow("button >> Wide");
         tab.follow("button >> Remove");
-        assert_eq!(tab.count("section footer a.hint"), 3);
+        assert_eq!(tab.count("section footer a.small"), 3);
         tab.follow("a >> Done");
         tab.sees("h2 >> As a number");
         tab.follow("a >> Edit");
