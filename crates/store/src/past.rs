@@ -1,13 +1,14 @@
 //! Counting what was there before a meter: records and raw decisions that the store still keeps, some blocks at a
 //! time.
 //!
-//! The border is drawn in the transaction that makes a meter known, while it holds `meter_head`: records before the
-//! next position, and of each lane the blocks that begin before what is summed up. What lies behind it is counted as
-//! it comes. A step commits with the place that it moves, so a killed one was never made, and a repeated one finds
-//! the place moved. A damaged block is passed over, and that is counted and told. Where a block reaches over what was summed up, shipments leave its decisions to the past
-//! ([`Meters::leaves`]), and its lane waits until their sums are there. Of a node that is gone for ever they never come:
-//! a lane that stands still for [`LANE_WAIT_US`] is counted without them, and its border stays, so that nothing counts
-//! twice should they come after all. What the store forgets meanwhile is not counted.
+//! The border is drawn in the transaction that makes a meter known, while it holds `meter_head`: records
+//! before the next position, and of each lane the blocks that begin before what is summed up. What lies
+//! behind it is counted as it comes. A step commits with the place that it moves, so a killed one was never
+//! made, and a repeated one finds the place moved. A damaged block is passed over, and that is counted and
+//! told. Where a block reaches over what was summed up, shipments leave its decisions to the past
+//! ([`Meters::leaves`]), and its lane waits until their sums are there. Of a node that is gone for ever they
+//! never come: a lane that stands still for [`LANE_WAIT_US`] is counted without them, and its border stays,
+//! so that nothing counts twice should they come after all. What the store forgets meanwhile is not counted.
 
 use std::sync::Arc;
 

@@ -296,7 +296,7 @@ impl Shipper {
 
     /// Whether writing would make room that the journal needs soon.
     fn is_journal_short_of_room(&self, intake: &Intake) -> bool {
-        // What a record takes there, about, and how many fill a segment: fewer give none back.
+        // What a usual record takes there, about, and how many long ones fill a segment: fewer give none back.
         const RECORD_BYTES: u64 = 200;
         const SEGMENT_RECORDS: u64 = 50_000;
         let (health, records) = (self.journal.health(), intake.records());

@@ -1,7 +1,7 @@
 //! Which network addresses a request on somebody's behalf may be sent to: only those of the public internet,
-//! unless the operator allows more or refuses some of them. And those that nobody is sent to, wherever else their
-//! requests may go: link-local ones and the metadata services of clouds. Judged is the address that is connected to, never the name: a name may mean
-//! another address the next time it is asked for.
+//! unless the operator allows more or refuses some of them. And those that nobody is sent to, wherever else
+//! their requests may go: link-local ones and the metadata services of clouds. Judged is the address that is
+//! connected to, never the name: a name may mean another address the next time it is asked for.
 //!
 //! Sources: the IANA special-purpose registries of IPv4 and IPv6 (RFC 6890 and what came after), and the metadata
 //! services of clouds that live on public addresses.

@@ -28,8 +28,9 @@ use crate::{
 };
 
 /// Sums beyond this must be written: they take some 25 MB then, and writing them some 400 ms of SQLite's
-/// only write lock, reckoned from 150 ms for 48,000. What is written because it is too many is not written seldom (`pace` of the workers), so there
-/// is room for what tens of thousands of keys make in its longest rest: three rows each where they ask models.
+/// only write lock, reckoned from 150 ms for 48,000. What is written because it is too many is not written seldom
+/// (`pace` of the workers), so there is room for what tens of thousands of keys make in its longest rest: three rows
+/// each where they ask models.
 const SUMS_MAX: usize = 120_000;
 /// Finished blocks beyond this many bytes should be written.
 const BLOCK_BYTES_MAX: usize = 2 * 1024 * 1024;
